@@ -1,0 +1,51 @@
+"""What stands between a command and the person who typed it: one-line errors, exit codes, `--traceback`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from core.errors import UserError, one_line
+
+INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+
+Main = Callable[[Sequence[str]], "int | None"]
+
+
+def run(main: Main, argv: Sequence[str] | None = None) -> None:
+    """Call `main(arguments)` and end the process: 0, the status `main` returns, or 1 with one line on stderr.
+
+    `--traceback` anywhere among the arguments is taken out and shows the whole cause of an error.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    show_cause = "--traceback" in arguments
+    arguments = [argument for argument in arguments if argument != "--traceback"]
+    sys.exit(guard(main, arguments, show_cause=show_cause))
+
+
+def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> int:
+    """The exit status of `main(arguments)`; every exception becomes one line on stderr."""
+    try:
+        return main(arguments) or 0
+    except UserError as error:
+        return _report(str(error), error, show_cause, error.exit_code)
+    except KeyboardInterrupt as error:
+        return _report(one_line(error) if str(error) else "interrupted", error, show_cause, INTERRUPTED)
+    except BrokenPipeError:
+        # The reader went away (`| head`); nothing is left to say, and the flush at exit must not say it either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return _report(f"{error.strerror or one_line(error)}{where}", error, show_cause, 1)
+    except Exception as error:  # a fault of ours: still one line, and the way to the cause
+        return _report(f"{type(error).__name__}: {one_line(error)}; add --traceback to see where", error, show_cause, 1)
+
+
+def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:
+    if show_cause:
+        traceback.print_exception(error)
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    return status

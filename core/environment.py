@@ -1,0 +1,94 @@
+"""What a figure depends on besides the model: machine, operating system, library versions, state of the code."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+RECORDED_PACKAGES = (
+    "keras matplotlib numpy nvidia-cudnn-cu13 onnx onnxruntime onnxruntime-gpu onnxscript openvino pandas pillow "
+    "scikit-learn scipy tensorflow tf2onnx torch torch-lr-finder torchvision"
+).split()
+# Instruction sets that change which kernels a runtime picks, and so the latency.
+RELEVANT_CPU_FLAGS = "avx2 avx512f avx512_vnni avx512_bf16 avx512_fp16 avx_vnni amx_bf16 amx_int8 amx_tile".split()
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def environment() -> dict[str, Any]:
+    """Everything about this machine and this checkout that a result should be read with, ready for JSON."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu": cpu_name(),
+        "cpu_flags": cpu_flags(),
+        "cores_available": available_cores(),
+        "memory_gib": memory_gib(),
+        "packages": package_versions(),
+        **git_state(),
+    }
+
+
+def available_cores() -> int:
+    """Cores this process may run on, which containers and `taskset` make fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """The processor's model name as the operating system gives it."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def cpu_flags() -> list[str]:
+    """Those of `RELEVANT_CPU_FLAGS` that this processor reports; empty where the system does not say."""
+    reported = set(_cpuinfo("flags").split())
+    return [flag for flag in RELEVANT_CPU_FLAGS if flag in reported]
+
+
+def memory_gib() -> float | None:
+    """Physical memory in GiB, None where the system does not say."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that can change a figure."""
+    versions = {}
+    for package in RECORDED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of this checkout and whether tracked files differ from it; both None outside a git checkout."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return {"git_commit": None, "git_dirty": None}
+    return {"git_commit": commit, "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpuinfo(key: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == key), "")

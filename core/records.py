@@ -1,0 +1,124 @@
+"""The values that flow between rooms; their field names are the vocabulary of the whole project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+UInt8Array = NDArray[np.uint8]
+Int64Array = NDArray[np.int64]
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images of one split, all of one size.
+
+    images_u8: uint8 RGB, (n_images, height, width, 3); labels: int64 class indices, (n_images,);
+    sha256: fingerprint of exactly these pixels, labels and class names (`data.fingerprint`).
+    """
+
+    images_u8: UInt8Array
+    labels: Int64Array
+    class_names: tuple[str, ...]
+    name: str
+    split: Split
+    sha256: str
+
+    def __post_init__(self) -> None:
+        images_u8, labels = self.images_u8, self.labels
+        if images_u8.dtype != np.uint8 or images_u8.ndim != 4 or images_u8.shape[3] != 3:
+            raise ValueError(f"images_u8 must be uint8 (n_images, height, width, 3), not {images_u8.dtype} {images_u8.shape}")
+        if labels.dtype != np.int64 or labels.shape != images_u8.shape[:1]:
+            raise ValueError(f"labels must be int64 ({len(images_u8)},), not {labels.dtype} {labels.shape}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
+            raise ValueError(f"labels must lie in [0, {len(self.class_names)}), not {labels.min()} to {labels.max()}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_height(self) -> int:
+        """Rows of every image."""
+        return int(self.images_u8.shape[1])
+
+    @property
+    def image_width(self) -> int:
+        """Columns of every image."""
+        return int(self.images_u8.shape[2])
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, present in this split or not."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one model said of every image of a split: float32 logits, (n_images, n_classes), in the split's order."""
+
+    model: str
+    split: Split
+    dataset_sha256: str
+    logits: Float32Array
+
+    def __post_init__(self) -> None:
+        if self.logits.dtype != np.float32 or self.logits.ndim != 2:
+            raise ValueError(f"logits must be float32 (n_images, n_classes), not {self.logits.dtype} {self.logits.shape}")
+
+    def probabilities(self) -> Float64Array:
+        """Softmax of the logits, float64 (n_images, n_classes), rows sum to 1."""
+        return softmax(self.logits)
+
+    def predicted(self) -> Int64Array:
+        """Class index of the largest logit, (n_images,); the lowest index wins a tie."""
+        return self.logits.argmax(axis=1).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Figures of merit of one model on one split; fractions in [0, 1]. confusion: counts, rows true, columns predicted."""
+
+    model: str
+    n_images: int
+    top1_accuracy: float
+    top1_ci95: tuple[float, float]
+    macro_f1: float
+    nll: float
+    ece_15bin: float
+    confusion: Int64Array
+    precision: Float64Array
+    recall: Float64Array
+    recall_ci95: Float64Array  # (n_classes, 2)
+    f1: Float64Array
+
+
+@dataclass(frozen=True)
+class LatencySamples:
+    """Every timed call of one configuration in one fresh process, in order, in milliseconds; nothing is clipped."""
+
+    model: str
+    provider: str
+    batch_size: int
+    threads: int
+    transfer: Literal["host-to-host", "device-only"]
+    round: int
+    process: int
+    session_load_ms: float
+    first_run_ms: float
+    warmup_ms: Float64Array
+    samples_ms: Float64Array
+
+
+def softmax(logits: NDArray[np.floating]) -> Float64Array:
+    """exp(logits) / sum of exp(logits) along the last axis, in float64, shifted by the maximum so that nothing overflows."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), dtype=np.float64)

@@ -1,0 +1,32 @@
+"""One framework a process: test files named after torch or tf are collected only with --framework torch or tensorflow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_PREFIXES = {"torch": "test_torch_", "tensorflow": "test_tf_"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--framework", choices=["none", *_PREFIXES], default="none", help="run the tests of this framework only")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Keep each framework's test files out of every other process: torch and tensorflow must never meet in one."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    wanted = config.getoption("--framework")
+    needs = next((name for name, prefix in _PREFIXES.items() if collection_path.name.startswith(prefix)), "none")
+    return True if needs != wanted else None
+
+
+@pytest.fixture(scope="session")
+def cifar10_dir() -> Path:
+    """The folder that holds cifar-10-batches-py/; the test is skipped where $CIFAR10_DIR is unset."""
+    folder = os.environ.get("CIFAR10_DIR")
+    if not folder:
+        pytest.skip("needs CIFAR-10: set $CIFAR10_DIR to the folder that holds cifar-10-batches-py/")
+    return Path(folder)
