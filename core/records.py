@@ -79,7 +79,7 @@ class Predictions:
 
     def predicted(self) -> Int64Array:
         """Class index of the largest logit, (n_images,); the lowest index wins a tie."""
-        return self.logits.argmax(axis=1).astype(np.int64)
+        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
 
 
 @dataclass(frozen=True)
