@@ -1,0 +1,34 @@
+"""Stratified splits that come out the same on every machine and every numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.errors import UserError
+from core.records import Int64Array
+
+
+def stratified_holdout(labels: Int64Array, fraction: float, seed: int) -> tuple[Int64Array, Int64Array]:
+    """Indices to keep and indices to hold out, both ascending; together they are every index once.
+
+    Of each class `fraction` of its images is held out, rounded half up, but at least one and never all; a class of one
+    image keeps it. Which ones, `seed` decides. The raw words of PCG64 are sorted instead of calling `permutation`,
+    because numpy promises the first never to change (NEP 19) and not the second.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie between 0 and 1, not {fraction}")
+    if seed < 0:
+        raise UserError(f"the split seed must be 0 or more, not {seed}")
+    held = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        keys = np.random.PCG64([seed, int(label)]).random_raw(len(members))
+        order = np.argsort(np.asarray(keys), kind="stable")
+        held[members[order[: _held_count(len(members), fraction)]]] = True
+    return np.flatnonzero(~held).astype(np.int64), np.flatnonzero(held).astype(np.int64)
+
+
+def _held_count(n_images: int, fraction: float) -> int:
+    if n_images < 2:
+        return 0
+    return min(max(int(n_images * fraction + 0.5), 1), n_images - 1)
