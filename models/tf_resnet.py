@@ -1,0 +1,176 @@
+"""A ResNet18 of our own in Keras: build it, load a trained one, prepare images for it.
+
+Twin of `models.torch_resnet`: the same functions, in the same order.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+
+import numpy as np
+
+from core.errors import UserError, one_line
+from models.card import ModelCard, Preprocessing, read_card
+from models.pixels import fit_u8
+
+if TYPE_CHECKING:
+    from core.records import Float32Array, UInt8Array
+
+
+@contextmanager
+def _stderr_closed() -> Iterator[None]:
+    """Send the process's stderr nowhere, below Python, where TensorFlow's C++ writes."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's keras.json says: torch must not come into this process
+# Read when tensorflow is first imported; even so the import says six lines about oneDNN and missing GPUs.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with _stderr_closed():
+    import keras
+
+ARCHITECTURE = "resnet18"
+BACKEND = "tensorflow"
+STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels and the stride of each stage's first block
+# Keras' 0.99 needs hundreds of steps before evaluation sees the data's statistics; short trainings have dozens.
+BN_MOMENTUM = 0.9
+BN_EPSILON = 1e-5
+
+
+@keras.saving.register_keras_serializable(package="resnet18")
+class Block(keras.layers.Layer):  # type: ignore[misc]  # keras is not followed by mypy
+    """ReLU(x' + BN(conv(ReLU(BN(conv(x)))))), both convolutions 3×3 (He et al. 2015, figure 2).
+
+    x' is x, or its 1×1 projection with BN where channels or size change. (n, h, w, c) → (n, ⌈h/strides⌉, ⌈w/strides⌉, filters).
+    """
+
+    def __init__(self, filters: int, strides: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+        self.conv1 = _conv(filters, 3, strides, name="conv1")
+        self.bn1 = _bn(name="bn1")
+        self.conv2 = _conv(filters, 3, 1, name="conv2")
+        self.bn2 = _bn(name="bn2")
+        self.projection: keras.layers.Layer | None = None
+        self.projection_bn: keras.layers.Layer | None = None
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights for inputs of `input_shape`, and the projection where the block changes the shape."""
+        inner_shape = self.conv1.compute_output_shape(input_shape)
+        self.conv1.build(input_shape)
+        for layer in (self.bn1, self.conv2, self.bn2):
+            layer.build(inner_shape)
+        if self.strides != 1 or input_shape[-1] != self.filters:
+            self.projection = _conv(self.filters, 1, self.strides, name="projection")
+            self.projection_bn = _bn(name="projection_bn")
+            self.projection.build(input_shape)
+            self.projection_bn.build(inner_shape)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The block's output; `training` chooses batch or moving statistics."""
+        residual = keras.ops.relu(self.bn1(self.conv1(inputs), training=training))
+        residual = self.bn2(self.conv2(residual), training=training)
+        shortcut = inputs
+        if self.projection is not None and self.projection_bn is not None:
+            shortcut = self.projection_bn(self.projection(inputs), training=training)
+        return keras.ops.relu(shortcut + residual)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of the output for inputs of `input_shape`."""
+        return tuple(self.conv1.compute_output_shape(input_shape))
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs to make this layer again."""
+        return {**super().get_config(), "filters": self.filters, "strides": self.strides}
+
+
+def build(n_classes: int, input_size: int = 32) -> keras.Model:
+    """ResNet18 from random weights: images_nhwc float32 (n, input_size, input_size, 3) → logits (n, n_classes)."""
+    images_nhwc = keras.Input((input_size, input_size, 3), name="images_nhwc")
+    x = _conv(64, 7, 2, name="stem")(images_nhwc)
+    x = keras.layers.ReLU(name="stem_relu")(_bn(name="stem_bn")(x))
+    x = keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
+    for number, (filters, strides) in enumerate(STAGES, start=1):
+        x = Block(filters, strides, name=f"stage{number}_block1")(x)
+        x = Block(filters, name=f"stage{number}_block2")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    logits = keras.layers.Dense(n_classes, name="logits")(x)
+    return keras.Model(images_nhwc, logits, name=ARCHITECTURE)
+
+
+def load(path: Path) -> tuple[keras.Model, ModelCard]:
+    """A trained network and its card.
+
+    Raises UserError for a file that is missing, corrupt, hostile, of another shape than its card says, or without card.
+    """
+    path = Path(path)
+    model = _read_model(path)
+    card = read_card(path)
+    if (card.backend, card.architecture) != (BACKEND, ARCHITECTURE):
+        raise UserError(f"the card of {path} says {card.backend} {card.architecture}, not {BACKEND} {ARCHITECTURE}; train again")
+    if card.preprocessing is None or card.preprocessing.layout != "nhwc":
+        raise UserError(f"the card of {path} has no preprocessing of layout nhwc; train again")
+    size, n_classes = card.preprocessing.input_size, len(card.class_names)
+    shapes = (tuple(model.input_shape), tuple(model.output_shape))
+    if shapes != ((None, size, size, 3), (None, n_classes)):
+        raise UserError(f"{path} maps {shapes[0]} to {shapes[1]}, its card says {size} pixels and {n_classes} classes; train again")
+    bad = [weight.path for weight in model.weights if not np.isfinite(np.asarray(weight)).all()]
+    if bad:
+        raise UserError(f"{path} holds numbers that are not finite ({bad[0]}); train again, with a lower --lr")
+    return model, card
+
+
+def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
+    """What the network sees of raw images: uint8 (n, height, width, 3) → float32 (n, input_size, input_size, 3).
+
+    `models.pixels.fit_u8`, then ``(pixel / 255 - mean) / std``.
+    """
+    images_nhwc = fit_u8(images_u8, preprocessing.input_size).astype(np.float32) / np.float32(255)
+    mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
+    return np.asarray((images_nhwc - mean) / std, dtype=np.float32)
+
+
+def _read_model(path: Path) -> keras.Model:
+    """The model of a .keras file; nothing in the file is executed."""
+    if not path.is_file():
+        raise UserError(f"{path} is not a weights file; python -m train.tf_resnet makes one")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is not a zip archive, or it was cut short")
+        model = keras.models.load_model(path, safe_mode=True, compile=False)
+    except PermissionError:
+        raise
+    except Exception as error:  # truncated, not a zip, unknown layers, code in a Lambda: each its own exception
+        raise UserError(f"{path} is not a whole Keras file ({one_line(error, 140)}); copy it again, or train again") from error
+    if not isinstance(model, keras.Model):
+        raise UserError(f"{path} holds a {type(model).__name__}, not a model; train again")
+    return model
+
+
+def _conv(filters: int, kernel: int, strides: int, name: str) -> keras.layers.Layer:
+    """A convolution without bias, which the normalisation behind it would cancel."""
+    return keras.layers.Conv2D(
+        filters, kernel, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+    )
+
+
+def _bn(name: str) -> keras.layers.Layer:
+    return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)

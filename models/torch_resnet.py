@@ -1,0 +1,153 @@
+"""torchvision's ResNet18 for any number of classes: build it, load a trained one, prepare images for it.
+
+Twin of `models.tf_resnet`: the same functions, in the same order.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from core.errors import UserError, one_line
+from models.card import ModelCard, Preprocessing, read_card
+from models.pixels import fit_u8
+
+if TYPE_CHECKING:
+    from torchvision.models import ResNet
+
+    from core.records import UInt8Array
+
+ARCHITECTURE = "resnet18"
+BACKEND = "torch"
+IMAGENET_WEIGHTS = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Seconds that the weights server may stay silent: a network that drops packets must end in a message too.
+DOWNLOAD_TIMEOUT_S = 20.0
+
+StateDict = dict[str, Tensor]
+
+
+def build(n_classes: int, weights: str = "none") -> ResNet:
+    """The ResNet18 of torchvision with `fc` replaced by a fresh layer for `n_classes`: images_nchw → logits (n_images, n_classes).
+
+    weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its hub cache or the network), or the
+    path of a state dict of the same architecture, whose `fc` is kept only where its number of classes is this one.
+    Raises UserError where the weights cannot be had.
+    """
+    model = torchvision.models.resnet18(weights=None)
+    model.fc = nn.Linear(model.fc.in_features, n_classes)
+    if weights == "none":
+        return model
+    state = _imagenet_state() if weights == "imagenet" else _read_state(Path(weights))
+    if "fc.weight" in state and state["fc.weight"].shape != model.fc.weight.shape:
+        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    source = "the ImageNet weights" if weights == "imagenet" else weights
+    _fill(model, state, source, may_lack=("fc.weight", "fc.bias"))
+    return model
+
+
+def load(path: Path) -> tuple[ResNet, ModelCard]:
+    """A trained network in evaluation mode, on the CPU, and its card.
+
+    Raises UserError for a file that is missing, corrupt, hostile, of another shape than its card says, or without card.
+    """
+    path = Path(path)
+    state = _read_state(path)
+    card = read_card(path)
+    if (card.backend, card.architecture) != (BACKEND, ARCHITECTURE):
+        raise UserError(f"the card of {path} says {card.backend} {card.architecture}, not {BACKEND} {ARCHITECTURE}; train again")
+    if card.preprocessing is None or card.preprocessing.layout != "nchw":
+        raise UserError(f"the card of {path} has no preprocessing of layout nchw; train again")
+    model = build(len(card.class_names))
+    _fill(model, state, str(path))
+    return model.eval(), card
+
+
+def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Tensor:
+    """What the network sees of raw images: uint8 (n, height, width, 3) → float32 (n, 3, input_size, input_size) on the CPU.
+
+    `models.pixels.fit_u8`, then ``(pixel / 255 - mean) / std``.
+    """
+    images_nhwc = torch.from_numpy(np.ascontiguousarray(fit_u8(images_u8, preprocessing.input_size)))
+    mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
+    return ((images_nhwc.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+
+
+def _imagenet_state() -> StateDict:
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(IMAGENET_WEIGHTS.url).name
+    if cached.exists():
+        return _read_state(cached)
+    try:
+        with _socket_timeout(DOWNLOAD_TIMEOUT_S):
+            state: StateDict = IMAGENET_WEIGHTS.get_state_dict(
+                progress=sys.stderr.isatty(), check_hash=True, weights_only=True, map_location="cpu"
+            )
+            return state
+    except Exception as error:  # urllib, sockets, the hash check and the file system each raise their own
+        raise UserError(
+            f"the ImageNet weights are neither in {cached} nor to be had from {IMAGENET_WEIGHTS.url} ({one_line(error, 80)}); "
+            f"pass --weights none, or --weights PATH of a {cached.name} from elsewhere, or put that file into {cached.parent}"
+        ) from error
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _read_state(path: Path) -> StateDict:
+    """The tensors of a .pth file by name; nothing in the file is executed."""
+    if not path.is_file():
+        raise UserError(f"{path} is not a weights file; python -m train.torch_resnet makes one")
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # torch itself checks no checksums: a flipped bit would become a weight
+            if damaged:
+                raise ValueError(f"bad checksum of {damaged}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickle's protocol, for files that are refused a line later
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
+    except Exception as error:  # truncated, not a pickle, or a pickle of more than tensors: each its own exception
+        raise UserError(
+            f"{path} is not a whole PyTorch weights file (damaged, cut short, or holding more than tensors, which is never "
+            "loaded); copy it again, or train again"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path} does not hold a state dict of tensors; save one with torch.save(model.state_dict(), path)")
+    return state
+
+
+def _fill(model: ResNet, state: StateDict, source: str, may_lack: tuple[str, ...] = ()) -> None:
+    """Copy `state` into `model`; UserError where names or shapes differ or a number is not finite."""
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:  # shapes; the first line of the message only names the class
+        detail = one_line(RuntimeError(str(error).partition("\n")[2]), 140)
+        raise UserError(f"{source} does not fit {ARCHITECTURE} with {model.fc.out_features} classes: {detail}") from error
+    missing = [name for name in missing if name not in may_lack]
+    if missing or unexpected:
+        what = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}"
+        raise UserError(f"{source} is not a {ARCHITECTURE}: it {what} ({len(missing)} names missing, {len(unexpected)} unknown)")
+    bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
+    if bad:
+        raise UserError(f"{source} holds numbers that are not finite ({bad[0]}); train again, with a lower --lr")
