@@ -51,6 +51,7 @@ def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
 
     An archive that was put into `home` by hand is used and kept. UserError where no source gives it, naming each one's fault.
     """
+    made = not home.exists()
     try:
         home.mkdir(parents=True, exist_ok=True)
         was_there = (home / archive.file_name).exists()
@@ -63,6 +64,9 @@ def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
             f"cannot store CIFAR-10 in {home}: {error.strerror or one_line(error)}; "
             f"free some space or choose another folder with --data-dir or ${ENVIRONMENT_VARIABLE}"
         ) from error
+    finally:
+        if made and home.exists() and not any(home.iterdir()):
+            home.rmdir()
     return folder
 
 
@@ -108,7 +112,7 @@ def _try(url: str, archive: Archive, home: Path, downloader: ResumingDownloader)
     except requests.Timeout:
         return "timed out"
     except requests.HTTPError as error:
-        return f"HTTP status {error.response.status_code}"
+        return one_line(error, 60)
     except requests.ConnectionError:
         return "no connection"
     except requests.RequestException as error:
