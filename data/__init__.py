@@ -6,6 +6,22 @@
 The images themselves lie beside this code, ignored by git (`data/cifar-10-batches-py/`).
 """
 
-from data.catalog import DEFAULT_DATASET, Dataset, open_dataset
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from data.catalog import Dataset, open_dataset
+
+DEFAULT_DATASET = "cifar10"
 
 __all__ = ["DEFAULT_DATASET", "Dataset", "open_dataset"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the catalog, and numpy with it, only once something of it is used: `--help` must not wait for them."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from data import catalog
+
+    return getattr(catalog, name)

@@ -10,10 +10,10 @@ import numpy as np
 
 from core.errors import UserError
 from core.records import ImageSet, Int64Array, Split, UInt8Array
+from data import DEFAULT_DATASET as DEFAULT_DATASET
 from data.fingerprint import fingerprint
 from data.splits import stratified_holdout
 
-DEFAULT_DATASET = "cifar10"
 NAMES = ("cifar10", "digits")
 VALIDATION_FRACTION = 0.1
 
