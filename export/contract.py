@@ -6,7 +6,7 @@ Suffix: the core's output becomes `logits`, its softmax `probabilities`. Built w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def wrap(core: ModelProto, card: ModelCard) -> ModelProto:
         helper.make_node("Identity", [CORE + core_output], [LOGITS], name="suffix/logits"),
         helper.make_node("Softmax", [LOGITS], [PROBABILITIES], name="suffix/softmax", axis=-1),
     ]
-    per_class = [BATCH, len(card.class_names)]
+    per_class: list[str | int | None] = [BATCH, len(card.class_names)]
     graph = helper.make_graph(
         [*steps.nodes, *inner.node, *suffix],
         card.name,
@@ -50,6 +50,7 @@ def wrap(core: ModelProto, card: ModelCard) -> ModelProto:
         value_info=[helper.make_tensor_value_info(*known) for known in steps.shapes],
     )
     graph.sparse_initializer.extend(inner.sparse_initializer)
+    _drop_notes(graph)
     model = helper.make_model(graph, opset_imports=_opset_imports(core), ir_version=IR_VERSION, producer_name=core.producer_name)
     model.producer_version = core.producer_version
     checker.check_model(model)
@@ -66,7 +67,7 @@ class _Chain:
         self.constants: list[TensorProto] = []
         self.shapes: list[tuple[str, int, list[str | int]]] = []  # what shape inference cannot find out by itself
 
-    def add(self, operator: str, name: str, *inputs: str, **attributes: object) -> None:
+    def add(self, operator: str, name: str, *inputs: str, **attributes: Any) -> None:
         from onnx import helper
 
         before = self.nodes[-1].output[0] if self.nodes else IMAGES
@@ -172,6 +173,17 @@ def _opset_imports(core: ModelProto) -> list[object]:
         raise ValueError(f"the core graph is at opset {versions.get('')}, not {OPSET}")
     used = {node.domain for node in core.graph.node} | {""}
     return [helper.make_opsetid(domain, version) for domain, version in versions.items() if domain in used]
+
+
+def _drop_notes(graph: GraphProto) -> None:
+    """Remove what exporters note down on the side: torch writes stack traces, with paths of this machine, at every node."""
+    for entry in [*graph.node, *graph.initializer]:
+        entry.ClearField("doc_string")
+        entry.ClearField("metadata_props")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") or attribute.graphs else []:
+                _drop_notes(inner)
 
 
 def _keep_one_symbol(graph: GraphProto) -> None:

@@ -73,7 +73,9 @@ def tiny_core(
     first = [] if layout == "nchw" else [helper.make_node("Transpose", ["input"], ["as_nchw"], perm=[0, 3, 1, 2])]
     nodes = [
         *first,
-        helper.make_node("Conv", [first[0].output[0] if first else "input", "conv_weight", "conv_bias"], ["conv"], pads=[1, 1, 1, 1]),
+        helper.make_node(
+            "Conv", [first[0].output[0] if first else "input", "conv_weight", "conv_bias"], ["conv"], pads=[1, 1, 1, 1]
+        ),
         helper.make_node("Relu", ["conv"], ["features_0"]),
     ]
     if extra_work:
@@ -81,9 +83,7 @@ def tiny_core(
         unchanged[np.arange(CHANNELS), np.arange(CHANNELS), 1, 1] = 1
         constants["unchanged"] = unchanged
     for step in range(extra_work):
-        nodes.append(
-            helper.make_node("Conv", [f"features_{step}", "unchanged"], [f"features_{step + 1}"], pads=[1, 1, 1, 1])
-        )
+        nodes.append(helper.make_node("Conv", [f"features_{step}", "unchanged"], [f"features_{step + 1}"], pads=[1, 1, 1, 1]))
     nodes += [
         helper.make_node("GlobalAveragePool", [f"features_{extra_work}"], ["pooled"]),
         helper.make_node("Flatten", ["pooled"], ["flat"]),
@@ -132,8 +132,6 @@ def write_tiny_model(
     )
     assert card.preprocessing is not None
     size = card.preprocessing.input_size
-    core = tiny_core(
-        len(card.class_names), size, seed=seed, layout=layout, extra_work=extra_work, temperature=temperature
-    )
+    core = tiny_core(len(card.class_names), size, seed=seed, layout=layout, extra_work=extra_work, temperature=temperature)
     save_model(wrap(core, card), card, path)
     return path

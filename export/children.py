@@ -1,0 +1,83 @@
+"""One child process a model, so that frameworks never meet and one crash ends one export."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from core.errors import UserError
+from models.card import Parity
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+WORKERS = {".pth": ("export.torch_graph", "torch"), ".keras": ("export.tf_graph", "tf")}  # module, and ending of the ONNX name
+SECONDS_TO_CLEAN_UP = 10
+
+
+def target_path(source: Path, out: Path) -> Path:
+    """Where the ONNX file of a weights file goes: `resnet18_digits.pth` becomes `resnet18_digits_torch.onnx`."""
+    return out / f"{source.stem}_{WORKERS[source.suffix][1]}.onnx"
+
+
+def export_in_child(source: Path, target: Path, images: Path, say: Callable[[str], None], *, show_noise: bool = False) -> Parity:
+    """Export `source` to `target` in a fresh process that sees no GPU; UserError with the one line the child ended with.
+
+    images: .npz with images_u8 and split. say: told each step. show_noise: pass on what exporters print, and tracebacks.
+    """
+    module = WORKERS[source.suffix][0]
+    command = [sys.executable, "-m", module, str(source.resolve()), str(target.resolve()), str(images)]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise:
+        status, measured = _run([*command, "--traceback"] if show_noise else command, noise.fileno(), say)
+        noise.seek(0)
+        said = noise.read()
+    if show_noise:
+        sys.stderr.write(said)
+    if status == 0 and measured is not None:
+        return measured
+    raise UserError(_last_error(said, status))
+
+
+def _run(command: list[str], stderr: int, say: Callable[[str], None]) -> tuple[int, Parity | None]:
+    """Exit status and parity that the child told; a child never outlives this call."""
+    # One CPU path for both sides of the comparison: a GPU's TF32 alone moves logits by more than parity allows.
+    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8", cwd=REPOSITORY, env=variables
+    )
+    measured = None
+    try:
+        assert child.stdout is not None
+        for line in child.stdout:
+            message = json.loads(line)
+            if "step" in message:
+                say(message["step"])
+            else:
+                measured = Parity(**message["parity"])
+        return child.wait(), measured
+    finally:
+        if child.poll() is None:
+            _stop(child)
+
+
+def _stop(child: subprocess.Popen[str]) -> None:
+    """End a child as Ctrl-C would, so that it removes its temporary file; by force if it does not listen."""
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(SECONDS_TO_CLEAN_UP)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _last_error(said: str, status: int) -> str:
+    lines = [line.removeprefix("error: ") for line in said.splitlines() if line.startswith("error: ")]
+    if lines:
+        return lines[-1]
+    if status < 0:
+        return f"the export process was ended by {signal.Signals(-status).name}, perhaps for want of memory"
+    return f"the export process ended with status {status} and no word; add --traceback to see what it printed"

@@ -1,0 +1,32 @@
+"""What became of one weights file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.card import Parity
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One ONNX file that was written: its size in MB (10⁶ bytes), its parity, the seconds its process took."""
+
+    source: Path
+    target: Path
+    backend: str
+    dataset: str
+    size_mb: float
+    elapsed_s: float
+    parity: Parity
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One weights file that was not exported, and why, in one line."""
+
+    source: Path
+    reason: str
+
+
+Outcome = Exported | Failed

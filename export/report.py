@@ -1,0 +1,82 @@
+"""What an export leaves behind besides ONNX files: a table on stdout, `export.csv` and `run.json` in a run folder."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.environment import environment
+from core.files import final_run_folder, run_folder, write_json
+
+if TYPE_CHECKING:
+    from export.outcome import Exported, Failed
+
+COLUMNS = (
+    "model", "backend", "dataset", "source", "file", "size_mb", "n_images", "split", "max_abs_logit_difference",
+    "equal_labels", "elapsed_s",
+)  # fmt: skip
+
+
+def rows(exported: Sequence[Exported]) -> list[dict[str, str]]:
+    """One row of `export.csv` a model, plain decimals."""
+    return [
+        {
+            "model": one.target.stem,
+            "backend": one.backend,
+            "dataset": one.dataset,
+            "source": one.source.name,
+            "file": one.target.name,
+            "size_mb": f"{one.size_mb:.3f}",
+            "n_images": str(one.parity.n_images),
+            "split": one.parity.split,
+            "max_abs_logit_difference": f"{one.parity.max_abs_logit_difference:.9f}",
+            "equal_labels": f"{one.parity.equal_labels:.6f}",
+            "elapsed_s": f"{one.elapsed_s:.2f}",
+        }
+        for one in exported
+    ]
+
+
+def write_run(exported: Sequence[Exported], failed: Sequence[Failed], arguments: Sequence[str], results_dir: Path) -> Path:
+    """Keep the run; returns its folder."""
+    with run_folder("export", results_dir) as partial:
+        with open(partial / "export.csv", "w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows(exported))
+        run = {
+            "what": "export",
+            "arguments": list(arguments),
+            "parity": {one.target.stem: dataclasses.asdict(one.parity) for one in exported},
+            "failed": {str(one.source): one.reason for one in failed},
+            "environment": environment(),
+        }
+        write_json(partial / "run.json", run)
+    return final_run_folder(partial)
+
+
+def print_table(exported: Sequence[Exported], folder: Path) -> None:
+    """The table for people, on stdout, and where the run is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "file")
+    for title in ("size MB", "max |Δlogit|", "equal labels", "seconds"):
+        table.add_column(title, justify="right")
+    for one in exported:
+        table.add_row(
+            one.target.stem,
+            str(one.target),
+            f"{one.size_mb:.1f}",
+            f"{one.parity.max_abs_logit_difference:.1e}",
+            f"{100 * one.parity.equal_labels:.0f} % of {one.parity.n_images} {one.parity.split}",
+            f"{one.elapsed_s:.1f}",
+        )
+    screen = Console(highlight=False)
+    if not screen.is_terminal:
+        screen.width = 200  # a pipe has no width: nothing may be cut off
+    screen.print(table)
+    print(f"run: {folder}")

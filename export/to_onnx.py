@@ -1,0 +1,66 @@
+"""Export every trained model to an ONNX file that keeps the project's contract and says what the native model says.
+
+python -m export.to_onnx                      # every .pth and .keras in models/
+python -m export.to_onnx models/resnet18_digits.pth
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import UserError
+
+PARITY_IMAGES = 256
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Export, print the table, keep it as a run; 1 where a file failed."""
+    options = _parser().parse_args(arguments)
+    if options.images < 1:
+        raise UserError(f"--images must be 1 or more, not {options.images}")
+    from export import report
+    from export.batch import export_all, find_weights
+    from export.outcome import Exported, Failed
+
+    sources = find_weights(options.paths, options.models_dir)
+    out = options.out or options.models_dir
+    # core.cli takes --traceback out of the arguments, and the children must know of it too.
+    outcomes = export_all(sources, out, options.images, options.data, options.data_dir, show_noise="--traceback" in sys.argv)
+    exported = [outcome for outcome in outcomes if isinstance(outcome, Exported)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    if exported:
+        folder = report.write_run(exported, failed, arguments, options.results_dir)
+        report.print_table(exported, folder)
+    for failure in failed:
+        print(f"error: {failure.source}: {failure.reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export.to_onnx",
+        description="Export trained models to ONNX. Each graph is checked, run at batches 1, 2 and 7, and compared with its "
+        "native model on raw images; a file whose logits differ by more than 1e-3, or a label of which differs, is not kept.",
+    )
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=".pth or .keras file (default: all in --models-dir)")
+    parser.add_argument(
+        "--models-dir", type=Path, default=Path("models"), metavar="DIR", help="where weights lie (default: models)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where ONNX files go (default: --models-dir)")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="folder of images, for models trained on one")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
+    parser.add_argument("--images", type=int, default=PARITY_IMAGES, metavar="N", help="images to compare on (default: 256)")
+    parser.add_argument(
+        "--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where the run goes (default: results)"
+    )
+    parser.add_argument("--traceback", action="store_true", help="show causes of errors and what the exporters print")
+    return parser
+
+
+if __name__ == "__main__":
+    from core.cli import run
+
+    run(main)

@@ -1,0 +1,74 @@
+"""PyTorch → ONNX core graph, by torch.onnx's dynamo exporter. Twin of `export.tf_graph`.
+
+python -m export.torch_graph models/resnet18_digits.pth models/resnet18_digits_torch.onnx images.npz
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export import worker
+from models.onnx_file import BATCH, LOGITS, OPSET
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from torch import nn
+
+    from core.records import Float32Array, UInt8Array
+    from models.card import ModelCard, Preprocessing
+
+
+def load(path: Path) -> tuple[nn.Module, ModelCard]:
+    """The network in evaluation mode and its card; UserError as `models.torch_resnet.load` says."""
+    from models.torch_resnet import load
+
+    return load(path)
+
+
+def core_graph(model: nn.Module, input_size: int) -> ModelProto:
+    """Graph of images_nchw, float32 (batch, 3, input_size, input_size) → logits (batch, n_classes), at the contract's opset."""
+    import torch
+
+    example = torch.zeros(2, 3, input_size, input_size)  # a batch of 1 would be taken for a constant
+    program = torch.onnx.export(
+        model.eval(),
+        (example,),
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim(BATCH)},),
+        input_names=["images_nchw"],
+        output_names=[LOGITS],
+        opset_version=OPSET,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None, "the dynamo exporter returns a program"
+    proto: ModelProto = program.model_proto
+    return proto
+
+
+def logits(model: nn.Module, images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
+    """What PyTorch says of raw images, float32 (n_images, n_classes)."""
+    import numpy as np
+    import torch
+
+    from export.parity import batches
+    from models.torch_resnet import evaluation_batch
+
+    with torch.inference_mode():
+        return np.concatenate([model(evaluation_batch(batch, preprocessing)).numpy() for batch in batches(images_u8)])
+
+
+FRAMEWORK = worker.Framework(load, core_graph, logits, packages=("torch", "onnxscript", "onnx", "onnxruntime"))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command."""
+    worker.main(FRAMEWORK, "python -m export.torch_graph", arguments)
+
+
+if __name__ == "__main__":
+    from core.cli import run
+
+    run(main)
