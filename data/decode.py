@@ -51,7 +51,7 @@ def read_images(paths: Sequence[Path], size: ImageSize) -> UInt8Array:
 def read_size(path: Path) -> ImageSize:
     """Height and width of one image as it is seen."""
     with _opened(path) as image:
-        turned = image.getexif().get(_ORIENTATION_TAG) in _TURNED_BY_A_QUARTER
+        turned = _orientation(image) in _TURNED_BY_A_QUARTER
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
@@ -60,7 +60,8 @@ def read_image(path: Path, size: ImageSize) -> UInt8Array:
     from PIL import ImageOps
 
     with _opened(path) as image:
-        return np.asarray(fit(to_rgb(ImageOps.exif_transpose(image)), size))
+        upright = image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+        return np.asarray(fit(to_rgb(upright), size))
 
 
 def to_rgb(image: Image) -> Image:
@@ -94,6 +95,16 @@ def fit(image: Image, size: ImageSize) -> Image:
         raise ValueError(f"{image.width}×{image.height} (width×height) is too narrow to be resized")
     left, top = round((covering[0] - width) / 2), round((covering[1] - height) / 2)
     return image.resize(covering, PILImage.Resampling.BILINEAR).crop((left, top, left + width, top + height))
+
+
+def _orientation(image: Image) -> int:
+    """EXIF orientation, 1 where the image stands as it is stored.
+
+    A PNG is asked only for what stands before its pixels: PIL would decode it all to look behind them.
+    """
+    if image.format == "PNG" and not {"exif", "Raw profile type exif"} & set(image.info):
+        return 1
+    return int(image.getexif().get(_ORIENTATION_TAG, 1))
 
 
 @contextmanager
