@@ -1,0 +1,1 @@
+"""Accuracy, latency and their uncertainty for contract models and their ensembles, into tables and plots."""

@@ -1,0 +1,62 @@
+"""How right a model is, overall, by class, and how well it knows it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.statistics import wilson_ci95
+from core.records import Accuracy, Int64Array, Predictions
+
+N_BINS = 15
+
+
+def measure(predictions: Predictions, labels: Int64Array) -> Accuracy:
+    """Every figure of merit of one model's predictions against the true `labels`, (n_images,).
+
+    A class without images has recall, and one never predicted has precision, of nan. Raises ValueError for unequal lengths.
+    """
+    from sklearn.metrics import confusion_matrix
+
+    n_images, n_classes = predictions.logits.shape
+    if labels.shape != (n_images,) or n_images == 0:
+        raise ValueError(f"{n_images} predictions need as many labels, not {labels.shape}")
+    probabilities = predictions.probabilities()
+    confusion = confusion_matrix(labels, predictions.predicted(), labels=np.arange(n_classes)).astype(np.int64)
+    right = np.diag(confusion)
+    with np.errstate(invalid="ignore"):  # 0 of 0 is nan, on purpose
+        precision = right / confusion.sum(axis=0)
+        recall = right / confusion.sum(axis=1)
+        f1 = 2 * right / (confusion.sum(axis=0) + confusion.sum(axis=1))
+    return Accuracy(
+        model=predictions.model,
+        n_images=n_images,
+        top1_accuracy=float(right.sum() / n_images),
+        top1_ci95=wilson_ci95(int(right.sum()), n_images),
+        macro_f1=float(np.nanmean(f1)),
+        nll=negative_log_likelihood(probabilities, labels),
+        ece_15bin=expected_calibration_error(probabilities, labels),
+        confusion=confusion,
+        precision=precision,
+        recall=recall,
+        recall_ci95=np.array([wilson_ci95(int(k), int(n)) for k, n in zip(right, confusion.sum(axis=1), strict=True)]),
+        f1=f1,
+    )
+
+
+def negative_log_likelihood(probabilities: NDArray[np.floating], labels: Int64Array) -> float:
+    """Mean of -log of the true class's probability, in nats; a probability below 1e-38 counts as that."""
+    true_class = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(true_class, 1e-38)).mean())
+
+
+def expected_calibration_error(probabilities: NDArray[np.floating], labels: Int64Array) -> float:
+    """ECE of Guo et al. (2017): |accuracy - mean confidence| over 15 equal-width bins of the top probability, weighted by size.
+
+    Bins are open below and closed above, so a confidence of exactly 1 falls into the last.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
+    gaps = np.bincount(bins, weights=right - confidence, minlength=N_BINS)
+    return float(np.abs(gaps).sum() / len(labels))

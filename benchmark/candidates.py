@@ -1,0 +1,106 @@
+"""Which files are benchmarked: contract models that agree on their classes, and the ensembles that can be made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import UserError
+from ensemble.fuse import check_alike
+from models.card import ModelCard
+from models.onnx_file import load_model
+
+if TYPE_CHECKING:
+    from data import Dataset
+
+MOST_MEMBERS = 6  # 57 ensembles; each more member doubles them
+EXPORT_HINT = "python -m export.to_onnx makes ONNX files from the weights in models/"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A contract file under its name in the tables, the file name without its ending."""
+
+    name: str
+    path: Path
+    card: ModelCard
+
+    @property
+    def size_mb(self) -> float:
+        """Size of the file in MB (10^6 bytes)."""
+        return self.path.stat().st_size / 1e6
+
+
+def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) -> tuple[list[Candidate], list[str]]:
+    """The files named, or those of `models_dir` whose cards name `dataset`; and notes on files passed over.
+
+    Raises UserError where there is none, one is broken, two have one name, or their classes or image sizes differ.
+    """
+    notes: list[str] = []
+    if explicit:
+        candidates = [_candidate(path) for path in explicit]
+    else:
+        found = [_candidate(path) for path in _onnx_files(models_dir)]
+        candidates = [candidate for candidate in found if candidate.card.dataset == dataset]
+        others = sorted({candidate.card.dataset for candidate in found} - {dataset})
+        if not candidates:
+            raise UserError(f"the models in {models_dir}/ are for {', '.join(others)}, not {dataset}; add --data {others[0]}")
+        if others:
+            notes.append(f"passed over {len(found) - len(candidates)} models of other data sets ({', '.join(others)})")
+    _check_names(candidates)
+    check_alike([candidate.card for candidate in candidates])
+    return candidates, notes
+
+
+def check_classes(candidates: Sequence[Candidate], dataset: Dataset) -> None:
+    """UserError unless the models' classes are those of the data set, in its order."""
+    card = candidates[0].card
+    if card.class_names != dataset.class_names:
+        raise UserError(
+            f"the models' classes ({_shortened(card.class_names)}) are not those of {dataset.name} "
+            f"({_shortened(dataset.class_names)}); pass the data set they were trained for with --data"
+        )
+
+
+def subsets(candidates: Sequence[Candidate]) -> list[tuple[Candidate, ...]]:
+    """Every subset of two or more candidates, small ones first; UserError for one candidate or more than six."""
+    if len(candidates) < 2:
+        raise UserError(f"--ensemble needs at least two models, there is only {candidates[0].path}; {EXPORT_HINT}")
+    if len(candidates) > MOST_MEMBERS:
+        raise UserError(
+            f"--ensemble with {len(candidates)} models would be {2 ** len(candidates) - len(candidates) - 1} ensembles; "
+            f"name at most {MOST_MEMBERS} with --models"
+        )
+    return [subset for size in range(2, len(candidates) + 1) for subset in combinations(candidates, size)]
+
+
+def ensemble_name(members: Sequence[Candidate]) -> str:
+    """How an ensemble is called in the tables: its members' names joined by +."""
+    return "+".join(member.name for member in members)
+
+
+def _candidate(path: Path) -> Candidate:
+    _model, card = load_model(path)
+    return Candidate(path.stem, path, card)
+
+
+def _onnx_files(models_dir: Path) -> list[Path]:
+    files = sorted(models_dir.glob("*.onnx"))
+    if not files:
+        raise UserError(f"there is no .onnx file in {models_dir}/; {EXPORT_HINT}")
+    return files
+
+
+def _check_names(candidates: Sequence[Candidate]) -> None:
+    seen: dict[str, Path] = {}
+    for candidate in candidates:
+        if candidate.name in seen:
+            raise UserError(f"{seen[candidate.name]} and {candidate.path} have one name in the tables; rename one of them")
+        seen[candidate.name] = candidate.path
+
+
+def _shortened(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f", … {len(names)} in all" if len(names) > most else "")

@@ -1,0 +1,104 @@
+"""The command line of `python -m benchmark`; nothing heavy is imported before the arguments are known to be good."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+Device = Literal["auto", "cpu", "cuda"]
+SplitName = Literal["test", "validation", "train"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a benchmark was asked for; the defaults of the command line."""
+
+    data: str = "cifar10"
+    data_dir: Path | None = None
+    models: tuple[Path, ...] = ()
+    models_dir: Path = Path("models")
+    ensemble: bool = False
+    device: Device = "auto"
+    batch_sizes: tuple[int, ...] = (1, 32, 256)
+    threads: int | None = None
+    limit: int | None = None
+    split: SplitName = "test"
+    out: Path = Path("results")
+    time_budget_s: float = 60.0
+    seed: int = 0
+    profile: bool = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse, run, print where the results are."""
+    options = parse(arguments)
+
+    from benchmark.runner import run_benchmark
+
+    run_benchmark(options)
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The options that `arguments` stand for; exits with status 2 and a usage line where they make no sense."""
+    values = vars(parser().parse_args(arguments))
+    return Options(
+        data=values["data"],
+        data_dir=values["data_dir"],
+        models=tuple(values["models"]),
+        models_dir=values["models_dir"],
+        ensemble=values["ensemble"],
+        device=cast(Device, values["device"]),
+        batch_sizes=tuple(sorted(set(values["batch_sizes"]))),
+        threads=values["threads"],
+        limit=values["limit"],
+        split=cast(SplitName, values["split"]),
+        out=values["out"],
+        time_budget_s=values["time_budget"],
+        seed=values["seed"],
+        profile=values["profile"],
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag with its default in its help."""
+    default = Options()
+    made = argparse.ArgumentParser(
+        prog="python -m benchmark",
+        description="Accuracy, per-class confusion and latency of ONNX classifiers and their ensembles, into CSV tables and plots.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="Every command also takes --traceback, which shows the cause of an error.",
+    )
+    add = made.add_argument
+    add("--ensemble", action="store_true", help="add the averaged-softmax ensemble of every subset of two or more models")
+    add("--data", default=default.data, metavar="NAME", help="cifar10, digits, or a folder with test/<class>/ images")
+    add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
+    add("--models", type=Path, nargs="+", default=(), metavar="FILE", help="ONNX files; all of --models-dir where not given")
+    add("--models-dir", type=Path, default=default.models_dir, metavar="DIR", help="folder of ONNX files")
+    add("--split", choices=["test", "validation", "train"], default=default.split, help="the images to predict")
+    add("--limit", type=_positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
+    add("--device", choices=["auto", "cpu", "cuda"], default=default.device, help="auto: CPU, and GPU where it is proved")
+    add("--batch-sizes", type=_positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
+    add("--threads", type=_positive, metavar="N", help="intra-op threads; the cores this process may use where not given")
+    add("--time-budget", type=_seconds, default=default.time_budget_s, metavar="SECONDS", help="for latency; 0 leaves it out")
+    add("--out", type=Path, default=default.out, metavar="DIR", help="folder in which the run's own folder is made")
+    add("--seed", type=int, default=default.seed, help="of the order of the latency runs and of --limit")
+    add("--profile", action="store_true", help="print how much of the prediction time was spent outside the models")
+    return made
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value

@@ -1,0 +1,129 @@
+"""Times one configuration in this process, alone: `python -m benchmark.latency_worker` reads a job on stdin, answers on stdout.
+
+A process of its own, because two live sessions fight over cores, and because calls within one process resemble each
+other more than calls of two processes do: the parent needs many processes, not many calls.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+SETTLE_WINDOW = 5  # calls in each of the two stretches whose medians must agree
+SETTLE_TOLERANCE = 0.03
+WARMUP_SHARE = 0.5  # of the sampling time, at most, unless a single call is longer
+MIN_TIMED_CALLS = 3
+
+
+def main() -> int:
+    """Answer the job on stdin with one JSON object on stdout: the timings, or `error` with one line."""
+    from core.errors import UserError
+
+    job = json.load(sys.stdin)
+    try:
+        answer = measure(job)
+    except UserError as error:
+        answer = {"error": str(error)}
+    json.dump(answer, sys.stdout)
+    return 0
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Open the session, warm up until the running median settles, then time calls for `sample_s` seconds.
+
+    job: path, provider, options, batch_size, threads, transfer, images (an .npy of raw images), sample_s. The answer has
+    session_load_ms, first_run_ms, warmup_ms and samples_ms, every call in order, nothing left out, and what ran where.
+    """
+    import numpy as np
+
+    from benchmark.sessions import misplaced, placement, session_for
+    from core.errors import UserError
+
+    images_u8 = np.ascontiguousarray(np.load(job["images"], mmap_mode="r")[: job["batch_size"]])
+    started_ns = time.perf_counter_ns()
+    session = session_for(Path(job["path"]), job["provider"], job["threads"], options=job["options"])
+    session_load_ms = _elapsed_ms(started_ns)
+    elsewhere = misplaced(session, job["provider"])
+    if elsewhere:
+        raise UserError(f"{job['path']} does not run on {job['provider']}: {dict(elsewhere)} were placed on another provider")
+    call = _device_only(session, images_u8) if job["transfer"] == "device-only" else _host_to_host(session, images_u8)
+    gc.disable()  # a collection in the middle of a call would be our latency, not the model's
+    first_run_ms = _timed_ms(call)
+    warmup_ms = warm_up(call, job["sample_s"] * WARMUP_SHARE)
+    samples_ms: list[float] = []
+    deadline = time.perf_counter() + job["sample_s"]
+    while len(samples_ms) < MIN_TIMED_CALLS or time.perf_counter() < deadline:
+        samples_ms.append(_timed_ms(call))
+    return {
+        "session_load_ms": session_load_ms,
+        "first_run_ms": first_run_ms,
+        "warmup_ms": warmup_ms,
+        "samples_ms": samples_ms,
+        "provider": session.get_providers()[0],
+        "placement": {name: sum(counts.values()) for name, counts in placement(session).items()},
+    }
+
+
+def warm_up(call: Callable[[], None], at_most_s: float) -> list[float]:
+    """Milliseconds of the calls made until the medians of the last two stretches of five agree within 3 %.
+
+    Stops at `at_most_s` all the same; makes one call at least.
+    """
+    calls_ms = [_timed_ms(call)]
+    deadline = time.perf_counter() + at_most_s - calls_ms[0] / 1000
+    while time.perf_counter() < deadline and not settled(calls_ms):
+        calls_ms.append(_timed_ms(call))
+    return calls_ms
+
+
+def settled(calls_ms: list[float]) -> bool:
+    """Whether the medians of the last five calls and of the five before them agree within 3 %."""
+    if len(calls_ms) < 2 * SETTLE_WINDOW:
+        return False
+    last, before = median(calls_ms[-SETTLE_WINDOW:]), median(calls_ms[-2 * SETTLE_WINDOW : -SETTLE_WINDOW])
+    return abs(last - before) <= SETTLE_TOLERANCE * before
+
+
+def _host_to_host(session: Any, images_u8: Any) -> Callable[[], None]:
+    from models.onnx_file import IMAGES, LOGITS, PROBABILITIES
+
+    names, feed = [LOGITS, PROBABILITIES], {IMAGES: images_u8}
+    return lambda: session.run(names, feed)
+
+
+def _device_only(session: Any, images_u8: Any) -> Callable[[], None]:
+    """Inputs and outputs stay on the device; a call ends when the device has finished."""
+    import onnxruntime
+
+    from models.onnx_file import IMAGES, LOGITS, PROBABILITIES
+
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(IMAGES, onnxruntime.OrtValue.ortvalue_from_numpy(images_u8, "cuda", 0))
+    for name in (LOGITS, PROBABILITIES):
+        binding.bind_output(name, "cuda", 0)
+
+    def call() -> None:
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+
+    return call
+
+
+def _timed_ms(call: Callable[[], None]) -> float:
+    started_ns = time.perf_counter_ns()
+    call()
+    return _elapsed_ms(started_ns)
+
+
+def _elapsed_ms(started_ns: int) -> float:
+    return (time.perf_counter_ns() - started_ns) / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""The tidy tables of a run: one observation a row, units in the column names, plain decimals, empty where not measurable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.latency_summary import LatencySummary
+from benchmark.statistics import PairedCounts
+from core.records import Accuracy, ImageSet, LatencySamples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMPARISON_COLUMNS = (
+    "model kind members backend precision provider device_name batch_size top1_accuracy top1_ci95_low top1_ci95_high macro_f1 nll "
+    "ece_15bin latency_p50_ms latency_p50_ci95_low_ms latency_p50_ci95_high_ms latency_p95_ms latency_p99_ms "
+    "throughput_images_per_s size_mb on_pareto_front n_images dataset dataset_sha256"
+).split()
+PER_CLASS_COLUMNS = "model class_name precision recall recall_ci95_low recall_ci95_high f1 support".split()
+CONFUSION_COLUMNS = "model true_class predicted_class count".split()
+LATENCY_COLUMNS = (
+    "model provider batch_size threads transfer n_processes n_samples session_load_ms first_run_ms n_warmup_calls "
+    "p50_ms p50_ci95_low_ms p50_ci95_high_ms p90_ms p90_ci95_low_ms p90_ci95_high_ms p95_ms p95_ci95_low_ms p95_ci95_high_ms "
+    "p99_ms p99_ci95_low_ms p99_ci95_high_ms throughput_images_per_s stability_note missing"
+).split()
+PAIRS_COLUMNS = (
+    "model_a model_b both_right only_a_right only_b_right both_wrong accuracy_difference difference_ci95_low difference_ci95_high "
+    "mcnemar_p holm_p verdict"
+).split()
+SAMPLES_COLUMNS = "model provider batch_size threads transfer round process phase call latency_ms".split()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the comparison, single or ensemble, with its accuracy; `size_mb` nan for what is not a file."""
+
+    name: str
+    kind: str  # single, ensemble, or oracle: right where any member is, which no model can be
+    members: tuple[str, ...]
+    backend: str
+    precision: str
+    size_mb: float
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models on the same images, and what their difference is worth."""
+
+    model_a: str
+    model_b: str
+    counts: PairedCounts
+    difference_ci95: tuple[float, float]
+    mcnemar_p: float
+    holm_p: float
+    verdict: str
+
+
+def comparison_rows(
+    entries: Sequence[Entry], latencies: Sequence[LatencySummary], device_names: dict[str, str], image_set: ImageSet
+) -> pd.DataFrame:
+    """`comparison.csv`: a row per model, provider and batch size, host to host; one without latency for an oracle."""
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for entry in entries:
+        own = [s for s in latencies if s.model == entry.name and s.transfer == "host-to-host"]
+        facts = _facts(entry, image_set)
+        rows.extend({**facts, **_timing(summary, device_names)} for summary in own)
+        if not own:
+            rows.append(facts)
+    frame = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
+    frame["on_pareto_front"] = pareto_front(frame)
+    return frame
+
+
+def pareto_front(frame: pd.DataFrame) -> pd.Series:
+    """For each row, whether no other at its provider and batch size is at least as accurate and as fast, and better in one.
+
+    Empty where latency was not measured.
+    """
+    import pandas as pd
+
+    front: list[bool | None] = []
+    for _, row in frame.iterrows():
+        if pd.isna(row["latency_p50_ms"]):
+            front.append(None)
+            continue
+        rivals = frame[(frame["provider"] == row["provider"]) & (frame["batch_size"] == row["batch_size"])]
+        accuracy, p50_ms = rivals["top1_accuracy"], rivals["latency_p50_ms"]
+        as_good = (accuracy >= row["top1_accuracy"]) & (p50_ms <= row["latency_p50_ms"])
+        better = (accuracy > row["top1_accuracy"]) | (p50_ms < row["latency_p50_ms"])
+        front.append(not bool((as_good & better).any()))
+    return pd.Series(front, index=frame.index, dtype="boolean")
+
+
+def per_class_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -> pd.DataFrame:
+    """`per_class.csv`: a row per model and class."""
+    import pandas as pd
+
+    rows = [
+        (a.model, name, a.precision[i], a.recall[i], *a.recall_ci95[i], a.f1[i], int(a.confusion[i].sum()))
+        for a in accuracies
+        for i, name in enumerate(class_names)
+    ]
+    return pd.DataFrame(rows, columns=list(PER_CLASS_COLUMNS))
+
+
+def confusion_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -> pd.DataFrame:
+    """`confusion.csv`: a row per model, true and predicted class, zeros included."""
+    import pandas as pd
+
+    rows = [
+        (a.model, true, predicted, int(a.confusion[i, j]))
+        for a in accuracies
+        for i, true in enumerate(class_names)
+        for j, predicted in enumerate(class_names)
+    ]
+    return pd.DataFrame(rows, columns=list(CONFUSION_COLUMNS))
+
+
+def latency_rows(latencies: Sequence[LatencySummary]) -> pd.DataFrame:
+    """`latency.csv`: a row per configuration."""
+    import pandas as pd
+
+    rows = []
+    for s in latencies:
+        row: list[Any] = [s.model, s.provider, s.batch_size, s.threads, s.transfer, s.n_processes, s.n_samples]
+        row += [s.session_load_ms, s.first_run_ms, s.n_warmup_calls, s.p50_ms, *s.p50_ci95]
+        for percentile, value in s.tails_ms.items():
+            row += [value, *s.tails_ci95[percentile]]
+        rows.append([*row, s.throughput_images_per_s, s.stability_note, s.missing])
+    return pd.DataFrame(rows, columns=list(LATENCY_COLUMNS))
+
+
+def pair_rows(pairs: Sequence[Pair]) -> pd.DataFrame:
+    """`pairs.csv`: a row per pair of models."""
+    import pandas as pd
+
+    rows = []
+    for pair in pairs:
+        counts = pair.counts
+        cells = (counts.both_right, counts.only_a_right, counts.only_b_right, counts.both_wrong, counts.accuracy_difference)
+        rows.append((pair.model_a, pair.model_b, *cells, *pair.difference_ci95, pair.mcnemar_p, pair.holm_p, pair.verdict))
+    return pd.DataFrame(rows, columns=list(PAIRS_COLUMNS))
+
+
+def sample_rows(samples: Sequence[LatencySamples]) -> pd.DataFrame:
+    """`latency_samples.csv.gz`: a row per call, warm-up and first call included, in the order they were made."""
+    import pandas as pd
+
+    rows = []
+    for s in samples:
+        where = (s.model, s.provider, s.batch_size, s.threads, s.transfer, s.round, s.process)
+        phases = (("first", [s.first_run_ms]), ("warm-up", s.warmup_ms), ("timed", s.samples_ms))
+        rows += [(*where, phase, call, ms) for phase, calls_ms in phases for call, ms in enumerate(calls_ms)]
+    return pd.DataFrame(rows, columns=list(SAMPLES_COLUMNS))
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """A CSV in plain decimals, six places, p values twelve; empty cells for what is missing."""
+    shown = frame.copy()
+    for column in shown.select_dtypes("float").columns:
+        places = 12 if column.endswith("_p") else 6
+        shown[column] = [f"{value:.{places}f}" if value == value else "" for value in frame[column]]
+    shown.to_csv(path, index=False)
+
+
+def _facts(entry: Entry, image_set: ImageSet) -> dict[str, Any]:
+    accuracy = entry.accuracy
+    return {
+        "model": entry.name,
+        "kind": entry.kind,
+        "members": " ".join(entry.members),
+        "backend": entry.backend,
+        "precision": entry.precision,
+        "top1_accuracy": accuracy.top1_accuracy,
+        "top1_ci95_low": accuracy.top1_ci95[0],
+        "top1_ci95_high": accuracy.top1_ci95[1],
+        "macro_f1": accuracy.macro_f1,
+        "nll": accuracy.nll,
+        "ece_15bin": accuracy.ece_15bin,
+        "size_mb": entry.size_mb,
+        "n_images": accuracy.n_images,
+        "dataset": image_set.name,
+        "dataset_sha256": image_set.sha256,
+    }
+
+
+def _timing(summary: LatencySummary, device_names: dict[str, str]) -> dict[str, Any]:
+    return {
+        "provider": summary.provider,
+        "device_name": device_names[summary.provider],
+        "batch_size": summary.batch_size,
+        "latency_p50_ms": summary.p50_ms,
+        "latency_p50_ci95_low_ms": summary.p50_ci95[0],
+        "latency_p50_ci95_high_ms": summary.p50_ci95[1],
+        "latency_p95_ms": summary.tails_ms[95],
+        "latency_p99_ms": summary.tails_ms[99],
+        "throughput_images_per_s": summary.throughput_images_per_s,
+    }

@@ -1,0 +1,107 @@
+"""Clean-ups of an ONNX graph that holds several models: shared work done once, unused work not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
+
+NodeKey = tuple[str, str, tuple[str, ...], tuple[bytes, ...], int]
+
+# Two of these with equal inputs still give unequal outputs.
+_RANDOM = {"Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+
+
+def merge_duplicates(graph: GraphProto) -> None:
+    """Keep one of each set of equal initializers and of equal nodes (operator, attributes, inputs), in place.
+
+    Nodes must be in topological order. Members that resize or normalise alike then do it once, equal members run once.
+    """
+    renamed = _merge_initializers(graph)
+    outputs = {value.name for value in graph.output}
+    seen: dict[NodeKey, NodeProto] = {}
+    kept: list[NodeProto] = []
+    for node in graph.node:
+        _rename_inputs(node, renamed)
+        key = _node_key(node)
+        if key is None or key not in seen or outputs.intersection(node.output):
+            kept.append(node)
+            if key is not None:
+                seen.setdefault(key, node)
+            continue
+        renamed.update(zip(node.output, seen[key].output, strict=True))
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def drop_unused(graph: GraphProto) -> None:
+    """Remove nodes and initializers that no output depends on, in place; nodes must be in topological order."""
+    wanted = {value.name for value in graph.output}
+    kept: list[NodeProto] = []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(_names_read(node))
+    tensors = [tensor for tensor in graph.initializer if tensor.name in wanted]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(tensors)
+
+
+def _merge_initializers(graph: GraphProto) -> dict[str, str]:
+    """Remove repeated initializers; returns removed name → kept name."""
+    kept: dict[bytes, TensorProto] = {}
+    renamed: dict[str, str] = {}
+    for tensor in graph.initializer:
+        first = kept.setdefault(_tensor_key(tensor), tensor)
+        if first is not tensor:
+            renamed[tensor.name] = first.name
+    tensors = list(kept.values())
+    del graph.initializer[:]
+    graph.initializer.extend(tensors)
+    return renamed
+
+
+def _tensor_key(tensor: TensorProto) -> bytes:
+    """A digest of type, shape and values, whichever of its fields a tensor keeps them in."""
+    from onnx import numpy_helper
+
+    values = numpy_helper.to_array(tensor)
+    return hashlib.sha256(f"{tensor.data_type}{list(tensor.dims)}".encode() + values.tobytes()).digest()
+
+
+def _node_key(node: NodeProto) -> NodeKey | None:
+    """What makes two nodes equal; None for one that must not be merged: random, or with a graph inside."""
+    from onnx import AttributeProto
+
+    if node.op_type in _RANDOM or any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
+        return None
+    attributes = tuple(sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute))
+    return node.domain, node.op_type, tuple(node.input), attributes, len(node.output)
+
+
+def _rename_inputs(node: NodeProto, renamed: dict[str, str]) -> None:
+    for position, name in enumerate(node.input):
+        node.input[position] = renamed.get(name, name)
+    for graph in _inner_graphs(node.attribute):
+        for inner in graph.node:
+            _rename_inputs(inner, renamed)
+        for value in graph.output:
+            value.name = renamed.get(value.name, value.name)
+
+
+def _names_read(node: NodeProto) -> set[str]:
+    """Inputs of a node and, for one with graphs inside, every name these read."""
+    names = set(node.input)
+    for graph in _inner_graphs(node.attribute):
+        names.update(value.name for value in graph.output)
+        for inner in graph.node:
+            names |= _names_read(inner)
+    return names
+
+
+def _inner_graphs(attributes: Iterable[AttributeProto]) -> list[GraphProto]:
+    return [graph for a in attributes for graph in ([a.g] if a.HasField("g") else list(a.graphs))]
