@@ -1,0 +1,48 @@
+import errno
+
+import pytest
+
+from core.cli import INTERRUPTED, guard, run
+from core.errors import UserError, one_line
+
+
+def _raising(error: BaseException):
+    def main(arguments):
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (UserError("no models in models/;\n run it"), 1, "error: no models in models/; run it\n"),
+        (UserError("a gate", exit_code=3), 3, "error: a gate\n"),
+        (KeyboardInterrupt(), INTERRUPTED, "error: interrupted\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "a.csv"), 1, "error: No space left on device (a.csv)\n"),
+        (RuntimeError("two\nlines"), 1, "error: RuntimeError: two lines; add --traceback to see where\n"),
+    ],
+)
+def test_every_exception_is_one_line_and_a_status(error, status, line, capsys) -> None:
+    assert guard(_raising(error), []) == status
+    assert capsys.readouterr().err == line
+
+
+def test_traceback_is_taken_out_of_the_arguments_and_shows_the_cause(capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(_raising(UserError("wrong")), ["--traceback", "--x"])
+    assert ended.value.code == 1
+    assert "Traceback" in capsys.readouterr().err
+
+    def main(arguments):
+        assert arguments == ["--x"]
+
+    with pytest.raises(SystemExit) as ended:
+        run(main, ["--x", "--traceback"])
+    assert ended.value.code == 0
+
+
+def test_one_line_shortens() -> None:
+    assert one_line(ValueError("a\n  b")) == "a b"
+    assert one_line(ValueError("x" * 500), 10) == "x" * 9 + "…"
+    assert one_line(ValueError()) == "ValueError"

@@ -1,0 +1,54 @@
+import json
+import os
+import subprocess
+
+import pytest
+
+from core import environment as module
+from core.environment import REPOSITORY, available_cores, environment, package_versions
+
+
+def test_the_environment_is_json_and_names_what_a_figure_depends_on() -> None:
+    facts = json.loads(json.dumps(environment()))
+    assert {"python", "platform", "cpu", "cpu_flags", "cores_available", "packages", "git_commit", "git_dirty"} <= set(facts)
+
+
+def test_versions_are_those_that_the_packages_themselves_state() -> None:
+    import numpy
+    import onnxruntime
+
+    versions = package_versions()
+    assert versions["numpy"] == numpy.__version__
+    assert versions["onnxruntime"] == onnxruntime.__version__
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs sched_setaffinity")
+def test_cores_are_those_this_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert available_cores() == len(allowed)
+
+
+def test_git_state_follows_the_checkout(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "REPOSITORY", tmp_path)
+    assert module.git_state() == {"git_commit": None, "git_dirty": None}
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-qm", "a")
+    assert module.git_state() == {"git_commit": git("rev-parse", "HEAD"), "git_dirty": False}
+    (tmp_path / "a").write_text("2")
+    assert module.git_state()["git_dirty"] is True
+
+
+def test_the_repository_is_where_the_rooms_are() -> None:
+    assert (REPOSITORY / "core" / "environment.py").is_file()

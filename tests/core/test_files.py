@@ -1,0 +1,68 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.files import atomic_path, final_run_folder, run_folder, sha256_of_file, write_json
+
+
+def test_a_file_is_replaced_only_when_the_writer_finishes(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    write_json(target, {"old": 1})
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(target.read_text()) == {"old": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_new_file_has_the_mode_of_any_other(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    write_json(tmp_path / "a.json", 1)
+    assert (tmp_path / "a.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_run_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with run_folder("x", tmp_path) as folder:
+        (folder / "a.txt").write_text("a")
+        final = final_run_folder(folder)
+        assert not final.exists()
+    assert (final / "a.txt").read_text() == "a"
+    assert final.name.endswith("Z-x")
+    with pytest.raises(ValueError, match="stop"), run_folder("y", tmp_path) as folder:
+        raise ValueError("stop")
+    assert [p.name for p in tmp_path.iterdir()] == [final.name]
+
+
+def test_two_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
+    finals = set()
+    for _ in range(3):
+        with run_folder("x", tmp_path) as folder:
+            finals.add(final_run_folder(folder))
+    assert len(finals) == len(list(tmp_path.iterdir())) == 3
+
+
+def test_results_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write results"), run_folder("x", tmp_path / "file"):
+        pass
+    with pytest.raises(UserError, match="cannot write"), atomic_path(tmp_path / "file" / "a"):
+        pass
+
+
+def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_killed_run_leaves_no_folder_that_looks_finished(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, pathlib; from core.files import run_folder\nwith run_folder('x', pathlib.Path(sys.argv[1])): os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, env={**os.environ, "PYTHONPATH": "."})
+    assert all(p.name.startswith(".") for p in tmp_path.iterdir())

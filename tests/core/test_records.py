@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import scipy.special
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from core.records import ImageSet, Predictions, softmax
+
+
+@given(arrays(np.float64, (5, 4), elements=st.floats(-1e4, 1e4)))
+def test_softmax_is_scipys(logits: np.ndarray) -> None:
+    np.testing.assert_allclose(softmax(logits), scipy.special.softmax(logits, axis=1), atol=1e-12)
+
+
+def test_predicted_is_the_largest_logit_and_the_lowest_index_of_a_tie() -> None:
+    predictions = Predictions("m", "test", "0", np.array([[0, 2, 1], [3, 3, 1]], dtype=np.float32))
+    assert predictions.predicted().tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (np.zeros((2, 4, 4, 3), np.float32), np.zeros(2, np.int64)),
+        (np.zeros((2, 3, 4, 4), np.uint8), np.zeros(2, np.int64)),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros((2, 1), np.int64)),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2, np.int32)),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 2])),
+        (np.zeros((2, 4, 4, 3), np.uint8), np.array([0, -1])),
+    ],
+)
+def test_an_image_set_of_another_shape_type_or_label_is_refused(images: np.ndarray, labels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="must"):
+        ImageSet(images, labels, ("a", "b"), "x", "test", "0")
+
+
+def test_predictions_of_another_type_are_refused() -> None:
+    with pytest.raises(ValueError, match="float32"):
+        Predictions("m", "test", "0", np.zeros((2, 3)))
