@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MEGABYTE = 10**6
 _ROUNDS = 3  # how often each source is asked; every round goes on where the last one stopped
+_PIECE = 2**14  # bytes; what has come of a piece is lost when the connection breaks
 _TIMEOUTS_S = (10, 60)  # to connect, and between two pieces
 
 
@@ -78,7 +79,7 @@ def fetch(archive: Archive, home: Path) -> Path:
     """
     faults: dict[str, str] = {}
     for attempt in range(_ROUNDS):
-        received = 0
+        moved = False
         for url in [url for url in archive.sources if faults.get(url) != _WRONG_SHA256]:
             downloader = ResumingDownloader(home / f"{archive.file_name}.part", leave_if_slow=attempt == 0)
             fault = _try(url, archive, home, downloader)
@@ -86,8 +87,8 @@ def fetch(archive: Archive, home: Path) -> Path:
                 return home / archive.file_name
             # A part may have been wrong before this source went on with it: only a file all its own speaks against it.
             faults[url] = "wrong SHA-256 after resuming" if fault == _WRONG_SHA256 and downloader.resumed_from else fault
-            received += downloader.received
-        if not received:
+            moved = moved or downloader.received > 0 or fault == _WRONG_SHA256
+        if not moved:  # nobody answers: asking again would only keep the person waiting
             break
     told = "; ".join(f"{_host(url)}: {fault}" for url, fault in faults.items())
     raise UserError(
@@ -107,10 +108,12 @@ def _try(url: str, archive: Archive, home: Path, downloader: ResumingDownloader)
     pooch.get_logger().setLevel("WARNING")
     try:
         pooch.retrieve(url, f"sha256:{archive.sha256}", archive.file_name, home, downloader=downloader)
-    except (_BrokenOffError, _SlowError) as error:
+    except _SlowError as error:
         return str(error)
     except requests.Timeout:
         return "timed out"
+    except requests.exceptions.ChunkedEncodingError:
+        return "broke off"
     except requests.HTTPError as error:
         return one_line(error, 60)
     except requests.ConnectionError:
@@ -120,10 +123,6 @@ def _try(url: str, archive: Archive, home: Path, downloader: ResumingDownloader)
     except ValueError:  # how pooch says that the hash differs; it has removed the file
         return _WRONG_SHA256
     return None
-
-
-class _BrokenOffError(Exception):
-    """The server ended before the file did."""
 
 
 class _SlowError(Exception):
@@ -170,15 +169,13 @@ class ResumingDownloader:
         with open(self.part, "ab" if self.resumed_from else "wb") as file, progress() as display:
             task = display.add_task(f"{self.part.stem} (MB)", total=total // _MEGABYTE or None)
             try:
-                for piece in response.iter_content(2**18):
+                for piece in response.iter_content(_PIECE):
                     file.write(piece)
                     self.received += len(piece)
                     display.update(task, completed=(self.resumed_from + self.received) // _MEGABYTE)
                     self._leave_if_slow(time.monotonic() - started_s)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(f"interrupted; {self.part} is kept, run again to go on from there") from None
-        if rest and self.received < rest:
-            raise _BrokenOffError(f"broke off after {self.received} of {rest} bytes")
 
     def _leave_if_slow(self, elapsed_s: float) -> None:
         if self.leave_if_slow and elapsed_s > self.slow_after_s and self.received / elapsed_s < self.slow_bytes_per_s:
