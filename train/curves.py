@@ -1,0 +1,68 @@
+"""What a training looked like: its history as CSV and curves, and the range test's."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.figures import new_figure, save_figure
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of history.csv: losses in nats per image, accuracies as fractions, measured after `epoch` (from 1).
+
+    lr: the rate this epoch trained at; images_per_s: of the training part alone; elapsed_s: since the first step.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    lr: float
+    images_per_s: float
+    elapsed_s: float
+
+
+def write_history(path: Path, history: Sequence[Epoch]) -> None:
+    """One row an epoch, plain decimals."""
+    rows = [dataclasses.astuple(row) for row in history]
+    _write_csv(path, [field.name for field in dataclasses.fields(Epoch)], rows)
+
+
+def plot_history(folder: Path, history: Sequence[Epoch], best_epoch: int) -> None:
+    """Draw accuracy.png and loss.png into `folder`; `best_epoch` is the one whose weights were kept."""
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [row.epoch for row in history]
+    for quantity, unit in (("accuracy", "fraction of images"), ("loss", "cross-entropy, nats per image")):
+        figure, axes = new_figure()
+        for split in ("train", "validation"):
+            axes.plot(epochs, [getattr(row, f"{split}_{quantity}") for row in history], marker="o", markersize=3, label=split)
+        axes.axvline(best_epoch, color="grey", linestyle=":", label="weights kept")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", ylabel=unit, title=f"{quantity} by epoch")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        save_figure(figure, folder / f"{quantity}.png")
+
+
+def write_range_test(path: Path, rates: Sequence[float], losses: Sequence[float]) -> None:
+    """One row a step of the learning-rate range test: the rate and the smoothed loss."""
+    _write_csv(path, ["lr", "smoothed_loss"], list(zip(rates, losses, strict=True)))
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([str(value) if isinstance(value, int) else _plain(value) for value in row] for row in rows)
+
+
+def _plain(value: float) -> str:
+    """Ten decimals at most and never an exponent, so that every reader takes it."""
+    return f"{value:.10f}".rstrip("0").rstrip(".")

@@ -1,0 +1,170 @@
+"""What a training leaves: weights with their card, and the run folder; the same for both frameworks."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.environment import environment, package_versions
+from core.errors import UserError
+from core.figures import confusion_heatmap
+from core.files import MODELS_DIR, atomic_path, final_run_folder, write_json
+from core.records import Float32Array
+from models.card import ModelCard, Preprocessing, card_path, write_card
+from train.curves import plot_history, write_history
+from train.images import TrainingData, confusion_of
+from train.recipes import Recipe
+from train.watch import Watch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a training left its files, and how good it was. stopped: why it ended early, None where it did not."""
+
+    weights: Path
+    card: Path
+    run: Path
+    validation_accuracy: float
+    n_validation: int
+    best_epoch: int
+    stopped: str | None = None
+
+    def report(self) -> str:
+        """Everything a person wants to know next, a line each."""
+        command = "python -m export.to_onnx"
+        if self.weights.parent != MODELS_DIR:
+            command += f" {self.weights}"
+        return (
+            f"weights     {self.weights}\n"
+            f"card        {self.card}\n"
+            f"run         {self.run}\n"
+            f"validation  {self.validation_accuracy:.2%} of {self.n_validation:,} images right, epoch {self.best_epoch}\n"
+            f"next        {command}"
+        )
+
+    def raise_if_stopped(self) -> Outcome:
+        """Itself, where the training ran to its end; else the exception that says what stopped it and where the best is."""
+        if self.stopped is None:
+            return self
+        message = (
+            f"{self.stopped}; the best weights so far (epoch {self.best_epoch}, {self.validation_accuracy:.2%} of validation) "
+            f"are in {self.weights}, the run in {self.run}"
+        )
+        if self.stopped == INTERRUPTED:
+            raise KeyboardInterrupt(message)
+        raise UserError(f"{message}; pass a lower --lr")
+
+
+INTERRUPTED = "interrupted"
+
+
+def nothing_to_keep(stopped: str) -> KeyboardInterrupt | UserError:
+    """The exception for a training that stopped before its first epoch was whole."""
+    message = f"{stopped}, before the first epoch was whole: there is nothing to keep"
+    return KeyboardInterrupt(message) if stopped == INTERRUPTED else UserError(f"{message}; pass a lower --lr")
+
+
+def check_writable(models_dir: Path) -> None:
+    """UserError where `models_dir` cannot be written to, which is better known before training than after."""
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=models_dir):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write weights to {models_dir}: {error.strerror}; pass another folder with --models-dir") from error
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a trainer knows at the end; `validation_logits` are those of the best weights."""
+
+    recipe: Recipe
+    images: TrainingData
+    watch: Watch
+    validation_logits: Float32Array
+    backend: str
+    architecture: str
+    suffix: str
+    preprocessing: Preprocessing
+    device: str
+    stopped: str | None
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) -> Outcome:
+    """Write weights (by `save`), card and everything of the run folder; returns where they are."""
+    best, recipe = trained.watch.best, trained.recipe
+    if best is None:
+        raise ValueError("no epoch was whole, so there is nothing to write")
+    weights = recipe.models_dir / f"{trained.architecture}_{trained.images.dataset.name}{trained.suffix}"
+    card = _card(trained, weights.stem)
+    _write_run(trained, card, folder, weights)
+    with atomic_path(weights) as temporary:
+        save(temporary)
+    write_card(card, weights)
+    run = final_run_folder(folder)
+    n_validation = len(trained.images.validation)
+    return Outcome(weights, card_path(weights), run, best.validation_accuracy, n_validation, best.epoch, trained.stopped)
+
+
+def _card(trained: Trained, name: str) -> ModelCard:
+    recipe, train, watch = trained.recipe, trained.images.train, trained.watch
+    return ModelCard(
+        name=name,
+        backend=trained.backend,
+        architecture=trained.architecture,
+        class_names=train.class_names,
+        dataset=trained.images.dataset.name,
+        dataset_sha256=trained.images.dataset.fingerprints(),
+        image_height=train.image_height,
+        image_width=train.image_width,
+        split_seed=recipe.split_seed,
+        seed=recipe.seed,
+        preprocessing=trained.preprocessing,
+        recipe=recipe.hyperparameters(),
+        library_versions=package_versions(),
+        figures=_figures(watch),
+    )
+
+
+def _figures(watch: Watch) -> dict[str, float]:
+    if watch.best is None:
+        return {}
+    return {
+        "validation_accuracy": watch.best.validation_accuracy,
+        "validation_nll": watch.best.validation_loss,
+        "epochs_run": len(watch.history),
+        "train_elapsed_s": watch.history[-1].elapsed_s,
+    }
+
+
+def _write_run(trained: Trained, card: ModelCard, folder: Path, weights: Path) -> None:
+    watch, images = trained.watch, trained.images
+    best_epoch = watch.best.epoch if watch.best else 0
+    record = {
+        "what": f"train {trained.backend}",
+        "weights": str(weights),
+        "stopped": trained.stopped,
+        "best_epoch": best_epoch,
+        "figures": card.figures,
+        "recipe": trained.recipe.as_dict(),
+        "seed": trained.recipe.seed,
+        "split_seed": trained.recipe.split_seed,
+        "dataset": card.dataset,
+        "dataset_sha256": card.dataset_sha256,
+        "n_train": len(images.train),
+        "n_validation": len(images.validation),
+        "device": trained.device,
+        **trained.extra,
+        "environment": environment(),
+    }
+    write_json(folder / "run.json", record)
+    write_history(folder / "history.csv", watch.history)
+    plot_history(folder, watch.history, best_epoch)
+    predicted = trained.validation_logits.argmax(axis=1)
+    confusion = confusion_of(images.validation.labels, predicted, images.validation.n_classes)
+    confusion_heatmap(folder / "confusion.png", confusion, card.class_names, f"{card.name}, validation")

@@ -1,0 +1,21 @@
+"""`python -m train.tf_resnet`: train ResNet18 in TensorFlow; writes weights, their card and a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from train.recipes import TfRecipe, from_command_line
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, train, print where everything is."""
+    recipe = from_command_line(TfRecipe, arguments, "train.tf_resnet")
+    from train.tf_trainer import train  # seconds of imports that --help must not pay
+
+    print(train(recipe).report())
+
+
+if __name__ == "__main__":
+    from core.cli import run
+
+    run(main)

@@ -1,0 +1,21 @@
+"""`python -m train.torch_resnet`: train ResNet18 in PyTorch; writes weights, their card and a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from train.recipes import TorchRecipe, from_command_line
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, train, print where everything is."""
+    recipe = from_command_line(TorchRecipe, arguments, "train.torch_resnet")
+    from train.torch_trainer import train  # seconds of imports that --help must not pay
+
+    print(train(recipe).report())
+
+
+if __name__ == "__main__":
+    from core.cli import run
+
+    run(main)

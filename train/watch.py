@@ -1,0 +1,106 @@
+"""What both training loops report to: progress on the screen, the history, the best weights so far."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from core.progress import console, progress
+from train.curves import Epoch
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+class NotFiniteLossError(Exception):
+    """A loss became infinite or NaN: no step after it can help."""
+
+
+class Watch:
+    """Follows a training step by step and epoch by epoch.
+
+    ticks_per_epoch: training steps and validation batches together, what the bar counts.
+    history: one row for each whole epoch; best: the row of the highest validation accuracy, the earliest of equals, and
+    best_weights: what `copy_weights` gave at its end.
+    """
+
+    def __init__(self, n_epochs: int, ticks_per_epoch: int, copy_weights: Callable[[], Any]) -> None:
+        self.n_epochs = n_epochs
+        self.ticks_per_epoch = ticks_per_epoch
+        self.copy_weights = copy_weights
+        self.history: list[Epoch] = []
+        self.best: Epoch | None = None
+        self.best_weights: Any = None
+        self._display: Progress | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[Watch]:
+        """Show progress while the block runs."""
+        self._started_s = time.perf_counter()
+        with progress("loss", "accuracy", "images_per_s") as display:
+            self._display = display
+            total = self.n_epochs * self.ticks_per_epoch
+            self._task = display.add_task("training", total=total, loss="", accuracy="", images_per_s="")
+            yield self
+
+    def epoch_begins(self) -> None:
+        """Call before the first step of every epoch."""
+        self._epoch_started_s = time.perf_counter()
+        self._n_images, self._loss_sum, self._n_right = 0, 0.0, 0.0
+        if self._display is not None:
+            self._display.update(self._task, description=f"epoch {len(self.history) + 1}/{self.n_epochs}")
+
+    def step(self, n_images: int, mean_loss: float, n_right: float) -> None:
+        """Call after every training step; raises NotFiniteLossError where the loss says that training is lost."""
+        if not math.isfinite(mean_loss):
+            raise NotFiniteLossError(f"the loss became {mean_loss} in epoch {len(self.history) + 1}")
+        self._n_images += n_images
+        self._loss_sum += mean_loss * n_images
+        self._n_right += n_right
+        self._trained_s = time.perf_counter() - self._epoch_started_s
+        if self._display is not None:
+            self._display.update(
+                self._task,
+                advance=1,
+                loss=f"loss {self._loss_sum / self._n_images:.3f}",
+                accuracy=f"accuracy {self._n_right / self._n_images:.1%}",
+                images_per_s=f"{self._n_images / self._trained_s:,.0f} images/s",
+            )
+
+    def tick(self) -> None:
+        """Call after every validation batch."""
+        if self._display is not None:
+            self._display.advance(self._task)
+
+    def epoch_ends(self, validation_loss: float, validation_accuracy: float, lr: float) -> Epoch:
+        """Call after validation; keeps a copy of the weights where they are the best so far. Returns the epoch's row."""
+        if not math.isfinite(validation_loss):
+            raise NotFiniteLossError(f"the validation loss became {validation_loss} in epoch {len(self.history) + 1}")
+        row = Epoch(
+            epoch=len(self.history) + 1,
+            train_loss=self._loss_sum / self._n_images,
+            train_accuracy=self._n_right / self._n_images,
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
+            lr=lr,
+            images_per_s=self._n_images / self._trained_s,
+            elapsed_s=time.perf_counter() - self._started_s,
+        )
+        self.history.append(row)
+        if self.best is None or row.validation_accuracy > self.best.validation_accuracy:
+            self.best, self.best_weights = row, self.copy_weights()
+        self._print(row)
+        return row
+
+    def _print(self, row: Epoch) -> None:
+        line = (
+            f"epoch {row.epoch}/{self.n_epochs}  "
+            f"train loss {row.train_loss:.3f} accuracy {row.train_accuracy:.1%}  "
+            f"validation loss {row.validation_loss:.3f} accuracy {row.validation_accuracy:.1%}  "
+            f"{row.images_per_s:,.0f} images/s  {row.elapsed_s:.0f} s"
+        )
+        screen = self._display.console if self._display is not None else console()
+        screen.print(line, markup=False)
