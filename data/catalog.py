@@ -99,8 +99,8 @@ def open_dataset(name: str, data_dir: Path | None = None, image_size: ImageSize 
         _check_size(name, digits.IMAGE_SIZE, image_size)
         return Dataset(name, digits.CLASS_NAMES, digits.read)
     folder = Path(name).expanduser()
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is neither a data set nor a folder"
+    if not name or not folder.is_dir():
+        what = "is a file, not a folder" if folder.is_file() else "is neither a data set nor a folder"
         raise UserError(f"'{name}' {what}; pass {', '.join(NAMES)}, or the path of a folder with train/<class>/ and test/<class>/")
     from data.folder import ImageFolder, slug
 

@@ -129,8 +129,8 @@ def _each(paths: Sequence[Path], work: Callable[[Path], Result], what: str) -> I
     from PIL import Image as PILImage
 
     with warnings.catch_warnings(), progress() as display, ThreadPoolExecutor(available_cores()) as pool:
-        warnings.simplefilter("error", PILImage.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata; the pixels are what counts
+        warnings.simplefilter("error", PILImage.DecompressionBombWarning)
         try:
             yield from display.track(pool.map(work, paths), total=len(paths), description=what)
         except BaseException:

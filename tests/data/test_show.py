@@ -1,0 +1,95 @@
+"""`python -m data show` as a person meets it."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from data import open_dataset
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def run_data(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    import os
+
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}
+    command = [sys.executable, "-m", "data", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or REPOSITORY, env=environment)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_show_prints_counts_and_writes_tables_and_sheet(tmp_path: Path) -> None:
+    done = run_data("show", "digits", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "results").iterdir()
+    assert folder.name.endswith("-data-digits")
+    assert str(folder.relative_to(tmp_path)) in done.stdout
+    counts = rows(folder / "counts.csv")
+    assert len(counts) == 30
+    assert sum(int(row["n_images"]) for row in counts) == 1797
+    dataset = open_dataset("digits")
+    by_split = {row["split"]: row for row in rows(folder / "splits.csv")}
+    assert by_split["train + validation"]["sha256"] == dataset.fingerprints()["train"]
+    assert by_split["validation"]["sha256"] == dataset.split("validation").sha256
+    for row in by_split.values():
+        assert row["sha256"] in done.stdout
+        assert (row["image_height"], row["image_width"]) == ("32", "32")
+    with Image.open(folder / "contact_sheet.png") as image:
+        image.verify()
+
+
+def test_out_and_split_seed_are_heeded(tmp_path: Path) -> None:
+    done = run_data("show", "digits", "--out", str(tmp_path / "here"), "--split-seed", "5", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["here"]
+    shown = {row["split"]: row["sha256"] for row in rows(tmp_path / "here" / "splits.csv")}
+    assert shown["validation"] == open_dataset("digits").split("validation", 5).sha256
+
+
+def test_a_folder_without_train_is_shown_too(tmp_path: Path) -> None:
+    for name in ("[red]", "b"):  # the brackets must not be taken for colours
+        (tmp_path / "pets/test" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 7)).save(tmp_path / "pets/test" / name / "1.png")
+    done = run_data("show", "pets", "--out", "here", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "[red]" in done.stdout
+    assert "no train images" in done.stderr
+    assert {row["split"] for row in rows(tmp_path / "here/counts.csv")} == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["show", "nonsense"], "cifar10, digits"),
+        (["show", "digits", "--split-seed", "-1"], "seed"),
+        (["show", "digits", "--out", "file/below"], "--out"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], told: str) -> None:
+    (tmp_path / "file").write_text("")
+    done = run_data(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert told in done.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_help_is_told_without_numpy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "data", "show", "--help"], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert done.returncode == 0
+    assert "--split-seed" in done.stdout
+    assert "numpy" not in done.stderr
