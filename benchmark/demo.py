@@ -27,9 +27,8 @@ def main(arguments: Sequence[str]) -> int:
         if subprocess.run([sys.executable, "-m", *command], check=False).returncode != 0:
             raise UserError(f"the demo stopped at step {number} ({what}); the line above says why")
         print(f"      {time.perf_counter() - before:.0f} s\n", flush=True)
-    print(
-        f"done in {time.perf_counter() - started:.0f} s; the models are in {folder / 'models'}/, every table in the results folder above"
-    )
+    elapsed_s = time.perf_counter() - started
+    print(f"done in {elapsed_s:.0f} s; the models are in {folder / 'models'}/, every table in the results folder named above")
     return 0
 
 

@@ -17,7 +17,7 @@ MOST_BARS = 8  # models in one recall plot; more cannot be told apart
 
 
 def write_plots(
-    folder: Path, accuracies: Sequence[Accuracy], class_names: Sequence[str], comparison: pd.DataFrame, where: str
+    folder: Path, accuracies: Sequence[Accuracy], class_names: tuple[str, ...], comparison: pd.DataFrame, where: str
 ) -> None:
     """Write every plot of a run into `folder`; `where` names data set and split in the titles."""
     from core.figures import confusion_heatmap
@@ -33,12 +33,12 @@ def write_plots(
         accuracy_against_latency(folder / f"pareto_{short}_batch{batch_size:.0f}.png", rows, where)
 
 
-def recall_bars(path: Path, accuracies: Sequence[Accuracy], class_names: Sequence[str], where: str) -> None:
+def recall_bars(path: Path, accuracies: Sequence[Accuracy], class_names: tuple[str, ...], where: str) -> None:
     """Recall of each class, a bar per model with its 95 % interval."""
     from core.figures import new_figure, save_figure
 
     n_models, n_classes = len(accuracies), len(class_names)
-    figure, axes = new_figure(width=max(8.0, 0.28 * n_models * n_classes + 2), height=4.5)
+    figure, axes = new_figure(width_in=min(max(8.0, 0.2 * n_models * n_classes + 2), 16.0), height_in=4.5)
     positions = np.arange(n_classes)
     width = 0.8 / n_models
     for index, accuracy in enumerate(accuracies):
@@ -65,7 +65,7 @@ def accuracy_against_latency(path: Path, rows: pd.DataFrame, where: str) -> None
     """One point a model with 95 % intervals both ways; those on the Pareto front are filled and joined."""
     from core.figures import new_figure, save_figure
 
-    figure, axes = new_figure(width=8.0, height=5.0)
+    figure, axes = new_figure(width_in=8.0, height_in=5.0)
     for _, row in rows.iterrows():
         low, high = row["latency_p50_ci95_low_ms"], row["latency_p50_ci95_high_ms"]
         axes.errorbar(
