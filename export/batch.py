@@ -55,9 +55,9 @@ def export_all(
                 say("reading card and images")
                 card = _look(source, out, taken)
                 images = parity_images(card, n_images, folder, data_dir, opened)
+                outcomes.append(_export(source, out, card, _stored(images, Path(scratch)), say, show_noise))
                 if images.note:
                     console().print(f"note: {source}: {images.note}", markup=False)
-                outcomes.append(_export(source, out, card, _stored(images, Path(scratch)), say, show_noise))
             except UserError as error:
                 outcomes.append(Failed(source, str(error).removeprefix(f"{source}: ")))
             except OSError as error:

@@ -6,13 +6,10 @@ import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.environment import environment
-from core.files import final_run_folder, run_folder, write_json
-
-if TYPE_CHECKING:
-    from export.outcome import Exported, Failed
+from core.files import write_json
+from export.outcome import Exported, Failed
 
 COLUMNS = (
     "model", "backend", "dataset", "source", "file", "size_mb", "n_images", "split", "max_abs_logit_difference",
@@ -40,22 +37,21 @@ def rows(exported: Sequence[Exported]) -> list[dict[str, str]]:
     ]
 
 
-def write_run(exported: Sequence[Exported], failed: Sequence[Failed], arguments: Sequence[str], results_dir: Path) -> Path:
-    """Keep the run; returns its folder."""
-    with run_folder("export", results_dir) as partial:
-        with open(partial / "export.csv", "w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            table.writeheader()
-            table.writerows(rows(exported))
-        run = {
-            "what": "export",
-            "arguments": list(arguments),
-            "parity": {one.target.stem: dataclasses.asdict(one.parity) for one in exported},
-            "failed": {str(one.source): one.reason for one in failed},
-            "environment": environment(),
-        }
-        write_json(partial / "run.json", run)
-    return final_run_folder(partial)
+def fill_run(folder: Path, outcomes: Sequence[Exported | Failed], arguments: Sequence[str]) -> None:
+    """Write `export.csv` and `run.json` into a run folder."""
+    exported = [outcome for outcome in outcomes if isinstance(outcome, Exported)]
+    with open(folder / "export.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows(exported))
+    run = {
+        "what": "export",
+        "arguments": list(arguments),
+        "parity": {one.target.stem: dataclasses.asdict(one.parity) for one in exported},
+        "failed": {str(one.source): one.reason for one in outcomes if isinstance(one, Failed)},
+        "environment": environment(),
+    }
+    write_json(folder / "run.json", run)
 
 
 def print_table(exported: Sequence[Exported], folder: Path) -> None:

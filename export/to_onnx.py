@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import UserError
@@ -21,22 +22,32 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.images < 1:
         raise UserError(f"--images must be 1 or more, not {options.images}")
+    from core.files import final_run_folder, run_folder
     from export import report
     from export.batch import export_all, find_weights
     from export.outcome import Exported, Failed
 
     sources = find_weights(options.paths, options.models_dir)
     out = options.out or options.models_dir
-    # core.cli takes --traceback out of the arguments, and the children must know of it too.
-    outcomes = export_all(sources, out, options.images, options.data, options.data_dir, show_noise="--traceback" in sys.argv)
-    exported = [outcome for outcome in outcomes if isinstance(outcome, Exported)]
+    outcomes: list[Exported | Failed] = []
+    # The run folder is made first, so that one which cannot be made stops nobody after a minute of work.
+    with suppress(_NothingExported), run_folder("export", options.results_dir) as partial:
+        # core.cli takes --traceback out of the arguments, and the children must know of it too.
+        show_noise = "--traceback" in sys.argv
+        outcomes = export_all(sources, out, options.images, options.data, options.data_dir, show_noise=show_noise)
+        exported = [outcome for outcome in outcomes if isinstance(outcome, Exported)]
+        if not exported:
+            raise _NothingExported
+        report.fill_run(partial, outcomes, arguments)
+        report.print_table(exported, final_run_folder(partial))
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    if exported:
-        folder = report.write_run(exported, failed, arguments, options.results_dir)
-        report.print_table(exported, folder)
     for failure in failed:
         print(f"error: {failure.source}: {failure.reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+class _NothingExported(Exception):  # noqa: N818  # not an error: it takes the empty run folder away
+    pass
 
 
 def _parser() -> argparse.ArgumentParser:

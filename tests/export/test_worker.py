@@ -1,0 +1,73 @@
+"""The worker with a made-up framework, whose native models are ONNX sessions: no torch, no tensorflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import UserError
+from export.contract import wrap
+from export.parity import cpu_session
+from export.worker import Framework, export_file
+from models.card import ModelCard, Parity, Preprocessing
+from models.onnx_file import load_model
+from tests.tiny_models import tiny_card, tiny_core
+
+IMAGES_U8 = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+CARD = tiny_card("weights")
+
+
+def framework(offset: float = 0.0, core_seed: int = 0) -> Framework:
+    def load(path: Path) -> tuple[Any, ModelCard]:
+        return cpu_session(wrap(tiny_core(3, 8), CARD)), CARD
+
+    def logits(session: Any, images_u8: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+        native = session.run(["logits"], {"images": images_u8})[0]
+        native[3, 1] += offset
+        return np.asarray(native)
+
+    return Framework(load, lambda _, size: tiny_core(3, size, seed=core_seed), logits, packages=("onnx",))
+
+
+def export(made_up: Framework, target: Path) -> Parity:
+    return export_file(made_up, target.with_name("weights.pth"), target, IMAGES_U8, "validation", lambda step: None)
+
+
+def test_the_file_carries_name_parity_and_versions(tmp_path: Path) -> None:
+    target = tmp_path / "weights_torch.onnx"
+    measured = export(framework(), target)
+    _, card = load_model(target)
+    assert card.name == "weights_torch"
+    assert card.parity == measured
+    assert (measured.n_images, measured.split, measured.equal_labels) == (20, "validation", 1.0)
+    assert measured.max_abs_logit_difference < 1e-5
+    assert set(card.library_versions) == {"onnx"}
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+@pytest.mark.parametrize("planted", [framework(offset=2e-3), framework(core_seed=1)], ids=["a logit off", "other weights"])
+def test_a_native_model_that_differs_fails_and_leaves_no_file(planted: Framework, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="logits differ by up to"):
+        export(planted, tmp_path / "weights_torch.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_export_leaves_an_earlier_file_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "weights_torch.onnx"
+    export(framework(), target)
+    before = target.read_bytes()
+    with pytest.raises(UserError, match="logits differ"):
+        export(framework(core_seed=1), target)
+    assert target.read_bytes() == before
+
+
+def test_an_exporter_that_breaks_is_one_line(tmp_path: Path) -> None:
+    def broken(_: Any, __: int) -> Any:
+        raise RuntimeError("unsupported\noperator")
+
+    whole = framework()
+    with pytest.raises(UserError, match=r"cannot be exported \(unsupported operator\)"):
+        export(Framework(whole.load, broken, whole.logits, ()), tmp_path / "x.onnx")
