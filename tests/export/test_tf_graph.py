@@ -14,6 +14,9 @@ from models import tf_resnet
 from models.card import ModelCard, Preprocessing, write_card
 from models.onnx_file import load_model
 
+# Keras and tf2onnx copy TensorFlow's variables in a way that numpy 2 warns of; nothing of ours is named.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
 
 def untrained(folder: Path, input_size: int) -> Path:
     import keras

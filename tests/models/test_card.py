@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import UserError
+from models.card import (
+    METADATA_KEY,
+    Member,
+    ModelCard,
+    Parity,
+    Preprocessing,
+    card_from_metadata,
+    card_path,
+    read_card,
+    write_card,
+)
+from tests.tiny_models import tiny_card
+
+texts = st.text(st.characters(codec="utf-8"), max_size=12)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+triples = st.tuples(finite, finite, finite)
+positive_triples = st.tuples(*[st.floats(1e-6, 1e6)] * 3)
+plain_values = st.one_of(st.integers(), finite, texts, st.booleans(), st.none())
+cards = st.builds(
+    ModelCard,
+    name=texts,
+    backend=st.sampled_from(["torch", "tensorflow", "ensemble"]),
+    architecture=texts,
+    class_names=st.lists(texts, min_size=2, max_size=5, unique=True).map(tuple),
+    dataset=texts,
+    dataset_sha256=st.dictionaries(st.sampled_from(["train", "test"]), texts),
+    image_height=st.integers(1, 999),
+    image_width=st.integers(1, 999),
+    split_seed=st.integers(0, 99),
+    seed=st.integers(0, 99),
+    precision=st.sampled_from(["fp32", "int8"]),
+    preprocessing=st.none()
+    | st.builds(Preprocessing, st.integers(1, 999), triples, positive_triples, st.sampled_from(["nchw", "nhwc"])),
+    recipe=st.dictionaries(texts, plain_values, max_size=3),
+    library_versions=st.dictionaries(texts, texts, max_size=3),
+    figures=st.dictionaries(texts, finite, max_size=3),
+    parity=st.none() | st.builds(Parity, st.integers(1, 999), st.just("test"), st.floats(0, 1e-3), st.floats(0, 1)),
+    rule=st.none() | texts,
+    members=st.lists(st.builds(Member, texts, texts, finite), max_size=3).map(tuple),
+)
+
+
+@given(cards)
+def test_a_card_comes_back_equal(card: ModelCard) -> None:
+    text = card.to_json()
+    assert "\n" not in text
+    assert ModelCard.from_json(text, "here") == card
+
+
+def test_a_card_beside_weights_comes_back_equal(tmp_path: Path) -> None:
+    card = tiny_card(class_names=["Käfer", "蜂"])
+    path = write_card(card, tmp_path / "resnet18_bugs.pth")
+    assert path == card_path(tmp_path / "resnet18_bugs.pth") == tmp_path / "resnet18_bugs.pth.json"
+    assert read_card(tmp_path / "resnet18_bugs.pth") == card
+
+
+def changed(**values: object) -> str:
+    return json.dumps({**dataclasses.asdict(tiny_card()), **values})
+
+
+def lacking(*names: str) -> str:
+    return json.dumps({key: value for key, value in dataclasses.asdict(tiny_card()).items() if key not in names})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ("null", "is not a JSON object"),
+        (lacking("seed", "backend"), "lacks backend, seed"),
+        (changed(colour="red", age=3), "unknown fields age, colour"),
+        (changed(schema=99), "schema 99, this program reads 1"),
+        (changed(name=3), "name must be a str"),
+        (changed(image_height="8"), "image_height must be a int"),
+        (changed(class_names="ab"), "class_names must be a list"),
+        (changed(class_names=["one"]), "at least two different names"),
+        (changed(class_names=["same", "same"]), "at least two different names"),
+        (changed(preprocessing={"input_size": 8}), "mean"),
+        (changed(preprocessing={"input_size": 8, "mean": [0, 0, 0], "std": [1, 0, 1], "layout": "nchw"}), "std above 0"),
+        (changed(preprocessing={"input_size": 8, "mean": [0, 0, 0], "std": [1, 1, 1], "layout": "hwc"}), "nchw or nhwc"),
+        (changed(parity={"n_images": 1}), "split"),
+        (changed(members=[{"name": "a"}]), "sha256"),
+    ],
+)
+def test_what_is_wrong_with_a_card_is_said_in_one_line(text: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        ModelCard.from_json(text, "here.onnx")
+    message = str(caught.value)
+    assert words in message
+    assert "here.onnx" in message
+    assert "export the model again" in message
+    assert "\n" not in message
+
+
+def test_weights_without_card(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no model card: .*x.pth.json is missing"):
+        read_card(tmp_path / "x.pth")
+
+
+def test_a_card_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "x.pth.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="is not text"):
+        read_card(tmp_path / "x.pth")
+
+
+def test_metadata_without_card_lists_what_a_card_needs(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        card_from_metadata({"other": "x"}, tmp_path / "foreign.onnx")
+    for name in ("foreign.onnx", METADATA_KEY, "class_names", "dataset_sha256", "python -m export.to_onnx"):
+        assert name in str(caught.value)
