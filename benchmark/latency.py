@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,17 +12,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from benchmark.children import ask_child
 from benchmark.sessions import CUDA, Provider
-from core.environment import REPOSITORY
-from core.errors import UserError, one_line
 from core.records import LatencySamples, UInt8Array
 
 Transfer = Literal["host-to-host", "device-only"]
 
 DEFAULT_BUDGET_S = 60.0
 MIN_ROUNDS = 3  # fewer processes have no spread to speak of
-SAMPLE_S = 0.5  # timed calls of one process
-CHILD_TIMEOUT_S = 1800.0
+SAMPLE_S = 0.25  # timed calls of one process: more processes tell more than more calls
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ def run_experiment(
     placements: dict[str, dict[str, int]] = {}
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        images_path = _write_images(images_u8, max(c.batch_size for c in wanted), Path(folder))
+        images_path = write_images(images_u8, max(c.batch_size for c in wanted), Path(folder))
         rounds = 0
         while rounds < MIN_ROUNDS or _another_round_fits(time.perf_counter() - started, rounds, budget_s):
             shuffled = list(wanted)
@@ -126,29 +120,7 @@ def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:
         "images": str(images_path),
         "sample_s": SAMPLE_S,
     }
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmark.latency_worker"],
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=CHILD_TIMEOUT_S,
-            check=True,
-        )
-        answer: dict[str, Any] = json.loads(done.stdout)
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr or "").strip().splitlines()[-1:] or [f"exit status {error.returncode}"]
-        raise UserError(f"timing {_where(configuration)} failed: {last[0]}; try smaller --batch-sizes") from error
-    except (subprocess.TimeoutExpired, json.JSONDecodeError) as error:
-        raise UserError(f"timing {_where(configuration)} failed: {one_line(error, 160)}; try smaller --batch-sizes") from error
-    if "error" in answer:
-        raise UserError(f"timing {_where(configuration)} failed: {answer['error']}")
-    return answer
+    return ask_child("benchmark.latency_worker", job, f"timing {_where(configuration)}")
 
 
 def _samples(configuration: Configuration, answer: dict[str, Any], round_index: int, process_index: int) -> LatencySamples:
@@ -167,7 +139,7 @@ def _samples(configuration: Configuration, answer: dict[str, Any], round_index: 
     )
 
 
-def _write_images(images_u8: UInt8Array, largest_batch: int, folder: Path) -> Path:
+def write_images(images_u8: UInt8Array, largest_batch: int, folder: Path) -> Path:
     """Enough raw images for the largest batch, repeated if need be, as an .npy that the children map."""
     path = folder / "images.npy"
     repeats = -(-largest_batch // len(images_u8))

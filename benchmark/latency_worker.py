@@ -7,7 +7,6 @@ other more than calls of two processes do: the parent needs many processes, not 
 from __future__ import annotations
 
 import gc
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -15,23 +14,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmark.children import answer_parent
+
 SETTLE_WINDOW = 5  # calls in each of the two stretches whose medians must agree
 SETTLE_TOLERANCE = 0.03
 WARMUP_SHARE = 0.5  # of the sampling time, at most, unless a single call is longer
 MIN_TIMED_CALLS = 3
-
-
-def main() -> int:
-    """Answer the job on stdin with one JSON object on stdout: the timings, or `error` with one line."""
-    from core.errors import UserError
-
-    job = json.load(sys.stdin)
-    try:
-        answer = measure(job)
-    except UserError as error:
-        answer = {"error": str(error)}
-    json.dump(answer, sys.stdout)
-    return 0
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
@@ -126,4 +114,4 @@ def _elapsed_ms(started_ns: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer_parent(measure))

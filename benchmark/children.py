@@ -1,0 +1,49 @@
+"""Work in fresh child processes: a job as JSON on stdin, an answer as JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from core.environment import REPOSITORY
+from core.errors import UserError, one_line
+
+TIMEOUT_S = 1800.0
+
+
+def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
+    """The answer of `python -m module` to `job`; UserError naming `what` where the child fails."""
+    path = os.pathsep.join(part for part in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if part)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": path},
+            timeout=TIMEOUT_S,
+            check=True,
+        )
+        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        last = (error.stderr or "").strip().splitlines()[-1:] or [f"its process ended with status {error.returncode}"]
+        raise UserError(f"{what} failed: {last[0]}; try smaller --batch-sizes") from error
+    except (subprocess.TimeoutExpired, json.JSONDecodeError, IndexError) as error:
+        raise UserError(f"{what} failed: {one_line(error, 160)}; try smaller --batch-sizes") from error
+    if "error" in answer:
+        raise UserError(f"{what} failed: {answer['error']}")
+    return answer
+
+
+def answer_parent(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
+    """Answer the job on stdin with `work(job)`, or with `error` and one line where it raises a UserError."""
+    try:
+        answer = work(json.load(sys.stdin))
+    except UserError as error:
+        answer = {"error": str(error)}
+    print(json.dumps(answer))
+    return 0
