@@ -59,7 +59,7 @@ def export_all(
                 if images.note:
                     console().print(f"note: {source}: {images.note}", markup=False)
             except UserError as error:
-                outcomes.append(Failed(source, str(error).removeprefix(f"{source}: ")))
+                outcomes.append(Failed(source, str(error)))
             except OSError as error:
                 outcomes.append(Failed(source, f"{error.strerror or one_line(error)} ({error.filename})"))
             display.advance(bar)

@@ -30,7 +30,7 @@ def export_in_child(source: Path, target: Path, images: Path, say: Callable[[str
     images: .npz with images_u8 and split. say: told each step. show_noise: pass on what exporters print, and tracebacks.
     """
     module = WORKERS[source.suffix][0]
-    command = [sys.executable, "-m", module, str(source.resolve()), str(target.resolve()), str(images)]
+    command = [sys.executable, "-m", module, str(source), str(target), str(images)]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise:
         status, measured = _run([*command, "--traceback"] if show_noise else command, noise.fileno(), say)
         noise.seek(0)
@@ -46,9 +46,9 @@ def _run(command: list[str], stderr: int, say: Callable[[str], None]) -> tuple[i
     """Exit status and parity that the child told; a child never outlives this call."""
     # One CPU path for both sides of the comparison: a GPU's TF32 alone moves logits by more than parity allows.
     variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
-    child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8", cwd=REPOSITORY, env=variables
-    )
+    # The module is found wherever the user stands, and paths stay as they were typed.
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8", env=variables)
     measured = None
     try:
         assert child.stdout is not None

@@ -28,5 +28,8 @@ class Failed:
     source: Path
     reason: str
 
+    def __str__(self) -> str:
+        return self.reason if str(self.source) in self.reason else f"{self.source}: {self.reason}"
+
 
 Outcome = Exported | Failed

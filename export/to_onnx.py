@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         report.print_table(exported, final_run_folder(partial))
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     for failure in failed:
-        print(f"error: {failure.source}: {failure.reason}", file=sys.stderr)
+        print(f"error: {failure}", file=sys.stderr)
     return 1 if failed else 0
 
 
