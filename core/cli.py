@@ -32,7 +32,7 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
     except UserError as error:
         return _report(str(error), error, show_cause, error.exit_code)
     except KeyboardInterrupt as error:
-        return _report(one_line(error) if str(error) else "interrupted", error, show_cause, INTERRUPTED)
+        return _report(str(error) or "interrupted", error, show_cause, INTERRUPTED)
     except BrokenPipeError:
         # The reader went away (`| head`); nothing is left to say, and the flush at exit must not say it either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

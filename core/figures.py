@@ -62,7 +62,7 @@ def _name_classes(axes: Axes, class_names: tuple[str, ...]) -> None:
     ticks = list(range(0, len(class_names), step))
     labels = [_shortened(class_names[tick]) for tick in ticks]
     size = 9 if len(ticks) <= MOST_ANNOTATED_CLASSES else 6
-    axes.set_xticks(ticks, labels, rotation=90 if len(ticks) > 6 else 0, fontsize=size)
+    axes.set_xticks(ticks, labels, rotation=90 if len(ticks) > 6 and max(map(len, labels)) > 2 else 0, fontsize=size)
     axes.set_yticks(ticks, labels, fontsize=size)
 
 

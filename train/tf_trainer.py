@@ -6,6 +6,7 @@ Twin of `train.torch_trainer`: the same sections in the same order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,12 @@ def _train(recipe: TfRecipe, device: str, folder: Path) -> Outcome:
     try:
         with watch.running():
             model.fit(
-                batches.dataset(), epochs=recipe.epochs, steps_per_epoch=len(batches), callbacks=[follow, stop_early], verbose=0
+                batches.dataset(),
+                epochs=recipe.epochs,
+                steps_per_epoch=len(batches),
+                callbacks=[follow, stop_early],
+                shuffle=False,  # Batches has done it
+                verbose=0,
             )
     except KeyboardInterrupt:
         stopped = INTERRUPTED
@@ -86,10 +92,13 @@ def _train(recipe: TfRecipe, device: str, folder: Path) -> Outcome:
 
     # writing
     trained = Trained(
-        recipe, images, watch, validation_logits, tf_resnet.BACKEND, tf_resnet.ARCHITECTURE, ".keras",
-        preprocessing, device, stopped, {"lr": lr},
+        replace(recipe, lr=lr), images, watch, validation_logits, tf_resnet.BACKEND, tf_resnet.ARCHITECTURE, ".keras",
+        preprocessing, device, stopped,
     )  # fmt: skip
-    return write_outcome(trained, folder, lambda path: _save(model, path))
+    # A fresh network: a compiled one would be saved with Adam's state, which is twice its size and which no reader needs
+    bare = tf_resnet.build(images.train.n_classes, recipe.image_size)
+    bare.set_weights(watch.best_weights)
+    return write_outcome(trained, folder, bare.save)
 
 
 class Batches:
@@ -187,10 +196,3 @@ def choose_device(wanted: str) -> str:
     for gpu in gpus:  # else TensorFlow takes all of the memory
         tf.config.experimental.set_memory_growth(gpu, True)
     return "cuda"
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    """The network alone: the optimizer's state is thrice its size, and no reader needs it."""
-    bare = keras.models.clone_model(model)
-    bare.set_weights(model.get_weights())
-    bare.save(path)

@@ -6,6 +6,7 @@ Twin of `train.tf_trainer`: the same sections in the same order.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,14 +65,13 @@ def _train(recipe: TorchRecipe, device: torch.device, folder: Path) -> Outcome:
     model = model.to(device, memory_format=torch.channels_last)
 
     # optimisation; the range test comes before the scheduler, which it would refuse
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr or recipe.DEFAULT_LR)
-    extra: dict[str, Any] = {}
     lr = recipe.lr or recipe.DEFAULT_LR
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    extra: dict[str, Any] = {}
     if recipe.find_lr:
         suggested_lr = find_lr(model, optimizer, batches, device, recipe.find_lr_steps, folder)
         lr = recipe.lr or suggested_lr
         extra["suggested_lr"] = suggested_lr
-    extra["lr"] = lr
     for group in optimizer.param_groups:
         group["lr"] = lr
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, recipe.lr_step_epochs, recipe.lr_gamma)
@@ -98,7 +98,7 @@ def _train(recipe: TorchRecipe, device: torch.device, folder: Path) -> Outcome:
 
     # writing
     trained = Trained(
-        recipe, images, watch, validation_logits, torch_resnet.BACKEND, torch_resnet.ARCHITECTURE, ".pth",
+        replace(recipe, lr=lr), images, watch, validation_logits, torch_resnet.BACKEND, torch_resnet.ARCHITECTURE, ".pth",
         preprocessing, str(device), stopped, extra,
     )  # fmt: skip
     return write_outcome(trained, folder, lambda path: torch.save(watch.best_weights, path))

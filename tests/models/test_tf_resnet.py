@@ -1,0 +1,149 @@
+"""The Keras ResNet18: its blocks against the formula, saving, refusals in one line, pixels as PIL makes them, conversion."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+from models import tf_resnet  # isort: skip  # first: it keeps TensorFlow's import quiet
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.errors import UserError
+from models.card import ModelCard, Preprocessing, write_card
+from models.tf_resnet import Block, build, evaluation_batch, load
+
+NAMES = ("ant", "bee", "cow")
+PREPROCESSING = Preprocessing(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "nhwc")
+
+
+def _card(**changes: object) -> ModelCard:
+    fields = {
+        "name": "resnet18_x", "backend": "tensorflow", "architecture": "resnet18", "class_names": NAMES, "dataset": "x",
+        "dataset_sha256": {"train": "0"}, "image_height": 32, "image_width": 32, "split_seed": 0, "seed": 0,
+        "preprocessing": PREPROCESSING,
+    }  # fmt: skip
+    return ModelCard(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    keras.utils.set_random_seed(1)
+    path = tmp_path_factory.mktemp("models") / "resnet18_x.keras"
+    build(3).save(path)
+    write_card(_card(), path)
+    return path
+
+
+def test_it_is_as_large_as_resnet18_without_biases() -> None:
+    # torchvision's ResNet18 with ten classes has 11,181,642 trainable parameters (no bias in any convolution)
+    model = build(10)
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 11_181_642
+    assert model.name == "resnet18"
+    assert model.output_shape == (None, 10)
+
+
+@pytest.mark.parametrize(("filters", "strides", "projected"), [(4, 1, False), (4, 2, True), (8, 1, True)])
+def test_a_block_adds_its_input_to_two_convolutions(filters: int, strides: int, projected: bool) -> None:
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype(np.float32)
+    block = Block(filters, strides)
+    block.build(x.shape)
+    assert (block.projection is not None) == projected
+    got = np.asarray(block(x, training=False))
+    assert got.shape == block.compute_output_shape(x.shape)
+    scale = 1 / np.sqrt(1 + tf_resnet.BN_EPSILON)  # what fresh normalisation does: mean 0, variance 1
+    inner = np.maximum(np.asarray(block.conv1(x)) * scale, 0)
+    residual = np.asarray(block.conv2(inner)) * scale
+    shortcut = x
+    if projected:
+        kernel = np.asarray(block.projection.kernel)[0, 0]  # 1×1: a matrix at every strides-th pixel
+        shortcut = x[:, ::strides, ::strides] @ kernel * scale
+    np.testing.assert_allclose(got, np.maximum(shortcut + residual, 0), atol=1e-5)
+
+
+def test_a_saved_network_comes_back(saved: Path) -> None:
+    model, card = load(saved)
+    assert card == _card()
+    images_nhwc = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    keras.utils.set_random_seed(1)
+    np.testing.assert_allclose(model(images_nhwc), build(3)(images_nhwc), atol=1e-5)
+    assert [type(layer).__name__ for layer in model.layers].count("Block") == 8
+
+
+def _broken(kind: str, saved: Path, path: Path) -> None:
+    raw = bytearray(saved.read_bytes())
+    if kind == "bit":
+        raw[len(raw) // 2] ^= 1
+    contents = {"empty": b"", "text": b"hello", "cut": bytes(raw[: len(raw) // 2]), "bit": bytes(raw)}
+    if kind in contents:
+        path.write_bytes(contents[kind])
+        return
+    model = build(4) if kind == "classes" else build(3, 64) if kind == "size" else build(3)
+    if kind == "code":
+        model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Lambda(lambda x: x[:, 0, 0])])
+    if kind == "nan":
+        model.get_layer("logits").bias.assign([np.nan, 0, 0])
+    model.save(path)
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "cut", "bit", "code", "classes", "size", "nan"])
+def test_a_file_that_is_not_ours_is_refused_in_one_line(kind: str, saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "broken.keras"
+    _broken(kind, saved, path)
+    write_card(_card(), path)
+    with pytest.raises(UserError) as caught:
+        load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (None, "no model card"),
+        (_card(backend="torch"), "torch resnet18"),
+        (_card(preprocessing=None), "no preprocessing"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(saved: Path, tmp_path: Path, card: ModelCard | None, message: str) -> None:
+    path = tmp_path / "copy.keras"
+    path.write_bytes(saved.read_bytes())
+    if card:
+        write_card(card, path)
+    with pytest.raises(UserError, match=message):
+        load(path)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"python -m train\.tf_resnet"):
+        load(tmp_path / "absent.keras")
+
+
+def test_evaluation_is_pils_resize_and_the_middle() -> None:
+    images_u8 = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
+    ours = evaluation_batch(images_u8, Preprocessing(20, (0.5, 0.4, 0.3), (0.2, 0.1, 1.0), "nhwc"))
+    pil = [np.asarray(Image.fromarray(image).resize((30, 20), Image.Resampling.BILINEAR))[:, 5:25] for image in images_u8]
+    expected = (np.stack(pil) / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.1, 1.0]
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_it_converts_to_onnx(saved: Path) -> None:
+    import onnxruntime
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tf2onnx uses names that numpy and protobuf have deprecated
+        import tf2onnx
+
+        model, _ = load(saved)
+        signature = (tf.TensorSpec((None, 32, 32, 3), tf.float32, name="images_nhwc"),)
+        graph, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=18)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    images_nhwc = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
+    (logits,) = session.run(None, {session.get_inputs()[0].name: images_nhwc})
+    np.testing.assert_allclose(logits, model(images_nhwc, training=False), atol=1e-3)

@@ -1,0 +1,40 @@
+"""A history can be read back as it was, in plain decimals, and is drawn."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from train.curves import Epoch, plot_history, write_history, write_range_test
+
+HISTORY = [Epoch(1, 2.5, 0.1, 2.0, 0.25, 5.59e-7, 712.25, 60.5), Epoch(2, 1e20, 0.3, 1.5, 1.0, 1e-4, 699.0, 121.0)]
+
+
+def test_history_reads_back_in_plain_decimals(tmp_path: Path) -> None:
+    write_history(tmp_path / "history.csv", HISTORY)
+    with open(tmp_path / "history.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr", "images_per_s", "elapsed_s",
+    ]  # fmt: skip
+    for row, epoch in zip(rows, HISTORY, strict=True):
+        assert "e" not in "".join(row.values())
+        assert [float(value) for value in row.values()] == pytest.approx(dataclasses.astuple(epoch))
+
+
+def test_range_test_reads_back(tmp_path: Path) -> None:
+    write_range_test(tmp_path / "lr.csv", [1e-6, 1e-5], [2.5, 2.25])
+    assert (tmp_path / "lr.csv").read_text().split() == ["lr,smoothed_loss", "0.000001,2.5", "0.00001,2.25"]
+
+
+@pytest.mark.parametrize("n_epochs", [1, 2])
+def test_curves_are_pictures(tmp_path: Path, n_epochs: int) -> None:
+    plot_history(tmp_path, HISTORY[:n_epochs], best_epoch=n_epochs)
+    for name in ("accuracy.png", "loss.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.format == "PNG"
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 10

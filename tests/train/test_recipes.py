@@ -1,0 +1,97 @@
+"""Recipes: every field is a documented flag, bad values are refused in one line, and help needs no heavy import."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.files import MODELS_DIR, RESULTS_DIR
+from data import DEFAULT_DATASET
+from train.recipes import PLACES, Recipe, TfRecipe, TorchRecipe, from_command_line
+
+KINDS = [TorchRecipe, TfRecipe]
+HEAVY = ("numpy", "torch", "tensorflow", "keras", "matplotlib", "sklearn")
+
+
+def test_torch_defaults_are_the_published_recipe() -> None:
+    recipe = TorchRecipe()
+    assert (recipe.weights, recipe.image_size, recipe.epochs, recipe.batch_size) == ("imagenet", 224, 20, 256)
+    assert (recipe.DEFAULT_LR, recipe.lr_step_epochs, recipe.lr_gamma) == (5.59e-4, 7, 0.1)
+
+
+def test_tf_defaults_are_the_published_recipe() -> None:
+    recipe = TfRecipe()
+    assert (recipe.image_size, recipe.epochs, recipe.batch_size, recipe.shift, recipe.patience) == (32, 10, 256, 0.05, 8)
+    assert recipe.DEFAULT_LR == 1e-3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bases_are_shared(kind: type[Recipe]) -> None:
+    recipe = kind()
+    assert (recipe.data, recipe.models_dir, recipe.results_dir) == (DEFAULT_DATASET, MODELS_DIR, RESULTS_DIR)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.epochs = 3  # type: ignore[misc]
+
+
+def test_flags_become_fields() -> None:
+    arguments = "--data digits --lr 0.01 --limit 99 --find-lr --no-horizontal-flip --out o --models-dir m --weights none".split()
+    recipe = from_command_line(TorchRecipe, arguments, "train.torch_resnet")
+    assert recipe == TorchRecipe(
+        data="digits", lr=0.01, limit=99, find_lr=True, horizontal_flip=False, results_dir=Path("o"), models_dir=Path("m"),
+        weights="none",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_record_is_json_and_the_card_knows_no_places(kind: type[Recipe]) -> None:
+    recipe = kind(data_dir=Path("somewhere"))
+    assert json.loads(json.dumps(recipe.as_dict()))["data_dir"] == "somewhere"
+    assert set(recipe.as_dict()) - set(recipe.hyperparameters()) == set(PLACES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (TorchRecipe, "--epochs 0"), (TfRecipe, "--batch-size 1"), (TorchRecipe, "--lr 0"), (TorchRecipe, "--lr nan"),
+        (TfRecipe, "--lr -1"), (TfRecipe, "--limit 0"), (TorchRecipe, "--min-crop-area 0"), (TorchRecipe, "--lr-gamma 2"),
+        (TorchRecipe, "--find-lr-steps 16"), (TfRecipe, "--shift 1"), (TfRecipe, "--patience 0"), (TfRecipe, "--seed -1"),
+        (TorchRecipe, "--image-size 2"),
+    ],
+)  # fmt: skip
+def test_a_value_no_training_can_have_is_named_by_its_flag(kind: type[Recipe], arguments: str) -> None:
+    flag, value = arguments.split()
+    with pytest.raises(UserError, match=flag) as caught:
+        from_command_line(kind, [flag, value], "train.x")
+    assert value.lstrip("-") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["train.torch_resnet", "train.tf_resnet"])
+def test_help_names_and_explains_every_field_quickly(command: str) -> None:
+    started_s = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", command, "--help"], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - started_s < 3  # half a second on an idle machine; tests run on busy ones
+    kind = TorchRecipe if "torch" in command else TfRecipe
+    for field in dataclasses.fields(kind):
+        flag = "--out" if field.name == "results_dir" else "--" + field.name.replace("_", "-")
+        assert flag in done.stdout
+    assert "Passes over the training images" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["train.torch_resnet", "train.tf_resnet"])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    probe = (
+        f"import sys, {command} as command\n"
+        "try: command.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
