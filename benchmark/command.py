@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
+from benchmark.gates import GRAMMAR
+
 Device = Literal["auto", "cpu", "cuda"]
 SplitName = Literal["test", "validation", "train"]
 
@@ -30,16 +32,21 @@ class Options:
     time_budget_s: float = 60.0
     seed: int = 0
     profile: bool = False
+    loadgen: bool = False
+    fail_if: tuple[str, ...] = ()
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Parse, run, print where the results are."""
+    """Benchmark, or with `compare` as the first word compare two runs; the status is 3 where a gate fails."""
+    if list(arguments[:1]) == ["compare"]:
+        from benchmark import compare
+
+        return compare.main(arguments[1:])
     options = parse(arguments)
 
     from benchmark.runner import run_benchmark
 
-    run_benchmark(options)
-    return 0
+    return run_benchmark(options)
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -60,6 +67,8 @@ def parse(arguments: Sequence[str]) -> Options:
         time_budget_s=values["time_budget"],
         seed=values["seed"],
         profile=values["profile"],
+        loadgen=values["loadgen"],
+        fail_if=tuple(values["fail_if"]),
     )
 
 
@@ -70,7 +79,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmark",
         description="Accuracy, per-class confusion and latency of ONNX classifiers and their ensembles, into CSV tables and plots.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="Every command also takes --traceback, which shows the cause of an error.",
+        epilog="`python -m benchmark compare OLD NEW` compares two run folders. "
+        "Every command also takes --traceback, which shows the cause of an error.",
     )
     add = made.add_argument
     add("--ensemble", action="store_true", help="add the averaged-softmax ensemble of every subset of two or more models")
@@ -87,6 +97,8 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, default=default.out, metavar="DIR", help="folder in which the run's own folder is made")
     add("--seed", type=int, default=default.seed, help="of the order of the latency runs and of --limit")
     add("--profile", action="store_true", help="print how much of the prediction time was spent outside the models")
+    add("--loadgen", action="store_true", help="put MLPerf LoadGen's p90 and throughput beside ours, on the same sessions")
+    add("--fail-if", nargs="+", default=(), metavar="CONDITION", help=f"end with status 3 where one holds in any row: {GRAMMAR}")
     return made
 
 

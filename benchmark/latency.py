@@ -88,7 +88,7 @@ def run_experiment(
                     time.perf_counter() - started, f"round {rounds + 1}: {configuration.model}, batch {configuration.batch_size}"
                 )
                 answer = _measure(configuration, images_path)
-                placements[_where(configuration)] = answer["placement"]
+                placements[f"{configuration.model} on {configuration.provider.name}"] = answer["placement"]
                 samples.append(_samples(configuration, answer, rounds, len(samples)))
             rounds += 1
     elapsed_s = time.perf_counter() - started

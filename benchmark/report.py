@@ -6,13 +6,17 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.tables import Pair
+from benchmark.findings import Findings
+from benchmark.latency_pairs import FASTER, MIN_PAIRS, SLOWER, LatencyPair
+from benchmark.latency_summary import LatencySummary
+from benchmark.loadgen import CrossCheck
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
     from rich.table import Table
 
+MOST_VERDICTS = 15  # rows; the rest stand in pairs.csv
 PIPED_WIDTH = 160  # where stdout is no terminal, wide enough that no name is cut
 
 
@@ -23,24 +27,97 @@ def output_console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
-def print_report(comparison: pd.DataFrame, pairs: Sequence[Pair], notes: Sequence[str], where: str) -> None:
-    """Print the comparison, the verdicts and the notes."""
+def print_report(comparison: pd.DataFrame, findings: Findings) -> None:
+    """Print the comparison, the verdicts, the cross-check and the notes."""
     screen = output_console()
+    image_set = findings.image_set
+    where = f"{image_set.name}, {len(image_set):,} {image_set.split} images"
     timed = comparison.dropna(subset=["provider"])
     if timed.empty:
-        screen.print(comparison_table(comparison, f"{where}, latency not measured"))
+        screen.print(comparison_table(comparison, f"{where}; latency not measured"))
     for (provider, device_name), _ in timed.groupby(["provider", "device_name"], sort=False):
         rows = comparison[(comparison["provider"] == provider) | comparison["provider"].isna()]
-        screen.print(comparison_table(rows, f"{where}; {provider} on {device_name}"))
-    for pair in pairs:
+        screen.print(comparison_table(rows, f"{where}; {provider} on {device_name}, {findings.threads} threads"))
+    if findings.pairs:
+        screen.print(verdict_table(findings))
+    if findings.cross_checks:
+        screen.print(cross_check_table(findings.cross_checks))
+    for note in [*findings.notes, *stability_notes(findings.latencies)]:
+        screen.print(f"note: {note}", style="dim", markup=False)
+
+
+def stability_notes(latencies: Sequence[LatencySummary]) -> list[str]:
+    """One line for all configurations whose processes disagree; the worst is named."""
+    unstable = [s for s in latencies if s.stability_note]
+    if not unstable:
+        return []
+    worst = max(unstable, key=lambda s: s.process_p50_ms.max() / s.process_p50_ms.min())
+    return [
+        f"{len(unstable)} of {len(latencies)} configurations are unstable; the worst, {worst.model} at batch {worst.batch_size}: "
+        f"{worst.stability_note}"
+    ]
+
+
+def verdict_table(findings: Findings) -> Table:
+    """A row a pair: accuracy difference with Holm's p and a verdict, p50 ratio at the smallest batch size with a verdict."""
+    from rich.table import Table
+
+    timed = {
+        (p.model_a, p.model_b): p
+        for p in findings.latency_pairs
+        if p.transfer == "host-to-host"
+        and p.provider == findings.providers[0].name
+        and p.batch_size == min(pair.batch_size for pair in findings.latency_pairs)
+    }
+    batch = f", batch {next(iter(timed.values())).batch_size}" if timed else ""
+    table = Table(title="Is the difference real?", title_justify="left")
+    table.add_column("model", overflow="fold")
+    table.add_column("against", overflow="fold")
+    for heading in ("accuracy, points (95 %)", "Holm p"):
+        table.add_column(heading, justify="right")
+    table.add_column("more accurate?")
+    if timed:
+        table.add_column(f"p50 ratio{batch} (95 %)", justify="right")
+        table.add_column("faster?")
+    for pair in findings.pairs[:MOST_VERDICTS]:
         low, high = pair.difference_ci95
-        points = 100 * pair.counts.accuracy_difference
-        screen.print(
-            f"{pair.model_a} against {pair.model_b}: [bold]{pair.verdict}[/bold], {points:+.2f} points "
-            f"(95 % interval {100 * low:+.2f} to {100 * high:+.2f}, Holm p {pair.holm_p:.2g})"
-        )
-    for note in notes:
-        screen.print(f"[dim]note: {note}[/dim]")
+        points = f"{100 * pair.counts.accuracy_difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+        cells = [pair.model_a, pair.model_b, points, f"{pair.holm_p:.2g}", pair.verdict]
+        if timed:
+            cells += _latency_cells(timed, pair.model_a, pair.model_b)
+        table.add_row(*cells)
+    if len(findings.pairs) > MOST_VERDICTS:
+        table.caption = f"{len(findings.pairs) - MOST_VERDICTS} more in pairs.csv"
+    return table
+
+
+def _latency_cells(timed: dict[tuple[str, str], LatencyPair], model_a: str, model_b: str) -> list[str]:
+    """Ratio and verdict of a against b, whichever of them was the first of the timed pair."""
+    if (model_a, model_b) in timed:
+        pair, ratio, (low, high), verdict = (p := timed[model_a, model_b]), p.ratio, p.ratio_ci95, p.verdict
+    else:
+        pair = timed[model_b, model_a]
+        ratio, (high, low) = 1 / pair.ratio, (1 / pair.ratio_ci95[0], 1 / pair.ratio_ci95[1])
+        verdict = {FASTER: SLOWER, SLOWER: FASTER}.get(pair.verdict, pair.verdict)
+    interval = "" if low != low else f" ({low:.2f}–{high:.2f})"
+    if pair.n_rounds < MIN_PAIRS:
+        verdict = f"{pair.n_rounds} rounds cannot tell, {MIN_PAIRS} can"
+    return [f"{ratio:.2f}{interval}", verdict]
+
+
+def cross_check_table(checks: Sequence[CrossCheck]) -> Table:
+    """Our figure, LoadGen's and their ratio, a row per model and scenario."""
+    from rich.table import Table
+
+    table = Table(title="Cross-check against MLPerf LoadGen, same sessions", title_justify="left")
+    table.add_column("model", overflow="fold")
+    for heading in ("scenario", "figure"):
+        table.add_column(heading)
+    for heading in ("batch", "ours", "LoadGen", "ratio"):
+        table.add_column(heading, justify="right")
+    for c in checks:
+        table.add_row(c.model, c.scenario, c.figure, str(c.batch_size), f"{c.ours:.4g}", f"{c.loadgen:.4g}", f"{c.ratio:.3f}")
+    return table
 
 
 def comparison_table(rows: pd.DataFrame, title: str) -> Table:

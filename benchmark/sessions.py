@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.environment import available_cores, cpu_name
+from core.environment import available_cores, cpu_flags, cpu_name
 from core.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -21,17 +22,25 @@ HEAVY_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMat
 
 @dataclass(frozen=True)
 class Provider:
-    """An execution provider as it is used: its ONNX Runtime name, its options, and the device's own name."""
+    """An execution provider as it is used.
+
+    name: ONNX Runtime's; device_name: the device's own; details: what else its speed depends on (instruction sets of a
+    CPU, driver of a GPU); tf32: whether float32 may be rounded to 19 bits, "" where the device knows no such thing.
+    """
 
     name: str
     device_name: str
+    details: str = ""
+    tf32: str = ""
     options: tuple[tuple[str, str], ...] = ()
 
 
-def session_for(path: Path, provider: str, threads: int, *, options: dict[str, str] | None = None) -> onnxruntime.InferenceSession:
+def session_for(
+    path: Path, provider: str, threads: int, *, options: dict[str, str] | None = None, strict: bool = False
+) -> onnxruntime.InferenceSession:
     """A session of an ONNX file on one provider, `threads` intra-op threads, run sequentially.
 
-    The CPU may take over single nodes that the provider lacks, never the model: see `placement`.
+    The CPU may take over single nodes that the provider lacks, never the model (see `placement`); with `strict`, none.
     Raises UserError for a file that ONNX Runtime cannot open and for a provider that cannot be had.
     """
     import onnxruntime
@@ -42,7 +51,11 @@ def session_for(path: Path, provider: str, threads: int, *, options: dict[str, s
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = 4  # its warnings are checked for here, not read by a person
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    wanted: list[Any] = [(provider, options or {})] if provider == CPU else [(provider, options or {}), CPU]
+    wanted: list[Any] = [(provider, options or {})]
+    if strict:
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    elif provider != CPU:
+        wanted.append(CPU)
     if provider == CUDA:
         onnxruntime.preload_dlls()
     try:
@@ -73,11 +86,18 @@ def misplaced(session: onnxruntime.InferenceSession, provider: str) -> Counter[s
 
 
 def prove(path: Path, provider: str, threads: int) -> None:
-    """UserError unless the model of `path` really runs on `provider`: opened, first in line, heavy nodes placed there."""
-    elsewhere = misplaced(session_for(path, provider, threads), provider)
-    if elsewhere:
-        nodes = ", ".join(f"{count} {operator}" for operator, count in elsewhere.most_common())
-        raise UserError(f"{path} does not run on {provider}: {nodes} nodes were placed on another provider")
+    """UserError unless the model of `path` really runs on `provider`.
+
+    Either ONNX Runtime opens it with any fall-back to the CPU forbidden, or it reports every heavy node as placed on
+    the provider: some providers leave a few shape computations to the CPU, which the strict way does not forgive.
+    """
+    try:
+        session_for(path, provider, threads, strict=True)
+    except UserError:
+        elsewhere = misplaced(session_for(path, provider, threads), provider)
+        if elsewhere:
+            nodes = ", ".join(f"{count} {operator}" for operator, count in elsewhere.most_common())
+            raise UserError(f"{path} does not run on {provider}: {nodes} nodes were placed on another provider") from None
 
 
 def choose_providers(device: str, probe: Path, threads: int) -> tuple[list[Provider], list[str]]:
@@ -87,7 +107,8 @@ def choose_providers(device: str, probe: Path, threads: int) -> tuple[list[Provi
     """
     import onnxruntime
 
-    providers = [] if device == "cuda" else [Provider(CPU, cpu_name())]
+    cpu = Provider(CPU, cpu_name(), " ".join(cpu_flags()))
+    providers = [] if device == "cuda" else [cpu]
     notes: list[str] = []
     if device == "cpu":
         return providers, notes
@@ -106,20 +127,18 @@ def choose_providers(device: str, probe: Path, threads: int) -> tuple[list[Provi
                 f"--device cuda cannot be proved: {error}; check the driver with nvidia-smi, or pass --device cpu"
             ) from error
         return providers, [f"no GPU rows: CUDA could not be proved ({error})"]
-    return [*providers, Provider(CUDA, cuda_device_name())], notes
+    return [*providers, cuda_provider()], notes
 
 
-def cuda_device_name() -> str:
-    """The first GPU's name as its driver gives it; the provider's name where nvidia-smi is missing."""
-    import subprocess
-
+def cuda_provider() -> Provider:
+    """The first GPU with its driver, as nvidia-smi names them; TF32 as ONNX Runtime has it by default."""
     try:
-        done = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=True
-        )
+        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader", "--id=0"]
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+        device_name, _, driver = done.stdout.strip().partition(", ")
     except (OSError, subprocess.SubprocessError):
-        return "CUDA device"
-    return done.stdout.splitlines()[0].strip()
+        device_name, driver = "CUDA device", "unknown"
+    return Provider(CUDA, device_name, f"driver {driver}", tf32="on", options=(("use_tf32", "1"),))
 
 
 def default_threads() -> int:

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.latency_pairs import LatencyPair
 from benchmark.latency_summary import LatencySummary
+from benchmark.loadgen import CrossCheck
+from benchmark.sessions import Provider
 from benchmark.statistics import PairedCounts
+from core.environment import package_versions
 from core.records import Accuracy, ImageSet, LatencySamples
 
 if TYPE_CHECKING:
@@ -22,7 +26,8 @@ COMPARISON_COLUMNS = (
 PER_CLASS_COLUMNS = "model class_name precision recall recall_ci95_low recall_ci95_high f1 support".split()
 CONFUSION_COLUMNS = "model true_class predicted_class count".split()
 LATENCY_COLUMNS = (
-    "model provider batch_size threads transfer n_processes n_samples session_load_ms first_run_ms n_warmup_calls "
+    "model provider device_name device_details tf32 onnxruntime_version nodes_on_provider nodes_elsewhere "
+    "batch_size threads transfer n_processes n_samples session_load_ms first_run_ms n_warmup_calls "
     "p50_ms p50_ci95_low_ms p50_ci95_high_ms p90_ms p90_ci95_low_ms p90_ci95_high_ms p95_ms p95_ci95_low_ms p95_ci95_high_ms "
     "p99_ms p99_ci95_low_ms p99_ci95_high_ms throughput_images_per_s stability_note missing"
 ).split()
@@ -30,6 +35,10 @@ PAIRS_COLUMNS = (
     "model_a model_b both_right only_a_right only_b_right both_wrong accuracy_difference difference_ci95_low difference_ci95_high "
     "mcnemar_p holm_p verdict"
 ).split()
+LATENCY_PAIRS_COLUMNS = (
+    "model_a model_b provider batch_size transfer n_rounds p50_ratio ratio_ci95_low ratio_ci95_high wilcoxon_p verdict"
+).split()
+LOADGEN_COLUMNS = "model scenario batch_size figure ours loadgen ratio".split()
 SAMPLES_COLUMNS = "model provider batch_size threads transfer round process phase call latency_ms".split()
 
 
@@ -122,18 +131,44 @@ def confusion_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -
     return pd.DataFrame(rows, columns=list(CONFUSION_COLUMNS))
 
 
-def latency_rows(latencies: Sequence[LatencySummary]) -> pd.DataFrame:
-    """`latency.csv`: a row per configuration."""
+def latency_rows(
+    latencies: Sequence[LatencySummary], providers: Sequence[Provider], placements: dict[str, dict[str, int]]
+) -> pd.DataFrame:
+    """`latency.csv`: a row per configuration, with what really ran where."""
     import pandas as pd
 
+    known = {provider.name: provider for provider in providers}
+    version = package_versions().get("onnxruntime-gpu") or package_versions().get("onnxruntime", "")
     rows = []
     for s in latencies:
-        row: list[Any] = [s.model, s.provider, s.batch_size, s.threads, s.transfer, s.n_processes, s.n_samples]
+        device, nodes = known[s.provider], placements[f"{s.model} on {s.provider}"]
+        on_provider = nodes.get(s.provider, 0)
+        row: list[Any] = [s.model, s.provider, device.device_name, device.details, device.tf32, version]
+        row += [on_provider, sum(nodes.values()) - on_provider, s.batch_size, s.threads, s.transfer, s.n_processes, s.n_samples]
         row += [s.session_load_ms, s.first_run_ms, s.n_warmup_calls, s.p50_ms, *s.p50_ci95]
         for percentile, value in s.tails_ms.items():
             row += [value, *s.tails_ci95[percentile]]
         rows.append([*row, s.throughput_images_per_s, s.stability_note, s.missing])
     return pd.DataFrame(rows, columns=list(LATENCY_COLUMNS))
+
+
+def latency_pair_rows(pairs: Sequence[LatencyPair]) -> pd.DataFrame:
+    """`latency_pairs.csv`: a row per pair of models, provider, batch size and transfer."""
+    import pandas as pd
+
+    rows = [
+        (p.model_a, p.model_b, p.provider, p.batch_size, p.transfer, p.n_rounds, p.ratio, *p.ratio_ci95, p.wilcoxon_p, p.verdict)
+        for p in pairs
+    ]
+    return pd.DataFrame(rows, columns=list(LATENCY_PAIRS_COLUMNS))
+
+
+def cross_check_rows(checks: Sequence[CrossCheck]) -> pd.DataFrame:
+    """`loadgen.csv`: a row per model and scenario."""
+    import pandas as pd
+
+    rows = [(c.model, c.scenario, c.batch_size, c.figure, c.ours, c.loadgen, c.ratio) for c in checks]
+    return pd.DataFrame(rows, columns=list(LOADGEN_COLUMNS))
 
 
 def pair_rows(pairs: Sequence[Pair]) -> pd.DataFrame:

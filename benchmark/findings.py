@@ -1,0 +1,39 @@
+"""What one benchmark has found, from which every table, picture and line of its report is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.candidates import Candidate
+from benchmark.latency import LatencyRun
+from benchmark.latency_pairs import LatencyPair
+from benchmark.latency_summary import LatencySummary
+from benchmark.loadgen import CrossCheck
+from benchmark.sessions import Provider
+from benchmark.tables import Entry, Pair
+from core.records import ImageSet, Predictions
+
+
+@dataclass
+class Findings:
+    """Filled step by step; an entry, predictions and a file for every single model and ensemble, by name."""
+
+    image_set: ImageSet
+    candidates: list[Candidate]
+    providers: list[Provider]
+    threads: int
+    entries: list[Entry] = field(default_factory=list)
+    predictions: dict[str, Predictions] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    pairs: list[Pair] = field(default_factory=list)
+    latency_run: LatencyRun | None = None
+    latencies: list[LatencySummary] = field(default_factory=list)
+    latency_pairs: list[LatencyPair] = field(default_factory=list)
+    cross_checks: list[CrossCheck] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def placements(self) -> dict[str, dict[str, int]]:
+        """Nodes per provider of each timed `<model> on <provider>`."""
+        return self.latency_run.placements if self.latency_run else {}

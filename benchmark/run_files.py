@@ -1,0 +1,95 @@
+"""The files of a run folder, all made from its findings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark import tables
+from benchmark.command import Options
+from benchmark.findings import Findings
+from benchmark.plots import write_plots
+from core.environment import environment
+from core.files import sha256_of_file, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_run(folder: Path, findings: Findings, options: Options) -> pd.DataFrame:
+    """Write every table, picture and kept value of the run into `folder`; returns the comparison table."""
+    image_set, class_names = findings.image_set, findings.image_set.class_names
+    accuracies = [entry.accuracy for entry in findings.entries if entry.kind != "oracle"]
+    device_names = {provider.name: provider.device_name for provider in findings.providers}
+    comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set)
+    samples = findings.latency_run.samples if findings.latency_run else []
+    written = {
+        "comparison.csv": comparison,
+        "per_class.csv": tables.per_class_rows(accuracies, class_names),
+        "confusion.csv": tables.confusion_rows(accuracies, class_names),
+        "latency.csv": tables.latency_rows(findings.latencies, findings.providers, findings.placements()),
+        "pairs.csv": tables.pair_rows(findings.pairs),
+        "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
+        "latency_samples.csv.gz": tables.sample_rows(samples),
+    }
+    if findings.cross_checks:
+        written["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
+    for name, frame in written.items():
+        tables.write_csv(frame, folder / name)
+    _write_predictions(folder / "predictions", findings)
+    write_plots(folder / "plots", accuracies, class_names, comparison, f"{image_set.name} {image_set.split}")
+    write_json(folder / "run.json", _facts(findings, options))
+    return comparison
+
+
+def _write_predictions(folder: Path, findings: Findings) -> None:
+    """The logits of each single model with the labels: enough to make every accuracy table again."""
+    folder.mkdir()
+    image_set = findings.image_set
+    for candidate in findings.candidates:
+        np.savez_compressed(
+            folder / f"{candidate.name}.npz",
+            logits=findings.predictions[candidate.name].logits,
+            labels=image_set.labels,
+            class_names=np.array(image_set.class_names),
+            split=np.array(image_set.split),
+            dataset_sha256=np.array(image_set.sha256),
+        )
+
+
+def _facts(findings: Findings, options: Options) -> dict[str, Any]:
+    image_set, run = findings.image_set, findings.latency_run
+    latency = None
+    if run is not None:
+        latency = {"order_seed": run.seed, "rounds": run.rounds, "elapsed_s": run.elapsed_s, "placements": run.placements}
+    return {
+        "what": "benchmark",
+        "options": {key: _plain(value) for key, value in dataclasses.asdict(options).items()},
+        "environment": environment(),
+        "providers": [dataclasses.asdict(provider) for provider in findings.providers],
+        "threads": findings.threads,
+        "predictions_provider": findings.providers[0].name,
+        "dataset": {
+            "name": image_set.name,
+            "split": image_set.split,
+            "n_images": len(image_set),
+            "sha256": image_set.sha256,
+            "class_names": list(image_set.class_names),
+        },
+        "models": [
+            {"name": c.name, "path": str(c.path), "sha256": sha256_of_file(c.path), "card": dataclasses.asdict(c.card)}
+            for c in findings.candidates
+        ],
+        "latency": latency,
+        "notes": findings.notes,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON can hold it."""
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(part) for part in value] if isinstance(value, tuple) else value
