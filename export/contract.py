@@ -110,20 +110,20 @@ def _prefix(preprocessing: Preprocessing, height: int, width: int) -> _Chain:
     axes = [2, 3] if as_nchw else [1, 2]
     if as_nchw:
         chain.add("Transpose", "to_nchw", perm=[0, 3, 1, 2])
+    chain.add("Cast", "float", to=TensorProto.FLOAT)
     if resizes:
-        # On uint8 this rounds between the two passes as PIL does; on float it would differ by up to a grey level.
+        # On float32: on uint8 every runtime rounds ties its own way, which moves pixels by up to two grey levels.
         # Weights outside the image are left out as PIL does; without that, borders differ by 10 grey levels on shrinking.
         # Scales for all four axes and not two sizes with `axes`: ONNX Runtime's transpose optimiser breaks the latter.
         factors = [1, 1, _scale(height, new_height), _scale(width, new_width)]
         scales = chain.constant("scales", factors, np.float32)
         chain.add("Resize", "resize", "", scales, mode="linear", coordinate_transformation_mode="half_pixel", antialias=1,
                   exclude_outside=1)  # fmt: skip
-        chain.shapes.append((chain.nodes[-1].output[0], TensorProto.UINT8, [BATCH, 3, new_height, new_width]))
+        chain.shapes.append((chain.nodes[-1].output[0], TensorProto.FLOAT, [BATCH, 3, new_height, new_width]))
     if new_height != new_width:
         start = np.array([crop_start(new_height, size), crop_start(new_width, size)])
         bounds = (("starts", start), ("ends", start + size), ("axes", axes))
         chain.add("Slice", "crop", *(chain.constant(f"crop_{name}", values, np.int64) for name, values in bounds))
-    chain.add("Cast", "float", to=TensorProto.FLOAT)
     _normalise(chain, preprocessing, (3, 1, 1) if as_nchw else (3,))
     if as_nchw and preprocessing.layout == "nhwc":
         chain.add("Transpose", "to_nhwc", perm=[0, 2, 3, 1])  # last, where it cancels a core's own Transpose back

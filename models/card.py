@@ -22,7 +22,7 @@ SCHEMA = 1
 class Preprocessing:
     """From uint8 RGB images to what a network was trained on; lies inside the ONNX graph.
 
-    The image is resized (bilinear, antialiased, uint8) so that its shorter side is `input_size`, the centre square is
+    The image is resized (bilinear, antialiased, float32) so that its shorter side is `input_size`, the centre square is
     cut out, and each channel becomes ``(pixel / 255 - mean) / std``, in the order `layout` says.
     """
 

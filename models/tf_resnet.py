@@ -17,7 +17,7 @@ import numpy as np
 
 from core.errors import UserError, one_line
 from models.card import ModelCard, Preprocessing, read_card
-from models.pixels import fit_u8
+from models.pixels import fit
 
 if TYPE_CHECKING:
     from core.records import Float32Array, UInt8Array
@@ -140,9 +140,9 @@ def load(path: Path) -> tuple[keras.Model, ModelCard]:
 def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
     """What the network sees of raw images: uint8 (n, height, width, 3) → float32 (n, input_size, input_size, 3).
 
-    `models.pixels.fit_u8`, then ``(pixel / 255 - mean) / std``.
+    `models.pixels.fit`, then ``(pixel / 255 - mean) / std``.
     """
-    images_nhwc = fit_u8(images_u8, preprocessing.input_size).astype(np.float32) / np.float32(255)
+    images_nhwc = fit(images_u8, preprocessing.input_size) / np.float32(255)
     mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
     return np.asarray((images_nhwc - mean) / std, dtype=np.float32)
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from core.errors import UserError, one_line
 from models.card import ModelCard, Preprocessing, read_card
-from models.pixels import fit_u8
+from models.pixels import fit
 
 if TYPE_CHECKING:
     from torchvision.models import ResNet
@@ -78,11 +78,11 @@ def load(path: Path) -> tuple[ResNet, ModelCard]:
 def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Tensor:
     """What the network sees of raw images: uint8 (n, height, width, 3) → float32 (n, 3, input_size, input_size) on the CPU.
 
-    `models.pixels.fit_u8`, then ``(pixel / 255 - mean) / std``.
+    `models.pixels.fit`, then ``(pixel / 255 - mean) / std``.
     """
-    images_nhwc = torch.from_numpy(np.ascontiguousarray(fit_u8(images_u8, preprocessing.input_size)))
+    images_nhwc = torch.from_numpy(np.ascontiguousarray(fit(images_u8, preprocessing.input_size)))
     mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
-    return ((images_nhwc.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    return ((images_nhwc / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 def _imagenet_state() -> StateDict:

@@ -55,30 +55,39 @@ def pixels_seen(height: int, width: int, input_size: int, layout: str) -> tuple[
 
 
 def resize_and_crop(image_u8: PixelArray, input_size: int) -> PixelArray:
-    """Resize and CenterCrop as torchvision has them, written with PIL alone."""
-    image = Image.fromarray(image_u8)
-    shorter = min(image.size)
-    image = image.resize((input_size * image.width // shorter, input_size * image.height // shorter), Image.Resampling.BILINEAR)
-    left, top = round((image.width - input_size) / 2), round((image.height - input_size) / 2)
-    return np.asarray(image.crop((left, top, left + input_size, top + input_size)))
+    """Resize and CenterCrop as torchvision has them, written with PIL alone, on float32."""
+    height, width = image_u8.shape[:2]
+    shorter = min(height, width)
+    width, height = input_size * width // shorter, input_size * height // shorter
+    left, top = round((width - input_size) / 2), round((height - input_size) / 2)
+    planes = [Image.fromarray(image_u8[:, :, channel].astype(np.float32)) for channel in range(3)]
+    planes = [plane.resize((width, height), Image.Resampling.BILINEAR) for plane in planes]
+    return np.stack([np.asarray(plane.crop((left, top, left + input_size, top + input_size))) for plane in planes], axis=-1)
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 @pytest.mark.parametrize(
     ("height", "width", "input_size"),
-    [(8, 8, 8), (32, 32, 64), (32, 32, 224), (64, 64, 32), (32, 32, 8), (16, 8, 32), (12, 24, 6), (9, 12, 9), (13, 8, 8)],
+    [
+        (8, 8, 8),
+        (32, 32, 64),
+        (32, 32, 224),
+        (64, 64, 32),
+        (32, 32, 8),
+        (16, 8, 32),
+        (12, 24, 6),
+        (9, 12, 9),
+        (13, 8, 8),
+        (20, 33, 224),
+        (33, 20, 16),
+        (64, 64, 224),
+        (31, 64, 32),
+        (100, 37, 32),
+    ],
 )
-def test_the_core_sees_pils_pixels_exactly(height: int, width: int, input_size: int, layout: str) -> None:
+def test_the_core_sees_pils_pixels(height: int, width: int, input_size: int, layout: str) -> None:
     levels, expected = pixels_seen(height, width, input_size, layout)
-    np.testing.assert_allclose(levels, expected, atol=1e-4)
-
-
-@pytest.mark.parametrize(("height", "width", "input_size"), [(20, 33, 224), (33, 20, 16), (64, 64, 224), (31, 64, 32)])
-def test_sizes_that_divide_badly_differ_by_two_roundings_at_most(height: int, width: int, input_size: int) -> None:
-    levels, expected = pixels_seen(height, width, input_size, "nchw")
-    difference = abs(levels - expected)
-    assert difference.max() < 2.001
-    assert (difference > 0.5).mean() < 0.08
+    np.testing.assert_allclose(levels, expected, atol=5e-3)
 
 
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
@@ -127,9 +136,9 @@ def test_graph_holds_no_more_nodes_than_needed() -> None:
     suffix = ["Flatten", "Identity", "Softmax"]
     assert operators(layout="nhwc", mean=(0.0, 0.0, 0.0)) == ["Cast", "Mul", *suffix]
     assert operators(layout="nchw") == ["Transpose", "Cast", "Mul", "Add", *suffix]
-    assert operators(image_height=9, input_size=8) == ["Transpose", "Slice", "Cast", "Mul", "Add", *suffix]
+    assert operators(image_height=9, input_size=8) == ["Transpose", "Cast", "Slice", "Mul", "Add", *suffix]
     assert operators(image_height=4, image_width=4, input_size=8, layout="nhwc") == [
-        "Transpose", "Resize", "Cast", "Mul", "Add", "Transpose", *suffix,
+        "Transpose", "Cast", "Resize", "Mul", "Add", "Transpose", *suffix,
     ]  # fmt: skip
 
 
