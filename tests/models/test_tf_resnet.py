@@ -16,6 +16,10 @@ from core.errors import UserError
 from models.card import ModelCard, Preprocessing, write_card
 from models.tf_resnet import Block, build, evaluation_batch, load
 
+# Keras hands TensorFlow variables to h5py through numpy's older protocol
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+
+
 NAMES = ("ant", "bee", "cow")
 PREPROCESSING = Preprocessing(32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "nhwc")
 
@@ -123,13 +127,16 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
         load(tmp_path / "absent.keras")
 
 
-def test_evaluation_is_pils_resize_and_the_middle() -> None:
+def test_evaluation_is_pils_float_resize_and_the_middle() -> None:
     images_u8 = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
     ours = evaluation_batch(images_u8, Preprocessing(20, (0.5, 0.4, 0.3), (0.2, 0.1, 1.0), "nhwc"))
-    pil = [np.asarray(Image.fromarray(image).resize((30, 20), Image.Resampling.BILINEAR))[:, 5:25] for image in images_u8]
-    expected = (np.stack(pil) / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.1, 1.0]
+    expected = np.empty((3, 20, 20, 3))
+    for index, channel in np.ndindex(3, 3):
+        plane = Image.fromarray(images_u8[index, :, :, channel].astype(np.float32))  # PIL's float mode: nothing is rounded
+        expected[index, :, :, channel] = np.asarray(plane.resize((30, 20), Image.Resampling.BILINEAR))[:, 5:25]
+    expected = (expected / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.1, 1.0]
     assert ours.dtype == np.float32
-    np.testing.assert_allclose(ours, expected, atol=1e-5)
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
 def test_it_converts_to_onnx(saved: Path) -> None:

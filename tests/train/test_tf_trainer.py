@@ -22,6 +22,9 @@ from train.recipes import TfRecipe
 from train.tf_trainer import Batches, choose_device, logits_of, train
 from train.watch import Watch
 
+# Keras hands TensorFlow variables to h5py through numpy's older protocol
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+
 
 def _recipe(folder: Path, **changes: object) -> TfRecipe:
     fields = {
