@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.statistics import wilson_ci95
 from core.records import Accuracy, Int64Array, Predictions
+from core.statistics import wilson_ci95
 
 N_BINS = 15
 

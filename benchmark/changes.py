@@ -9,9 +9,9 @@ from typing import cast
 import numpy as np
 
 from benchmark.latency_pairs import ALPHA as LATENCY_ALPHA
-from benchmark.statistics import CONFIDENCE, N_RESAMPLES, SEED, difference_ci95, holm, mcnemar_p, paired_counts
 from benchmark.stored_run import StoredRun
 from core.records import Float64Array, Int64Array, softmax
+from core.statistics import CONFIDENCE, N_RESAMPLES, SEED, difference_ci95, holm, mcnemar_p, paired_counts
 
 IMPROVED, NO_CHANGE, REGRESSED = "improved", "no change", "regressed"
 ACCURACY_ALPHA = 0.05

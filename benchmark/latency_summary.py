@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmark.statistics import CONFIDENCE, SEED, bootstrap_ci95
 from core.records import Float64Array, LatencySamples
+from core.statistics import CONFIDENCE, SEED, bootstrap_ci95
 
 # Fewest samples for a percentile: MLPerf LoadGen's early stopping, the least n for which at most one sample above the
 # true percentile has a probability of 1 % or less; 64 and 662 are LoadGen's own figures, 130 follows from its rule.

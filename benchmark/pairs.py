@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.statistics import difference_ci95, holm, mcnemar_p, paired_counts
 from benchmark.tables import Pair
+from core.statistics import difference_ci95, holm, mcnemar_p, paired_counts
 
 ALPHA = 0.05
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no credible difference"

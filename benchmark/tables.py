@@ -11,9 +11,9 @@ from benchmark.latency_pairs import LatencyPair
 from benchmark.latency_summary import LatencySummary
 from benchmark.loadgen import CrossCheck
 from benchmark.sessions import Provider
-from benchmark.statistics import PairedCounts
 from core.environment import package_versions
 from core.records import Accuracy, ImageSet, LatencySamples
+from core.statistics import PairedCounts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.statistics import PairedCounts, bootstrap_ci95, difference_ci95, holm, mcnemar_p, paired_counts, wilson_ci95
+from core.statistics import PairedCounts, bootstrap_ci95, difference_ci95, holm, mcnemar_p, paired_counts, wilson_ci95
 
 
 def test_wilson_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Intervals and tests: what a difference of two figures is worth.
+"""Intervals and tests: what a difference of two figures is worth; scipy is imported only where it is used.
 
 Sources: Wilson (1927) for proportions; McNemar (1947), exact form, for paired right-or-wrong; Holm (1979) for several
 tests at once; Efron (1979) for the bootstrap.
