@@ -66,8 +66,9 @@ def run_experiment(
     budget_s: float = DEFAULT_BUDGET_S,
     seed: int = 0,
     report: Callable[[float, str], None] = lambda _elapsed_s, _doing: None,
+    min_rounds: int = MIN_ROUNDS,
 ) -> LatencyRun:
-    """Time every configuration in rounds until `budget_s` is spent, at least three rounds.
+    """Time every configuration in rounds until `budget_s` is spent, at least `min_rounds` of them.
 
     Each round runs every configuration once, in an order drawn from `seed`, each in a fresh child process with nothing
     else alive, so that drift of the machine hits all alike. images_u8: raw images to feed, repeated where a batch needs
@@ -80,7 +81,7 @@ def run_experiment(
     with tempfile.TemporaryDirectory() as folder:
         images_path = write_images(images_u8, max(c.batch_size for c in wanted), Path(folder))
         rounds = 0
-        while rounds < MIN_ROUNDS or _another_round_fits(time.perf_counter() - started, rounds, budget_s):
+        while rounds < min_rounds or _another_round_fits(time.perf_counter() - started, rounds, budget_s):
             shuffled = list(wanted)
             order.shuffle(shuffled)
             for configuration in shuffled:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from core.records import Float64Array, LatencySamples
 
 ALPHA = 0.01  # stricter than for accuracy: a machine's moods are no fair coin
-MIN_PAIRS = 8  # with fewer rounds no exact signed-rank test can reach 0.01
+MIN_PAIRS = 8  # with fewer rounds no sign-flip test can reach 0.01: 2 / 2^7 is 0.016
+MOST_EXACT = 12  # rounds up to which every flip of signs is tried; above, this many random ones
+N_RANDOM_FLIPS = 4095
 FASTER, SLOWER, NO_DIFFERENCE = "faster", "slower", "no credible difference"
 
 
@@ -20,7 +23,7 @@ FASTER, SLOWER, NO_DIFFERENCE = "faster", "slower", "no credible difference"
 class LatencyPair:
     """model_a's p50 over model_b's at one provider, batch size and transfer, with a verdict on model_a.
 
-    ratio: Hodges-Lehmann estimate over the rounds; its interval is the 95 % one that belongs to the signed-rank test.
+    ratio: the median over the rounds; ratio_ci95: the ratios that the test would not reject at 5 %; nan below six rounds.
     """
 
     model_a: str
@@ -31,12 +34,12 @@ class LatencyPair:
     n_rounds: int
     ratio: float
     ratio_ci95: tuple[float, float]
-    wilcoxon_p: float
+    sign_flip_p: float
     verdict: str
 
 
-def compare_latencies(samples: Sequence[LatencySamples]) -> list[LatencyPair]:
-    """Every pair of models at each provider, batch size and transfer, over the rounds that timed both."""
+def compare_latencies(samples: Sequence[LatencySamples], only: Collection[tuple[str, str]] | None = None) -> list[LatencyPair]:
+    """The pairs of models named in `only`, or all, at each provider, batch size and transfer, over the rounds that timed both."""
     places: dict[tuple[str, int, str], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for process in samples:
         where = (process.provider, process.batch_size, process.transfer)
@@ -44,57 +47,66 @@ def compare_latencies(samples: Sequence[LatencySamples]) -> list[LatencyPair]:
     return [
         compare_rounds(a, b, *where, by_model[a], by_model[b])
         for where, by_model in places.items()
-        for a, b in combinations(by_model, 2)
+        for a, b in (combinations(by_model, 2) if only is None else only)
+        if a in by_model and b in by_model
     ]
 
 
 def compare_rounds(
     model_a: str, model_b: str, provider: str, batch_size: int, transfer: str, a_ms: dict[int, float], b_ms: dict[int, float]
 ) -> LatencyPair:
-    """The pair of two models given each one's p50 in ms by round.
-
-    Exact two-sided Wilcoxon signed-rank test on the log ratios of each round: one process that was disturbed moves
-    a rank, not the result.
-    """
+    """The pair of two models given each one's p50 in ms by round."""
     rounds = sorted(a_ms.keys() & b_ms.keys())
     log_ratios = np.log([a_ms[r] / b_ms[r] for r in rounds])
-    estimate, low, high = hodges_lehmann(log_ratios)
-    p = signed_rank_p(log_ratios)
-    verdict = NO_DIFFERENCE if p >= ALPHA else (SLOWER if estimate > 0 else FASTER)
+    middle, p = float(np.median(log_ratios)), sign_flip_p(log_ratios)
+    low, high = sign_flip_ci95(log_ratios)
+    verdict = NO_DIFFERENCE if p >= ALPHA else (SLOWER if middle > 0 else FASTER)
     interval = (float(np.exp(low)), float(np.exp(high)))
-    return LatencyPair(model_a, model_b, provider, batch_size, transfer, len(rounds), float(np.exp(estimate)), interval, p, verdict)
+    return LatencyPair(model_a, model_b, provider, batch_size, transfer, len(rounds), float(np.exp(middle)), interval, p, verdict)
 
 
-def signed_rank_p(differences: Float64Array) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test, exact for up to 50 differences; 1 where all are 0."""
-    from scipy.stats import wilcoxon
+def sign_flip_p(differences: Float64Array) -> float:
+    """Two-sided p of the sign-flip test (Fisher's randomisation test for pairs) of no difference; 1 where all are 0.
 
-    if not np.any(differences):
-        return 1.0
-    exact = len(differences) <= 50 and bool(np.all(differences != 0))
-    return float(wilcoxon(differences, method="exact" if exact else "auto").pvalue)
-
-
-def hodges_lehmann(differences: Float64Array) -> tuple[float, float, float]:
-    """Median of all pairwise means of `differences`, with the 95 % interval of the signed-rank test.
-
-    The interval runs between the k-th lowest and k-th highest pairwise mean, k the largest for which the test would
-    still not reject (Hollander & Wolfe, Nonparametric Statistical Methods, section 3.3); (nan, nan) below six values.
+    Were the two equal, each difference would as soon have the other sign. Each is clipped at the median of their sizes
+    first: one disturbed process must not decide, and as a clip that signs do not move, it leaves the test exact.
     """
-    n = len(differences)
-    rows, columns = np.triu_indices(n)
-    walsh = np.sort((differences[rows] + differences[columns]) / 2)
-    estimate = float(np.median(walsh))
-    below = int(np.searchsorted(np.cumsum(_signed_rank_shares(n)), 0.025, side="right"))
-    if below == 0:
-        return estimate, float("nan"), float("nan")
-    return estimate, float(walsh[below - 1]), float(walsh[-below])
+    sizes = np.abs(differences)
+    if not sizes.any():
+        return 1.0
+    nonzero = sizes[sizes > 0]
+    clipped = np.sign(differences) * np.minimum(sizes, np.median(nonzero))
+    flipped = _flips(len(differences)) @ clipped
+    return float(np.mean(np.abs(flipped) >= abs(clipped.sum()) * (1 - 1e-9)))
 
 
-def _signed_rank_shares(n: int) -> Float64Array:
-    """Probability of each value of the signed-rank statistic of n differences: subsets of 1..n by their sum."""
-    counts = np.ones(1)
-    for rank in range(1, n + 1):
-        shifted = np.concatenate([np.zeros(rank), counts])
-        counts = np.concatenate([counts, np.zeros(rank)]) + shifted
-    return np.asarray(counts / 2.0**n, dtype=np.float64)
+def sign_flip_ci95(differences: Float64Array) -> tuple[float, float]:
+    """The shifts of `differences` that the test does not reject at 5 %; (nan, nan) below six, where it rejects none."""
+    if len(differences) < 6:
+        return float("nan"), float("nan")
+    middle = float(np.median(differences))
+    return _edge(differences, middle, float(differences.min())), _edge(differences, middle, float(differences.max()))
+
+
+def _edge(differences: Float64Array, inside: float, outside: float) -> float:
+    """Where between two shifts the test begins to reject, by bisection; `outside` itself where it never does."""
+    if sign_flip_p(differences - outside) >= 0.05:
+        return outside
+    for _ in range(30):
+        between = (inside + outside) / 2
+        if sign_flip_p(differences - between) >= 0.05:
+            inside = between
+        else:
+            outside = between
+    return inside
+
+
+@lru_cache(maxsize=32)
+def _flips(n: int) -> Float64Array:
+    """Every pattern of n flips, (2^n, n) of 1 and -1; above twelve no flip at all and 4095 random ones, the same each time."""
+    if n <= MOST_EXACT:
+        bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
+    else:
+        bits = np.random.default_rng(n).integers(0, 2, (N_RANDOM_FLIPS + 1, n))
+        bits[0] = 1
+    return np.asarray(2.0 * bits - 1, dtype=np.float64)

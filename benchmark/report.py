@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.findings import Findings
-from benchmark.latency_pairs import FASTER, MIN_PAIRS, SLOWER, LatencyPair
+from benchmark.latency_pairs import MIN_PAIRS, LatencyPair
 from benchmark.latency_summary import LatencySummary
 from benchmark.loadgen import CrossCheck
 
@@ -84,25 +84,21 @@ def verdict_table(findings: Findings) -> Table:
         points = f"{100 * pair.counts.accuracy_difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
         cells = [pair.model_a, pair.model_b, points, f"{pair.holm_p:.2g}", pair.verdict]
         if timed:
-            cells += _latency_cells(timed, pair.model_a, pair.model_b)
+            cells += _latency_cells(timed.get((pair.model_a, pair.model_b)))
         table.add_row(*cells)
     if len(findings.pairs) > MOST_VERDICTS:
         table.caption = f"{len(findings.pairs) - MOST_VERDICTS} more in pairs.csv"
     return table
 
 
-def _latency_cells(timed: dict[tuple[str, str], LatencyPair], model_a: str, model_b: str) -> list[str]:
-    """Ratio and verdict of a against b, whichever of them was the first of the timed pair."""
-    if (model_a, model_b) in timed:
-        pair, ratio, (low, high), verdict = (p := timed[model_a, model_b]), p.ratio, p.ratio_ci95, p.verdict
-    else:
-        pair = timed[model_b, model_a]
-        ratio, (high, low) = 1 / pair.ratio, (1 / pair.ratio_ci95[0], 1 / pair.ratio_ci95[1])
-        verdict = {FASTER: SLOWER, SLOWER: FASTER}.get(pair.verdict, pair.verdict)
+def _latency_cells(pair: LatencyPair | None) -> list[str]:
+    """Ratio of p50 and the verdict; empty where the pair was not timed."""
+    if pair is None:
+        return ["", ""]
+    low, high = pair.ratio_ci95
     interval = "" if low != low else f" ({low:.2f}–{high:.2f})"
-    if pair.n_rounds < MIN_PAIRS:
-        verdict = f"{pair.n_rounds} rounds cannot tell, {MIN_PAIRS} can"
-    return [f"{ratio:.2f}{interval}", verdict]
+    verdict = pair.verdict if pair.n_rounds >= MIN_PAIRS else f"{pair.n_rounds} rounds cannot tell, {MIN_PAIRS} can"
+    return [f"{pair.ratio:.2f}{interval}", verdict]
 
 
 def cross_check_table(checks: Sequence[CrossCheck]) -> Table:

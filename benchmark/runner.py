@@ -164,7 +164,8 @@ def measure_latency(findings: Findings, options: Options) -> None:
 
         findings.latency_run = timing.run_experiment(wanted, findings.image_set.images_u8, budget_s, options.seed, report)
     findings.latencies = summarise(findings.latency_run.samples)
-    findings.latency_pairs = compare_latencies(findings.latency_run.samples)
+    asked = [(pair.model_a, pair.model_b) for pair in findings.pairs]
+    findings.latency_pairs = compare_latencies(findings.latency_run.samples, asked)
     findings.notes += findings.latency_run.notes
 
 

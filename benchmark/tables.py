@@ -36,7 +36,7 @@ PAIRS_COLUMNS = (
     "mcnemar_p holm_p verdict"
 ).split()
 LATENCY_PAIRS_COLUMNS = (
-    "model_a model_b provider batch_size transfer n_rounds p50_ratio ratio_ci95_low ratio_ci95_high wilcoxon_p verdict"
+    "model_a model_b provider batch_size transfer n_rounds p50_ratio ratio_ci95_low ratio_ci95_high sign_flip_p verdict"
 ).split()
 LOADGEN_COLUMNS = "model scenario batch_size figure ours loadgen ratio".split()
 SAMPLES_COLUMNS = "model provider batch_size threads transfer round process phase call latency_ms".split()
@@ -157,7 +157,7 @@ def latency_pair_rows(pairs: Sequence[LatencyPair]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
-        (p.model_a, p.model_b, p.provider, p.batch_size, p.transfer, p.n_rounds, p.ratio, *p.ratio_ci95, p.wilcoxon_p, p.verdict)
+        (p.model_a, p.model_b, p.provider, p.batch_size, p.transfer, p.n_rounds, p.ratio, *p.ratio_ci95, p.sign_flip_p, p.verdict)
         for p in pairs
     ]
     return pd.DataFrame(rows, columns=list(LATENCY_PAIRS_COLUMNS))
