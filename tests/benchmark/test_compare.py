@@ -1,0 +1,143 @@
+"""Two stored runs made by hand, so that what changed between them is known."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.changes import IMPROVED, NO_CHANGE, REGRESSED, accuracy_changes, judge, latency_changes
+from benchmark.compare import main
+from benchmark.stored_run import read_run
+from benchmark.tables import SAMPLES_COLUMNS
+from core.errors import UserError
+
+N_IMAGES, N_CLASSES = 400, 4
+RANDOM = np.random.default_rng(0)
+LABELS = RANDOM.integers(0, N_CLASSES, N_IMAGES)
+MACHINE = {"cpu": "a cpu", "cpu_flags": ["avx2"], "cores_available": 2}
+
+
+def logits(share_right: float) -> np.ndarray:
+    """Logits that are right on the first `share_right` of the images and wrong on the rest."""
+    right = np.arange(N_IMAGES) < share_right * N_IMAGES
+    predicted = np.where(right, LABELS, (LABELS + 1) % N_CLASSES)
+    return (2 * np.eye(N_CLASSES)[predicted]).astype(np.float32)
+
+
+def write_run(
+    folder: Path, models: dict[str, float], p50_ms: float = 5.0, sha256: str = "0" * 64, machine: dict | None = None, seed: int = 0
+) -> Path:
+    (folder / "predictions").mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    rows, comparison = [], []
+    for name, share in models.items():
+        np.savez(folder / "predictions" / f"{name}.npz", logits=logits(share), labels=LABELS)
+        comparison.append({"model": name, "kind": "single", "members": ""})
+        for process in range(10):
+            middle = p50_ms * np.exp(random.normal(0, 0.01))
+            place = (name, "CPUExecutionProvider", 1, 2, "host-to-host", process, process)
+            rows += [(*place, "first", 0, 50.0), *((*place, "timed", call, middle) for call in range(5))]
+    if len(models) > 1:
+        comparison.append({"model": "+".join(models), "kind": "ensemble", "members": " ".join(models)})
+    pd.DataFrame(rows, columns=list(SAMPLES_COLUMNS)).to_csv(folder / "latency_samples.csv.gz", index=False)
+    pd.DataFrame(comparison).to_csv(folder / "comparison.csv", index=False)
+    facts = {
+        "what": "benchmark",
+        "models": [{"name": name} for name in models],
+        "dataset": {"sha256": sha256},
+        "environment": machine or MACHINE,
+        "providers": [{"device_name": "a cpu"}],
+        "threads": 2,
+    }
+    (folder / "run.json").write_text(json.dumps(facts))
+    return folder
+
+
+def verdicts(old: Path, new: Path) -> dict[tuple[str, str], str]:
+    was, is_now = read_run(old), read_run(new)
+    changes = [*accuracy_changes(was, is_now), *latency_changes(was, is_now)]
+    return {(change.model, change.metric): verdict for change, (_, verdict) in zip(changes, judge(changes), strict=True)}
+
+
+def test_a_run_against_itself_has_not_changed(tmp_path) -> None:
+    run = write_run(tmp_path / "a", {"m": 0.8, "n": 0.7})
+    assert set(verdicts(run, run).values()) == {NO_CHANGE}
+
+
+def test_what_changed_is_said_and_which_way(tmp_path) -> None:
+    old = write_run(tmp_path / "old", {"up": 0.7, "down": 0.8, "same": 0.8})
+    new = write_run(tmp_path / "new", {"up": 0.8, "down": 0.7, "same": 0.8}, seed=1)
+    found = verdicts(old, new)
+    assert found["up", "top1_accuracy"] == found["up", "nll"] == IMPROVED
+    assert found["down", "top1_accuracy"] == found["down", "nll"] == REGRESSED
+    assert found["same", "top1_accuracy"] == found["same", "nll"] == found["same", "latency_p50_ms"] == NO_CHANGE
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.2, REGRESSED), (0.8, IMPROVED), (1.04, NO_CHANGE), (0.96, NO_CHANGE)])
+def test_latency_must_move_by_more_than_a_machine_drifts(tmp_path, factor: float, verdict: str) -> None:
+    old, new = write_run(tmp_path / "old", {"m": 0.8}), write_run(tmp_path / "new", {"m": 0.8}, 5.0 * factor, seed=1)
+    assert verdicts(old, new)["m", "latency_p50_ms"] == verdict
+
+
+def test_an_ensemble_is_compared_from_its_members_predictions(tmp_path) -> None:
+    old = write_run(tmp_path / "old", {"m": 0.7, "n": 0.7})
+    new = write_run(tmp_path / "new", {"m": 0.8, "n": 0.8}, seed=1)
+    assert verdicts(old, new)["m+n", "top1_accuracy"] == IMPROVED
+
+
+def test_latencies_of_two_machines_are_not_compared(tmp_path, capsys) -> None:
+    old = write_run(tmp_path / "old", {"m": 0.8})
+    new = write_run(tmp_path / "new", {"m": 0.8}, 50.0, machine={**MACHINE, "cpu": "another cpu"})
+    assert main([str(old), str(new), "--fail-on-regression"]) == 0
+    printed = capsys.readouterr().out
+    assert "latencies, for the machines differ (processor: a cpu and another cpu)" in printed
+    assert "latency_p50_ms" not in printed
+
+
+def test_accuracies_on_two_data_sets_are_not_compared(tmp_path, capsys) -> None:
+    old, new = write_run(tmp_path / "old", {"m": 0.8}), write_run(tmp_path / "new", {"m": 0.5}, sha256="1" * 64, seed=1)
+    assert main([str(old), str(new), "--fail-on-regression"]) == 0
+    printed = capsys.readouterr().out
+    assert "accuracies, for the images differ" in printed
+    assert "top1_accuracy" not in printed
+
+
+def test_where_nothing_can_be_compared_it_says_why(tmp_path) -> None:
+    old = write_run(tmp_path / "old", {"m": 0.8})
+    new = write_run(tmp_path / "new", {"m": 0.8}, sha256="1" * 64, machine={**MACHINE, "cores_available": 4})
+    with pytest.raises(UserError, match=r"nothing can be compared: accuracies, .*; latencies, .*cores: 2 and 4"):
+        main([str(old), str(new)])
+    with pytest.raises(UserError, match="no model in common"):
+        main([str(old), str(write_run(tmp_path / "other", {"z": 0.8}))])
+
+
+def test_a_regression_can_stop_a_pipeline(tmp_path) -> None:
+    old, new = write_run(tmp_path / "old", {"m": 0.8}), write_run(tmp_path / "new", {"m": 0.7}, seed=1)
+    assert main([str(old), str(new)]) == 0
+    assert main([str(old), str(new), "--fail-on-regression"]) == 3
+    assert main([str(new), str(old), "--fail-on-regression"]) == 0
+
+
+def test_the_table_is_written_as_csv(tmp_path) -> None:
+    old, new = write_run(tmp_path / "old", {"m": 0.8}), write_run(tmp_path / "new", {"m": 0.7}, seed=1)
+    main([str(old), str(new), "--out", str(tmp_path / "changes.csv")])
+    frame = pd.read_csv(tmp_path / "changes.csv").set_index("metric")
+    assert frame.loc["top1_accuracy", "change"] == pytest.approx(-0.1)
+    assert frame.loc["top1_accuracy", "verdict"] == REGRESSED
+    assert frame.loc["latency_p50_ms", "batch_size"] == 1
+
+
+@pytest.mark.parametrize("missing", ["run.json", "comparison.csv", "latency_samples.csv.gz", "predictions/m.npz"])
+def test_a_folder_that_is_no_whole_run_is_refused(tmp_path, missing: str) -> None:
+    run = write_run(tmp_path / "a", {"m": 0.8})
+    (run / missing).unlink()
+    with pytest.raises(UserError, match="no whole benchmark run"):
+        read_run(run)
+
+
+def test_a_run_of_another_kind_is_refused(tmp_path) -> None:
+    (tmp_path / "run.json").write_text('{"what": "train-torch"}')
+    with pytest.raises(UserError, match="a run of another kind"):
+        read_run(tmp_path)
