@@ -11,12 +11,15 @@ from core.environment import package_versions
 from core.errors import UserError
 from core.files import sha256_of_file
 from ensemble.graph import drop_unused, merge_duplicates
-from ensemble.rules import SMALLEST_PROBABILITY, normalised_weights
+from ensemble.rule_graph import Outputs, add_member, add_rule, member_outputs, opset_imports
+from ensemble.rules import Combination, combination
 from models.card import Member, ModelCard
-from models.onnx_file import BATCH, IR_VERSION, LOGITS, OPSET, PROBABILITIES, load_model
+from models.onnx_file import BATCH, IR_VERSION, LOGITS, PROBABILITIES, load_model
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto
+
+WHOLE = Outputs(LOGITS, PROBABILITIES)
 
 
 @dataclass(frozen=True)
@@ -53,79 +56,46 @@ def check_alike(cards: Sequence[ModelCard]) -> None:
             )
 
 
-def fuse(members: Sequence[LoadedMember], name: str, weights: Sequence[float] | None = None) -> tuple[ModelProto, ModelCard]:
-    """One contract model whose `probabilities` are the weighted mean of the members', and its card.
+def fuse(members: Sequence[LoadedMember], name: str, how: Combination | None = None) -> tuple[ModelProto, ModelCard]:
+    """One contract model that gives what `ensemble.rules.combine` gives, and its card; the plain mean where `how` is None.
 
-    `logits` are the log of these, floored as in `ensemble.rules.log_probabilities`. Work that members share (resizing,
-    normalising, whole equal members) is done once. weights: as in `ensemble.rules.mean_probabilities`.
+    Work that members share (resizing, normalising, whole equal members) is done once; a member of weight 0 not at all.
     """
-    shares = normalised_weights(weights, len(members))
-    graph_of_members = _side_by_side([member.model for member in members])
-    _average(graph_of_members, [float(share) for share in shares], len(members[0].card.class_names))
-    merge_duplicates(graph_of_members.graph)
-    drop_unused(graph_of_members.graph)
-    return graph_of_members, _card(members, name, [float(share) for share in shares], "mean" if weights is None else "weighted")
+    how = how or combination("mean", len(members))
+    model = empty_model(members)
+    for index in how.contributing:
+        add_member(model.graph, members[index].model, index)
+    add_rule(model.graph, how, [member_outputs(index) for index in range(len(members))], WHOLE)
+    tidy(model.graph)
+    return model, ensemble_card(members, name, how)
 
 
-def _side_by_side(models: Sequence[ModelProto]) -> ModelProto:
-    """A model without outputs that holds every member's graph, fed by one shared `images`.
-
-    The outputs of member i are named `m<i>_logits` and `m<i>_probabilities`.
-    """
-    from onnx import compose, helper, inliner
-
-    fused = helper.make_model(
-        helper.make_graph([], "ensemble", [models[0].graph.input[0]], []), ir_version=IR_VERSION, producer_name="ensemble"
-    )
-    opsets = {"": OPSET}
-    for index, model in enumerate(models):
-        inlined = inliner.inline_local_functions(model) if model.functions else model
-        member = compose.add_prefix(inlined, f"m{index}_", rename_inputs=False).graph
-        fused.graph.node.extend(member.node)
-        fused.graph.initializer.extend(member.initializer)
-        for entry in model.opset_import:
-            opsets[entry.domain] = max(entry.version, opsets.get(entry.domain, 0))
-    del fused.opset_import[:]
-    fused.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in opsets.items())
-    return fused
-
-
-def _average(model: ModelProto, shares: list[float], n_classes: int) -> None:
-    """Add the nodes that average the members' probabilities, and the two outputs of the contract."""
+def empty_model(members: Sequence[LoadedMember]) -> ModelProto:
+    """A model with the contract's input and outputs and no nodes."""
     from onnx import TensorProto, helper
 
-    graph = model.graph
-    sources = [f"m{index}_{PROBABILITIES}" for index in range(len(shares))]
-    nodes: list[NodeProto] = []
-    if len(set(shares)) == 1:
-        nodes.append(helper.make_node("Mean", sources, [PROBABILITIES], name="ensemble_mean"))
-    else:
-        for index, (source, share) in enumerate(zip(sources, shares, strict=True)):
-            graph.initializer.append(_scalar(f"ensemble_weight_{index}", share))
-            nodes.append(helper.make_node("Mul", [source, f"ensemble_weight_{index}"], [f"ensemble_share_{index}"]))
-        nodes.append(helper.make_node("Sum", [node.output[0] for node in nodes], [PROBABILITIES], name="ensemble_sum"))
-    graph.initializer.append(_scalar("ensemble_floor", SMALLEST_PROBABILITY))
-    nodes.append(helper.make_node("Max", [PROBABILITIES, "ensemble_floor"], ["ensemble_floored"], name="ensemble_max"))
-    nodes.append(helper.make_node("Log", ["ensemble_floored"], [LOGITS], name="ensemble_log"))
-    graph.node.extend(nodes)
-    for output in (LOGITS, PROBABILITIES):
-        graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [BATCH, n_classes]))
+    per_class = [BATCH, len(members[0].card.class_names)]
+    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, per_class) for output in (LOGITS, PROBABILITIES)]
+    graph = helper.make_graph([], "ensemble", [members[0].model.graph.input[0]], outputs)
+    imports = opset_imports([member.model for member in members])
+    return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="ensemble")
 
 
-def _scalar(name: str, value: float) -> TensorProto:
-    from onnx import TensorProto, helper
+def tidy(graph: GraphProto) -> None:
+    """Do shared work once and unused work not at all, in place."""
+    merge_duplicates(graph)
+    drop_unused(graph)
 
-    return helper.make_tensor(name, TensorProto.FLOAT, [], [value])
 
-
-def _card(members: Sequence[LoadedMember], name: str, shares: list[float], rule: str) -> ModelCard:
+def ensemble_card(members: Sequence[LoadedMember], name: str, how: Combination) -> ModelCard:
+    """The card of an ensemble: what its members have in common, their names, file hashes, weights and temperatures."""
     cards = [member.card for member in members]
     first = cards[0]
-    precisions = sorted({card.precision for card in cards})
+    values = zip(members, how.weights, how.temperatures, strict=True)
     return ModelCard(
         name=name,
         backend="+".join(sorted({part for card in cards for part in card.backend.split("+")})),
-        architecture=f"{rule} of {', '.join(card.name for card in cards)}",
+        architecture=f"{how.rule} of {', '.join(card.name for card in cards)}",
         class_names=first.class_names,
         dataset=first.dataset,
         dataset_sha256=first.dataset_sha256,
@@ -133,10 +103,10 @@ def _card(members: Sequence[LoadedMember], name: str, shares: list[float], rule:
         image_width=first.image_width,
         split_seed=first.split_seed,
         seed=first.seed,
-        precision="+".join(precisions),
+        precision="+".join(sorted({part for card in cards for part in card.precision.split("+")})),
         library_versions=package_versions(),
-        rule=rule,
-        members=tuple(Member(m.card.name, m.sha256, share) for m, share in zip(members, shares, strict=True)),
+        rule=how.rule,
+        members=tuple(Member(m.card.name, m.sha256, weight, temperature) for m, weight, temperature in values),
     )
 
 

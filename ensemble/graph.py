@@ -25,7 +25,7 @@ def merge_duplicates(graph: GraphProto) -> None:
     seen: dict[NodeKey, NodeProto] = {}
     kept: list[NodeProto] = []
     for node in graph.node:
-        _rename_inputs(node, renamed)
+        rename_inputs(node, renamed)
         key = _node_key(node)
         if key is None or key not in seen or outputs.intersection(node.output):
             kept.append(node)
@@ -83,12 +83,13 @@ def _node_key(node: NodeProto) -> NodeKey | None:
     return node.domain, node.op_type, tuple(node.input), attributes, len(node.output)
 
 
-def _rename_inputs(node: NodeProto, renamed: dict[str, str]) -> None:
+def rename_inputs(node: NodeProto, renamed: dict[str, str]) -> None:
+    """Replace the names a node reads, old → new, in graphs inside it too."""
     for position, name in enumerate(node.input):
         node.input[position] = renamed.get(name, name)
     for graph in _inner_graphs(node.attribute):
         for inner in graph.node:
-            _rename_inputs(inner, renamed)
+            rename_inputs(inner, renamed)
         for value in graph.output:
             value.name = renamed.get(value.name, value.name)
 

@@ -40,21 +40,27 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Parity:
-    """Agreement of the native model and its ONNX file on `n_images` raw images of `split`."""
+    """Agreement of a file with what it was made of (the native model, an ensemble's members) on `n_images` raw images.
+
+    split: of a data set, or "random" where none could be had. An ensemble is held to its probabilities, for the logits of
+    a probability near 0 are far apart without meaning anything.
+    """
 
     n_images: int
     split: str
     max_abs_logit_difference: float
     equal_labels: float  # fraction in [0, 1]
+    max_abs_probability_difference: float | None = None
 
 
 @dataclass(frozen=True)
 class Member:
-    """One member of an ensemble: its name, the SHA-256 of its ONNX file, and its weight in the rule."""
+    """One member of an ensemble: its name, the SHA-256 of its ONNX file, its weight in the rule, and what divides its logits."""
 
     name: str
     sha256: str
     weight: float
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)

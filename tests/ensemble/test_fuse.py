@@ -8,7 +8,7 @@ import pytest
 from core.errors import UserError
 from core.files import sha256_of_file
 from ensemble.fuse import check_alike, fuse, load_members
-from ensemble.rules import mean_probabilities
+from ensemble.rules import combination, mean_probabilities
 from models.onnx_file import load_model, save_model
 from tests.tiny_models import tiny_card, write_tiny_model
 
@@ -35,7 +35,8 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def fused(paths: list[Path], out: Path, weights: list[float] | None = None) -> Path:
-    model, card = fuse(load_members(paths), out.stem, weights)
+    how = None if weights is None else combination("weighted", len(paths), weights)
+    model, card = fuse(load_members(paths), out.stem, how)
     save_model(model, card, out)
     return out
 
