@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MOST_VERDICTS = 15  # rows; the rest stand in pairs.csv
-PIPED_WIDTH = 160  # where stdout is no terminal, wide enough that no name is cut
+PIPED_WIDTH = 180  # where stdout is no terminal, wide enough that no name is cut
 
 
 def output_console() -> Console:
@@ -69,15 +69,15 @@ def verdict_table(findings: Findings) -> Table:
         and p.provider == findings.providers[0].name
         and p.batch_size == min(pair.batch_size for pair in findings.latency_pairs)
     }
-    batch = f", batch {next(iter(timed.values())).batch_size}" if timed else ""
+    batch = f"batch {next(iter(timed.values())).batch_size}" if timed else ""
     table = Table(title="Is the difference real?", title_justify="left")
     table.add_column("model", overflow="fold")
     table.add_column("against", overflow="fold")
-    for heading in ("accuracy, points (95 %)", "Holm p"):
+    for heading in ("accuracy, points\n(95 %)", "Holm p"):
         table.add_column(heading, justify="right")
     table.add_column("more accurate?")
     if timed:
-        table.add_column(f"p50 ratio{batch} (95 %)", justify="right")
+        table.add_column(f"p50 ratio (95 %)\n{batch}", justify="right")
         table.add_column("faster?")
     for pair in findings.pairs[:MOST_VERDICTS]:
         low, high = pair.difference_ci95
@@ -123,16 +123,16 @@ def comparison_table(rows: pd.DataFrame, title: str) -> Table:
     batch_sizes = sorted(int(size) for size in rows["batch_size"].dropna().unique())
     table = Table(title=title, title_justify="left", caption="* on the Pareto front of accuracy and p50", caption_justify="left")
     table.add_column("model", overflow="fold")
-    for heading in ("top-1 % (95 %)", "macro F1", "NLL", "ECE", *(f"p50 ms, batch {size}" for size in batch_sizes)):
+    for heading in ("top-1 %\n(95 %)", "NLL", "ECE", *(f"p50 ms (95 %)\nbatch {size}" for size in batch_sizes)):
         table.add_column(heading, justify="right")
     if batch_sizes:
-        table.add_column(f"images/s, batch {batch_sizes[-1]}", justify="right")
+        table.add_column(f"images/s\nbatch {batch_sizes[-1]}", justify="right")
     table.add_column("MB", justify="right")
     for name, own in rows.groupby("model", sort=False):
         first = own.iloc[0]
         cells = [
             f"{100 * first['top1_accuracy']:.2f} ({100 * first['top1_ci95_low']:.2f}–{100 * first['top1_ci95_high']:.2f})",
-            *(f"{first[column]:.3f}" for column in ("macro_f1", "nll", "ece_15bin")),
+            *(f"{first[column]:.3f}" for column in ("nll", "ece_15bin")),
             *(_p50_cell(own, size) for size in batch_sizes),
         ]
         if batch_sizes:
