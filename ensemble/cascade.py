@@ -12,8 +12,8 @@ from core.records import Float32Array, Float64Array, Int64Array
 from ensemble.rules import Combination, Logits, combine
 
 ALWAYS_ON = 2.0  # above every probability: each image goes on to the whole ensemble
-# Two runtimes compute a probability alike to about 1e-6: a threshold keeps away from any by more.
-CLEARANCE = 2e-6
+# Two runtimes compute a probability alike to about this: an image so near the threshold may go either way.
+BORDERLINE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,20 @@ class CascadeOutputs:
     logits: Float32Array
     probabilities: Float64Array
     stops_early: NDArray[np.bool_]
+    borderline: NDArray[np.bool_]  # too near the threshold for two runtimes to agree on
 
 
 def run_cascade(cascade: Cascade, member_logits: Sequence[Logits]) -> CascadeOutputs:
     """The cascade in numpy, the reference of its graph; member_logits as in `ensemble.rules.combine`."""
     cheap_logits, cheap = first_member(cascade.how, member_logits)
     whole_logits, whole = combine(cascade.how, member_logits)
-    stops = cheap.max(axis=1) >= cascade.threshold
+    top = cheap.max(axis=1)
+    stops = (top >= cascade.threshold)[:, None]
     return CascadeOutputs(
-        np.where(stops[:, None], cheap_logits, whole_logits).astype(np.float32), np.where(stops[:, None], cheap, whole), stops
+        logits=np.where(stops, cheap_logits, whole_logits).astype(np.float32),
+        probabilities=np.where(stops, cheap, whole),
+        stops_early=stops[:, 0],
+        borderline=np.abs(top - cascade.threshold) < BORDERLINE,
     )
 
 
@@ -70,14 +75,14 @@ def choose_threshold(how: Combination, member_logits: Sequence[Logits], labels: 
 
 
 def _threshold(descending: Float64Array, held: NDArray[np.bool_]) -> float:
-    """The lowest usable threshold: halfway between two neighbours, or below all, so that rounding moves no image."""
-    n_images = len(descending)
-    if held[n_images]:
+    """The lowest threshold that holds, as a float32 between two neighbours that a float32 can tell apart."""
+    if held[-1]:
         return 0.0
-    for stopping in range(n_images - 1, 0, -1):
-        above, below = descending[stopping - 1], descending[stopping]
-        if held[stopping] and above - below > 2 * CLEARANCE:
-            return float((above + below) / 2)
+    for stopping in range(len(descending) - 1, 0, -1):
+        above, below = np.float32(descending[stopping - 1]), np.float32(descending[stopping])
+        between = np.float32((descending[stopping - 1] + descending[stopping]) / 2)
+        if held[stopping] and below < between <= above:
+            return float(between)
     return ALWAYS_ON
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ensemble.cascade import Cascade
 from ensemble.fuse import WHOLE, LoadedMember, empty_model, ensemble_card, tidy
-from ensemble.rule_graph import Outputs, add_member, add_rule, add_tempered, member_outputs
+from ensemble.rule_graph import Outputs, add_member, add_node, add_rule, add_tempered, member_outputs
 from models.onnx_file import IMAGES
 
 if TYPE_CHECKING:
@@ -46,23 +46,23 @@ def fuse_cascade(members: Sequence[LoadedMember], name: str, cascade: Cascade) -
 def _add_gate(graph: GraphProto, threshold: float) -> None:
     """Positions of the unsure images and whether there are any."""
     _constants(graph, cascade_threshold=np.float32(threshold), cascade_last=np.array([1]), cascade_none=np.int64(0))
-    _node(graph, "ReduceMax", [CHEAP.probabilities, "cascade_last"], "cascade_top", keepdims=0)
-    _node(graph, "Less", ["cascade_top", "cascade_threshold"], "cascade_unsure")
-    _node(graph, "NonZero", ["cascade_unsure"], "cascade_found")  # (1, n_unsure)
-    _node(graph, "Transpose", ["cascade_found"], UNSURE, perm=[1, 0])
-    _node(graph, "Squeeze", [UNSURE, "cascade_last"], UNSURE_FLAT)
-    _node(graph, "Size", [UNSURE], "cascade_n_unsure")
-    _node(graph, "Greater", ["cascade_n_unsure", "cascade_none"], "cascade_goes_on")
+    add_node(graph, "ReduceMax", [CHEAP.probabilities, "cascade_last"], "cascade_top", keepdims=0)
+    add_node(graph, "Less", ["cascade_top", "cascade_threshold"], "cascade_unsure")
+    add_node(graph, "NonZero", ["cascade_unsure"], "cascade_found")  # (1, n_unsure)
+    add_node(graph, "Transpose", ["cascade_found"], UNSURE, perm=[1, 0])
+    add_node(graph, "Squeeze", [UNSURE, "cascade_last"], UNSURE_FLAT)
+    add_node(graph, "Size", [UNSURE], "cascade_n_unsure")
+    add_node(graph, "Greater", ["cascade_n_unsure", "cascade_none"], "cascade_goes_on")
 
 
 def _refining_branch(members: Sequence[LoadedMember], cascade: Cascade) -> GraphProto:
     """The whole ensemble on the unsure images, the first member's part gathered from what it has already said."""
     graph = _branch("refine", REFINED, members[0].card.class_names)
-    _node(graph, "Gather", [IMAGES, UNSURE_FLAT], "unsure_images", axis=0)
+    add_node(graph, "Gather", [IMAGES, UNSURE_FLAT], "unsure_images", axis=0)
     first, gathered = member_outputs(0), Outputs("unsure_m0_logits", "unsure_m0_probabilities")
     outputs = [gathered, *(member_outputs(index) for index in range(1, len(members)))]
     for source, output in ((first.logits, gathered.logits), (first.probabilities, gathered.probabilities)):
-        _node(graph, "Gather", [source, UNSURE_FLAT], output, axis=0)
+        add_node(graph, "Gather", [source, UNSURE_FLAT], output, axis=0)
     for index in cascade.how.contributing:
         if index > 0:
             add_member(graph, members[index].model, index, images="unsure_images")
@@ -72,7 +72,7 @@ def _refining_branch(members: Sequence[LoadedMember], cascade: Cascade) -> Graph
         (CHEAP.logits, whole.logits, REFINED.logits),
         (CHEAP.probabilities, whole.probabilities, REFINED.probabilities),
     ):
-        _node(graph, "ScatterND", [base, UNSURE, values], output)
+        add_node(graph, "ScatterND", [base, UNSURE, values], output)
     tidy(graph)
     return graph
 
@@ -81,8 +81,8 @@ def _sure_branch() -> GraphProto:
     """The first member's outputs as they are."""
     kept = Outputs("kept_logits", "kept_probabilities")
     graph = _branch("keep", kept, None)
-    _node(graph, "Identity", [CHEAP.logits], kept.logits)
-    _node(graph, "Identity", [CHEAP.probabilities], kept.probabilities)
+    add_node(graph, "Identity", [CHEAP.logits], kept.logits)
+    add_node(graph, "Identity", [CHEAP.probabilities], kept.probabilities)
     return graph
 
 
@@ -101,12 +101,6 @@ def _add_if(graph: GraphProto, then_branch: GraphProto, else_branch: GraphProto)
     graph.node.append(
         helper.make_node("If", ["cascade_goes_on"], outputs, name="cascade_if", then_branch=then_branch, else_branch=else_branch)
     )
-
-
-def _node(graph: GraphProto, operator: str, inputs: Sequence[str], output: str, **attributes: object) -> None:
-    from onnx import helper
-
-    graph.node.append(helper.make_node(operator, list(inputs), [output], name=f"node_{output}", **attributes))
 
 
 def _constants(graph: GraphProto, **values: object) -> None:

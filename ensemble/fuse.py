@@ -74,7 +74,7 @@ def empty_model(members: Sequence[LoadedMember]) -> ModelProto:
     """A model with the contract's input and outputs and no nodes."""
     from onnx import TensorProto, helper
 
-    per_class = [BATCH, len(members[0].card.class_names)]
+    per_class: list[str | int | None] = [BATCH, len(members[0].card.class_names)]
     outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, per_class) for output in (LOGITS, PROBABILITIES)]
     graph = helper.make_graph([], "ensemble", [members[0].model.graph.input[0]], outputs)
     imports = opset_imports([member.model for member in members])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ensemble.graph import rename_inputs
 from ensemble.rules import SMALLEST_PROBABILITY, Combination
 from models.onnx_file import IMAGES, LOGITS, OPSET, PROBABILITIES
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, TensorProto
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ def add_rule(graph: GraphProto, how: Combination, members: Sequence[Outputs], wh
     weights = [how.weights[index] for index in how.contributing]
     _add_weighted_sum(graph, sources, weights, whole.probabilities)
     floor = _scalar(graph, "ensemble_floor", SMALLEST_PROBABILITY)
-    _add(graph, "Max", [whole.probabilities, floor], "ensemble_floored")
-    _add(graph, "Log", ["ensemble_floored"], whole.logits)
+    add_node(graph, "Max", [whole.probabilities, floor], "ensemble_floored")
+    add_node(graph, "Log", ["ensemble_floored"], whole.logits)
 
 
 def add_tempered(graph: GraphProto, member: Outputs, temperature: float, whole: Outputs) -> None:
     """Add the nodes that make `whole` of one member at a temperature."""
     factor = _scalar(graph, f"{whole.logits}_factor", 1 / temperature)
-    _add(graph, "Mul", [member.logits, factor], whole.logits)
-    _add(graph, "Softmax", [whole.logits], whole.probabilities, axis=-1)
+    add_node(graph, "Mul", [member.logits, factor], whole.logits)
+    add_node(graph, "Softmax", [whole.logits], whole.probabilities, axis=-1)
 
 
 def _tempered_probabilities(graph: GraphProto, how: Combination, members: Sequence[Outputs], index: int) -> str:
@@ -83,26 +83,26 @@ def _add_geometric(graph: GraphProto, how: Combination, members: Sequence[Output
     sources = [members[index].logits for index in how.contributing]
     factors = [how.weights[index] / how.temperatures[index] for index in how.contributing]
     _add_weighted_sum(graph, sources, factors, whole.logits)
-    _add(graph, "Softmax", [whole.logits], whole.probabilities, axis=-1)
+    add_node(graph, "Softmax", [whole.logits], whole.probabilities, axis=-1)
 
 
 def _add_weighted_sum(graph: GraphProto, sources: Sequence[str], weights: Sequence[float], output: str) -> None:
     """One Mean where the weights are equal shares, otherwise a product each and their Sum."""
     if len(set(weights)) == 1 and abs(sum(weights) - 1) < 1e-12:
-        _add(graph, "Mean", list(sources), output)
+        add_node(graph, "Mean", list(sources), output)
         return
     shares = []
     for index, (source, weight) in enumerate(zip(sources, weights, strict=True)):
-        _add(graph, "Mul", [source, _scalar(graph, f"ensemble_weight_{index}", weight)], f"ensemble_share_{index}")
+        add_node(graph, "Mul", [source, _scalar(graph, f"ensemble_weight_{index}", weight)], f"ensemble_share_{index}")
         shares.append(f"ensemble_share_{index}")
-    _add(graph, "Sum", shares, output)
+    add_node(graph, "Sum", shares, output)
 
 
-def _add(graph: GraphProto, operator: str, inputs: Sequence[str], output: str, **attributes: int) -> NodeProto:
+def add_node(graph: GraphProto, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> None:
+    """Add a node with one output, named after it."""
     from onnx import helper
 
     graph.node.append(helper.make_node(operator, list(inputs), [output], name=f"node_{output}", **attributes))
-    return graph.node[-1]
 
 
 def _scalar(graph: GraphProto, name: str, value: float) -> str:

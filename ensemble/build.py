@@ -1,0 +1,165 @@
+"""From member files to one fused file on disk: tune, fuse, check against the members' own outputs, keep."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.records import Float32Array, Float64Array, ImageSet
+from ensemble import validation
+from ensemble.cascade import Cascade, choose_threshold, run_cascade
+from ensemble.cascade_graph import fuse_cascade
+from ensemble.cascade_report import cascade_figures, cascade_lines
+from ensemble.command import Options
+from ensemble.fit import TEMPERATURES, combination_nll, tune
+from ensemble.fuse import LoadedMember, fuse, load_members
+from ensemble.outputs import members_logits
+from ensemble.parity import N_IMAGES, measure_parity, require
+from ensemble.rules import TUNED_RULES, Combination, combination, combine
+from models.onnx_file import save_model
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from models.card import ModelCard
+
+RANDOM_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Images with what each member says of them; `tuned_on` is None for seeded noise, which nothing is chosen on."""
+
+    images_u8: np.ndarray
+    split: str
+    member_logits: list[Float32Array]
+    tuned_on: ImageSet | None
+
+
+def build(options: Options) -> Iterator[str]:
+    """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept where a check fails."""
+    members = load_members(options.members)
+    yield from _warnings(members)
+    needs_data = options.cascade or (options.rule in TUNED_RULES and options.weights is None)
+    evidence = _evidence(options, members, needs_data)
+    if evidence.tuned_on is None:
+        yield f"note        checked on {RANDOM_IMAGES} random images: data set {members[0].card.dataset} is not at hand"
+    how = _combination(options, evidence)
+    model, card, wanted, settled = _fused(options, members, how, evidence)
+    parity = measure_parity(model, evidence.images_u8[settled][:N_IMAGES], evidence.split, wanted)
+    require(parity)
+    card = dataclasses.replace(card, parity=parity)
+    if evidence.tuned_on is not None:
+        card = _with_validation(card, how, evidence, tuned=needs_data)
+    lines: list[str] = []
+    if options.cascade:
+        figures, cost = cascade_figures(options, members, how, card, model, evidence.tuned_on, evidence.member_logits)
+        card = dataclasses.replace(card, figures={**card.figures, **figures})
+        lines = cascade_lines(card, cost)
+    save_model(model, card, options.out)
+    yield from _summary(options, card, how, lines)
+
+
+def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -> Evidence:
+    """Validation images where they are needed or at hand, else seeded noise; and the members' own outputs on them."""
+    cards = [member.card for member in members]
+    if needs_data or validation.is_at_hand(cards, options.data, options.data_dir):
+        dataset = validation.open_members_dataset(cards, options.data, options.data_dir)
+        if needs_data:
+            image_set = validation.validation_images(dataset, cards)
+            logits = members_logits(options.members, image_set.images_u8, image_set.split)
+            return Evidence(image_set.images_u8, image_set.split, logits, image_set)
+        image_set = dataset.split("validation" if "train" in dataset.available else "test", cards[0].split_seed)
+        few = image_set.images_u8[:N_IMAGES]
+        kept = dataclasses.replace(image_set, images_u8=few, labels=image_set.labels[:N_IMAGES])
+        return Evidence(few, image_set.split, members_logits(options.members, few, image_set.split), kept)
+    shape = (RANDOM_IMAGES, cards[0].image_height, cards[0].image_width, 3)
+    noise_u8 = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    return Evidence(noise_u8, "random", members_logits(options.members, noise_u8, "random"), None)
+
+
+def _combination(options: Options, evidence: Evidence) -> Combination:
+    if options.weights is not None or options.rule not in TUNED_RULES:
+        return combination(options.rule, len(options.members), options.weights)
+    if evidence.tuned_on is None:
+        raise ValueError(f"{options.rule} needs validation images")
+    return tune(options.rule, evidence.member_logits, evidence.tuned_on.labels)
+
+
+def _fused(
+    options: Options, members: list[LoadedMember], how: Combination, evidence: Evidence
+) -> tuple[ModelProto, ModelCard, tuple[Float32Array, Float64Array], np.ndarray]:
+    """Graph, card, what it should say of the first `N_IMAGES` settled images, and which images are settled."""
+    if not options.cascade:
+        logits, probabilities = combine(how, evidence.member_logits)
+        model, card = fuse(members, options.out.stem, how)
+        return model, card, (logits[:N_IMAGES], probabilities[:N_IMAGES]), np.ones(len(logits), dtype=bool)
+    if evidence.tuned_on is None:
+        raise ValueError("a cascade needs validation images")
+    threshold = choose_threshold(how, evidence.member_logits, evidence.tuned_on.labels, options.max_accuracy_loss)
+    cascade = Cascade(how, threshold)
+    model, card = fuse_cascade(members, options.out.stem, cascade)
+    card = dataclasses.replace(card, recipe={**card.recipe, "max_accuracy_loss": options.max_accuracy_loss})
+    said = run_cascade(cascade, evidence.member_logits)
+    settled = ~said.borderline
+    return model, card, (said.logits[settled][:N_IMAGES], said.probabilities[settled][:N_IMAGES]), settled
+
+
+def _with_validation(card: ModelCard, how: Combination, evidence: Evidence, *, tuned: bool) -> ModelCard:
+    """The card with the fingerprint of the images that choices were made on, and the NLL there."""
+    image_set = evidence.tuned_on
+    if not tuned or image_set is None:
+        return card
+    facts = {"tuned_on": image_set.split, "tuned_on_sha256": image_set.sha256, "tuned_on_n_images": len(image_set)}
+    equal = combination("mean", how.n_members)
+    figures = {
+        "validation_nll": combination_nll(how, evidence.member_logits, image_set.labels),
+        "validation_nll_of_mean": combination_nll(equal, evidence.member_logits, image_set.labels),
+        "validation_accuracy": _accuracy(combine(how, evidence.member_logits)[0], image_set),
+    }
+    return dataclasses.replace(card, recipe={**card.recipe, **facts}, figures={**card.figures, **figures})
+
+
+def _accuracy(logits: Float32Array, image_set: ImageSet) -> float:
+    return float((logits.argmax(axis=1) == image_set.labels).mean())
+
+
+def _warnings(members: list[LoadedMember]) -> Iterator[str]:
+    data = {tuple(sorted(member.card.dataset_sha256.items())) for member in members}
+    if len(data) > 1:
+        names = ", ".join(member.card.name for member in members)
+        yield f"note        the cards of {names} name different images: their data sets are not the same"
+
+
+def _summary(options: Options, card: ModelCard, how: Combination, cascade: list[str]) -> Iterator[str]:
+    yield f"ensemble    {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)"
+    tuned_on = card.recipe.get("tuned_on_n_images")
+    origin = f", tuned on {tuned_on:,} validation images of {card.dataset}" if tuned_on else ", nothing tuned"
+    yield f"rule        {card.rule}{origin}"
+    for member in card.members:
+        unused = "; not in the file" if member.weight == 0 and not (options.cascade and member is card.members[0]) else ""
+        yield f"member      {member.name}: weight {member.weight:.3f}, temperature {member.temperature:.3f}{unused}"
+    at_bound = [m.name for m in card.members if tuned_on and m.temperature in TEMPERATURES]
+    if at_bound:
+        yield f"note        the temperature of {', '.join(at_bound)} is at its bound: too few mistakes to tell"
+    if "validation_nll" in card.figures:
+        figures = card.figures
+        yield (
+            f"validation  NLL {figures['validation_nll']:.4f} (plain mean {figures['validation_nll_of_mean']:.4f}), "
+            f"{figures['validation_accuracy']:.2%} right" + (", of the whole ensemble" if options.cascade else "")
+        )
+    yield from cascade
+    if card.parity is not None and card.parity.max_abs_probability_difference is not None:
+        yield (
+            f"parity      probabilities within {card.parity.max_abs_probability_difference:.1e} of what the members themselves "
+            f"say on {card.parity.n_images} {card.parity.split} images"
+        )
+    yield f"next        python -m benchmark --data {options.data or card.dataset} --models {_paths(options)}"
+
+
+def _paths(options: Options) -> str:
+    return " ".join(str(path) for path in (*options.members, options.out))

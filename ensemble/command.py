@@ -1,0 +1,97 @@
+"""The command line of `python -m ensemble`; nothing heavy is imported before the arguments are known to be good."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+
+RULES = ("mean", "weighted", "geometric", "greedy")  # as in ensemble.rules, which needs numpy
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for."""
+
+    members: tuple[Path, ...]
+    out: Path
+    rule: str = "mean"
+    weights: tuple[float, ...] | None = None
+    data: str | None = None
+    data_dir: Path | None = None
+    cascade: bool = False
+    max_accuracy_loss: float = 0.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Fuse the members into one checked file and say what it is."""
+    options = parse(arguments)
+
+    from ensemble.build import build
+
+    for line in build(options):
+        print(line)
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The options that `arguments` stand for; UserError where they contradict each other."""
+    values = vars(parser().parse_args(arguments))
+    members, out, weights = tuple(values["members"]), values["out"], values["weights"]
+    if out.suffix != ".onnx":
+        raise UserError(f"--out {out} must end in .onnx")
+    if out.resolve() in {member.resolve() for member in members}:
+        raise UserError(f"--out {out} is one of the members; choose another name")
+    if weights is not None and len(weights) != len(members):
+        raise UserError(f"--weights has {len(weights)} numbers for {len(members)} members; give one each, in their order")
+    if weights is not None and values["rule"] == "greedy":
+        raise UserError("--rule greedy chooses its weights itself; leave out --weights, or pass --rule weighted")
+    if weights is not None and (min(weights) < 0 or not 0 < sum(weights) < float("inf")):
+        raise UserError("--weights must be numbers of 0 or more, and not all 0")
+    rule = "weighted" if weights is not None and values["rule"] == "mean" else values["rule"]
+    if values["max_accuracy_loss"] is not None and not values["cascade"]:
+        raise UserError("--max-accuracy-loss is for a cascade; add --cascade")
+    return Options(
+        members, out, rule, None if weights is None else tuple(weights), values["data"], values["data_dir"], values["cascade"],
+        values["max_accuracy_loss"] or 0.0,
+    )  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag with its meaning."""
+    made = argparse.ArgumentParser(
+        prog="python -m ensemble",
+        description="Fuse ONNX classifiers of any framework into one contract file, tuned on validation images only.",
+        epilog="Every command also takes --traceback, which shows the cause of an error.",
+    )
+    add = made.add_argument
+    add("members", type=Path, nargs="+", metavar="MEMBER.onnx", help="two or more contract files; an ensemble can be one again")
+    add("--out", type=Path, required=True, metavar="FILE", help="the file to make, models/<name>.onnx")
+    add(
+        "--rule",
+        choices=RULES,
+        default="mean",
+        help="mean: of the probabilities (default); weighted: temperatures and weights with the lowest validation NLL; "
+        "geometric: the same for the product of the probabilities; greedy: members taken one by one, most often not all",
+    )
+    add("--weights", type=float, nargs="+", metavar="W", help="by hand, one a member; nothing is tuned then")
+    add("--data", metavar="NAME", help="data set to tune and check on; the one that the members' cards name where not given")
+    add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
+    add("--cascade", action="store_true", help="the first member alone where it is sure enough, all of them where it is not")
+    add(
+        "--max-accuracy-loss",
+        type=_fraction,
+        metavar="L",
+        help="with --cascade: validation accuracy that may be lost against the whole ensemble, 0.002 for 0.2 points (default 0)",
+    )
+    return made
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a fraction from 0 to 1")
+    return value

@@ -1,0 +1,82 @@
+"""The images that an ensemble is tuned on and checked with; the only file of this room that knows `data`.
+
+Everything else in this room takes arrays. Choices are made on validation images, and this file refuses any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import UserError
+from core.records import ImageSet
+from models.card import ModelCard
+
+if TYPE_CHECKING:
+    from data import Dataset
+
+
+def open_members_dataset(cards: Sequence[ModelCard], data: str | None, data_dir: Path | None) -> Dataset:
+    """The data set of the members, or the one called `data`; UserError where its classes are not the members'."""
+    from data import open_dataset
+    from data.catalog import NAMES
+
+    card = cards[0]
+    if data is None and card.dataset not in NAMES:
+        raise UserError(
+            f"{card.name} was trained on the image folder '{card.dataset}'; say where it lies with --data PATH, or give --weights"
+        )
+    dataset = open_dataset(data or card.dataset, data_dir, (card.image_height, card.image_width))
+    if dataset.class_names != card.class_names:
+        raise UserError(f"the classes of {dataset.name} are not those of {card.name}; pass the data set of the members with --data")
+    return dataset
+
+
+def is_at_hand(cards: Sequence[ModelCard], data: str | None, data_dir: Path | None) -> bool:
+    """Whether the members' data set can be read without downloading anything."""
+    from data.catalog import NAMES
+
+    name = data or cards[0].dataset
+    if name == "cifar10":
+        from data.cifar10 import find_batches, home_folder
+
+        return find_batches(home_folder(data_dir)) is not None
+    return name in NAMES or Path(name).expanduser().is_dir()
+
+
+def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
+    """The validation images that no member was trained on, ready to tune on.
+
+    UserError where the members were trained with different validation images, for some have then seen what others have
+    not, and where `require_validation` refuses.
+    """
+    seeds = {card.split_seed for card in cards}
+    if len(seeds) > 1:
+        raise UserError(
+            f"the members were trained with different validation images (split seeds {sorted(seeds)}), so none are left to tune "
+            "on; train them with one --split-seed, or give --weights"
+        )
+    image_set = dataset.split("validation", seeds.pop())
+    require_validation(image_set, cards, dataset.official("train").sha256)
+    return image_set
+
+
+def require_validation(image_set: ImageSet, cards: Sequence[ModelCard], taken_from_sha256: str | None = None) -> None:
+    """UserError unless these are validation images: not those of the test split, whatever they are called, nor all of train.
+
+    taken_from_sha256: fingerprint of the official split that they were taken from. Both are held against the test
+    fingerprints that the members' cards name.
+    """
+    if image_set.split != "validation":
+        raise UserError(
+            f"an ensemble is tuned on validation images, not on {image_set.split} images: what is chosen on them would look "
+            "better than it is; leave the split out, or give --weights"
+        )
+    test = {card.dataset_sha256["test"]: card.name for card in cards if "test" in card.dataset_sha256}
+    for sha256 in (image_set.sha256, taken_from_sha256):
+        if sha256 is not None and sha256 in test:
+            raise UserError(
+                f"tuning refused: these {image_set.split} images are test images by the card of {test[sha256]} "
+                f"(fingerprint {sha256[:12]}…); pass the data set that the members were trained on"
+            )
