@@ -79,11 +79,11 @@ def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
     if target in taken:
         raise UserError(f"{target} was just made from {taken[target]}; export one of them with another --out")
     taken[target] = source
-    _require_writable(out)
+    require_writable(out)
     return card
 
 
-def _require_writable(out: Path) -> None:
+def require_writable(out: Path) -> None:
     """UserError where `out` cannot take files: better known before a minute of work than after."""
     try:
         out.mkdir(parents=True, exist_ok=True)
