@@ -80,7 +80,11 @@ def test_a_run_leaves_every_file(run) -> None:
 
 def test_the_comparison_has_a_row_per_model_and_batch_size(run) -> None:
     frame = pd.read_csv(run[0] / "comparison.csv")
-    assert frame["kind"].value_counts().to_dict() == {"single": 4, "ensemble": 2}
+    assert frame["kind"].value_counts().to_dict() == {"single": 4, "ensemble": 2, "oracle": 1}
+    oracle, frame = frame[frame["kind"] == "oracle"].iloc[0], frame[frame["kind"] != "oracle"]
+    assert frame["top1_accuracy"].max() <= oracle["top1_accuracy"]
+    assert pd.isna(oracle["latency_p50_ms"])
+    assert pd.isna(oracle["nll"])
     assert sorted(frame["batch_size"].unique()) == [1, 8]
     assert (frame["latency_p50_ci95_low_ms"] <= frame["latency_p50_ms"]).all()
     assert (frame["latency_p50_ms"] <= frame["latency_p50_ci95_high_ms"]).all()
@@ -123,7 +127,7 @@ def test_every_timed_call_is_kept_and_makes_the_latency_table(run) -> None:
 
 def test_run_json_says_what_ran_where(run) -> None:
     facts = json.loads((run[0] / "run.json").read_text())
-    assert facts["latency"]["nodes_per_provider"]["one on CPUExecutionProvider at batch 1"].keys() == {"CPUExecutionProvider"}
+    assert facts["latency"]["placements"]["one on CPUExecutionProvider"].keys() == {"CPUExecutionProvider"}
     assert facts["environment"]["cores_available"] >= 1
     assert [model["name"] for model in facts["models"]] == ["one", "two"]
     assert facts["models"][0]["card"]["class_names"] == [str(digit) for digit in range(10)]
