@@ -1,18 +1,33 @@
-"""ONNX Runtime sessions that run where they were asked to, or do not run at all."""
+"""Sessions that run where they were asked to, or do not run at all: of ONNX Runtime, and on request of OpenVINO."""
 
 from __future__ import annotations
 
 import subprocess
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from core.environment import available_cores, cpu_flags, cpu_name
+from numpy.typing import NDArray
+
+from benchmark.openvino_session import OPENVINO, OPENVINO_BF16, PRECISION_HINTS, cpu_properties, open_session
+from core.environment import available_cores, cpu_flags, cpu_name, package_versions
 from core.errors import UserError, one_line
 
-if TYPE_CHECKING:
-    import onnxruntime
+
+class Session(Protocol):
+    """What is used of an `onnxruntime.InferenceSession`, and what an `OpenVINOSession` has as well."""
+
+    def run(self, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """The outputs called `names` for the inputs of `feed`."""
+
+    def get_providers(self) -> list[str]:
+        """Names of the providers in use, the wanted one first."""
+
+    def get_provider_graph_assignment_info(self) -> Sequence[Any]:
+        """What runs where: objects with an `ep_name` and `get_nodes()`, whose nodes have an `op_type`."""
+
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -24,8 +39,9 @@ HEAVY_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMat
 class Provider:
     """An execution provider as it is used.
 
-    name: ONNX Runtime's; device_name: the device's own; details: what else its speed depends on (instruction sets of a
-    CPU, driver of a GPU); tf32: whether float32 may be rounded to 19 bits, "" where the device knows no such thing.
+    name: ONNX Runtime's, or one of OpenVINO's; device_name: the device's own; details: what else its speed depends on
+    (instruction sets of a CPU, driver of a GPU, version and precision of OpenVINO); tf32: whether float32 may be rounded to
+    19 bits, "" where the device knows no such thing.
     """
 
     name: str
@@ -35,14 +51,14 @@ class Provider:
     options: tuple[tuple[str, str], ...] = ()
 
 
-def session_for(
-    path: Path, provider: str, threads: int, *, options: dict[str, str] | None = None, strict: bool = False
-) -> onnxruntime.InferenceSession:
+def session_for(path: Path, provider: str, threads: int, *, options: dict[str, str] | None = None, strict: bool = False) -> Session:
     """A session of an ONNX file on one provider, `threads` intra-op threads, run sequentially.
 
     The CPU may take over single nodes that the provider lacks, never the model (see `placement`); with `strict`, none.
-    Raises UserError for a file that ONNX Runtime cannot open and for a provider that cannot be had.
+    Raises UserError for a file that cannot be opened and for a provider that cannot be had.
     """
+    if provider in PRECISION_HINTS:
+        return open_session(path, provider, threads)
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -59,7 +75,7 @@ def session_for(
     if provider == CUDA:
         onnxruntime.preload_dlls()
     try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=wanted)
+        session: Session = onnxruntime.InferenceSession(str(path), settings, providers=wanted)
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes for a bad file
         raise UserError(f"ONNX Runtime cannot open {path}: {one_line(error, 160)}; export it again") from error
     if session.get_providers()[0] != provider:
@@ -67,7 +83,7 @@ def session_for(
     return session
 
 
-def placement(session: onnxruntime.InferenceSession) -> dict[str, Counter[str]]:
+def placement(session: Session) -> dict[str, Counter[str]]:
     """What really runs where: for each provider, how many nodes of each operator type."""
     placed: dict[str, Counter[str]] = {}
     for subgraph in session.get_provider_graph_assignment_info():
@@ -76,7 +92,7 @@ def placement(session: onnxruntime.InferenceSession) -> dict[str, Counter[str]]:
     return placed
 
 
-def misplaced(session: onnxruntime.InferenceSession, provider: str) -> Counter[str]:
+def misplaced(session: Session, provider: str) -> Counter[str]:
     """Heavy operators of a session that run on another provider than `provider`; empty where the provider is proved."""
     elsewhere: Counter[str] = Counter()
     for name, counts in placement(session).items():
@@ -100,11 +116,33 @@ def prove(path: Path, provider: str, threads: int) -> None:
             raise UserError(f"{path} does not run on {provider}: {nodes} nodes were placed on another provider") from None
 
 
-def choose_providers(device: str, probe: Path, threads: int) -> tuple[list[Provider], list[str]]:
+def choose_providers(device: str, probe: Path, threads: int, *, openvino: bool = False) -> tuple[list[Provider], list[str]]:
     """The providers that `--device` stands for, proved on the model of `probe`, and notes on those left out.
 
-    cpu: the CPU; cuda: the GPU, or a UserError; auto: the CPU, and the GPU where it is proved.
+    cpu: the CPU; cuda: the GPU, or a UserError; auto: the CPU, and the GPU where it is proved. openvino: OpenVINO's
+    runtime on the CPU as well, in float32 and, as a provider of its own, in bfloat16.
     """
+    providers, notes = _onnxruntime_providers(device, probe, threads)
+    if openvino:
+        more, more_notes = openvino_providers(probe, threads)
+        providers, notes = [*providers, *more], [*notes, *more_notes]
+    return providers, notes
+
+
+def openvino_providers(probe: Path, threads: int) -> tuple[list[Provider], list[str]]:
+    """OpenVINO in float32, and in bfloat16 where the CPU has it; UserError where it is missing or cannot run `probe`."""
+    device_name, capabilities = cpu_properties()
+    version = package_versions().get("openvino", "")
+    names = [OPENVINO, OPENVINO_BF16] if "BF16" in capabilities else [OPENVINO]
+    notes = [f"rows of {', '.join(names)} have the accuracy of OpenVINO's own predictions"]
+    if OPENVINO_BF16 not in names:
+        notes.append(f"no {OPENVINO_BF16} rows: {device_name} does not compute in bfloat16")
+    for name in names:
+        session_for(probe, name, threads)
+    return [Provider(n, device_name, f"OpenVINO {version}, float32 computed in {PRECISION_HINTS[n]}") for n in names], notes
+
+
+def _onnxruntime_providers(device: str, probe: Path, threads: int) -> tuple[list[Provider], list[str]]:
     import onnxruntime
 
     cpu = Provider(CPU, cpu_name(), " ".join(cpu_flags()))
