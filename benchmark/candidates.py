@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from models.onnx_file import load_model
 if TYPE_CHECKING:
     from data import Dataset
 
-MOST_MEMBERS = 6  # 57 ensembles; each more member doubles them
 EXPORT_HINT = "python -m export.to_onnx makes ONNX files from the weights in models/"
 
 
@@ -63,23 +61,6 @@ def check_classes(candidates: Sequence[Candidate], dataset: Dataset) -> None:
             f"the models' classes ({_shortened(card.class_names)}) are not those of {dataset.name} "
             f"({_shortened(dataset.class_names)}); pass the data set they were trained for with --data"
         )
-
-
-def subsets(candidates: Sequence[Candidate]) -> list[tuple[Candidate, ...]]:
-    """Every subset of two or more candidates, small ones first; UserError for one candidate or more than six."""
-    if len(candidates) < 2:
-        raise UserError(f"--ensemble needs at least two models, there is only {candidates[0].path}; {EXPORT_HINT}")
-    if len(candidates) > MOST_MEMBERS:
-        raise UserError(
-            f"--ensemble with {len(candidates)} models would be {2 ** len(candidates) - len(candidates) - 1} ensembles; "
-            f"name at most {MOST_MEMBERS} with --models"
-        )
-    return [subset for size in range(2, len(candidates) + 1) for subset in combinations(candidates, size)]
-
-
-def ensemble_name(members: Sequence[Candidate]) -> str:
-    """How an ensemble is called in the tables: its members' names joined by +."""
-    return "+".join(member.name for member in members)
 
 
 def _candidate(path: Path) -> Candidate:

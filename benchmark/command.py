@@ -22,7 +22,7 @@ class Options:
     data_dir: Path | None = None
     models: tuple[Path, ...] = ()
     models_dir: Path = Path("models")
-    ensemble: bool = False
+    ensemble: tuple[str, ...] = ()
     device: Device = "auto"
     batch_sizes: tuple[int, ...] = (1, 32, 256)
     threads: int | None = None
@@ -34,6 +34,9 @@ class Options:
     profile: bool = False
     loadgen: bool = False
     fail_if: tuple[str, ...] = ()
+    max_latency_ms: float | None = None
+    min_accuracy: float | None = None
+    at_batch: int | None = None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,13 +54,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse(arguments: Sequence[str]) -> Options:
     """The options that `arguments` stand for; exits with status 2 and a usage line where they make no sense."""
-    values = vars(parser().parse_args(arguments))
+    values = {"ensemble": None, **vars(parser().parse_args(arguments))}
     return Options(
         data=values["data"],
         data_dir=values["data_dir"],
         models=tuple(values["models"]),
         models_dir=values["models_dir"],
-        ensemble=values["ensemble"],
+        ensemble=tuple(dict.fromkeys(["mean"] if values["ensemble"] == [] else values["ensemble"] or [])),
         device=cast(Device, values["device"]),
         batch_sizes=tuple(sorted(set(values["batch_sizes"]))),
         threads=values["threads"],
@@ -69,6 +72,9 @@ def parse(arguments: Sequence[str]) -> Options:
         profile=values["profile"],
         loadgen=values["loadgen"],
         fail_if=tuple(values["fail_if"]),
+        max_latency_ms=values["max_latency_ms"],
+        min_accuracy=values["min_accuracy"],
+        at_batch=values["at_batch"],
     )
 
 
@@ -83,7 +89,14 @@ def parser() -> argparse.ArgumentParser:
         "Every command also takes --traceback, which shows the cause of an error.",
     )
     add = made.add_argument
-    add("--ensemble", action="store_true", help="add the averaged-softmax ensemble of every subset of two or more models")
+    add(
+        "--ensemble",
+        nargs="*",
+        choices=["mean", "weighted", "geometric", "greedy"],
+        default=argparse.SUPPRESS,
+        help="add ensembles; mean, which is meant where no rule is named: the averaged softmax of every subset of two or more "
+        "models; the others: of all models at once, tuned on validation images",
+    )
     add("--data", default=default.data, metavar="NAME", help="cifar10, digits, or a folder with test/<class>/ images")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
     add("--models", type=Path, nargs="+", default=(), metavar="FILE", help="ONNX files; all of --models-dir where not given")
@@ -99,6 +112,9 @@ def parser() -> argparse.ArgumentParser:
     add("--profile", action="store_true", help="print how much of the prediction time was spent outside the models")
     add("--loadgen", action="store_true", help="put MLPerf LoadGen's p90 and throughput beside ours, on the same sessions")
     add("--fail-if", nargs="+", default=(), metavar="CONDITION", help=f"end with status 3 where one holds in any row: {GRAMMAR}")
+    add("--max-latency-ms", type=_milliseconds, metavar="X", help="say what to deploy where p50 may be X ms at most")
+    add("--min-accuracy", type=_fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
+    add("--at-batch", type=_positive, metavar="N", help="batch size at which latency counts; the smallest timed where not given")
     return made
 
 
@@ -113,4 +129,18 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1e6:
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value
+
+
+def _milliseconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of milliseconds")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a fraction from 0 to 1 (0.95 for 95 %)")
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.candidates import Candidate
 from benchmark.latency import LatencyRun
@@ -13,6 +14,18 @@ from benchmark.loadgen import CrossCheck
 from benchmark.sessions import Provider
 from benchmark.tables import Entry, Pair
 from core.records import ImageSet, Predictions
+from ensemble.rules import Combination
+
+if TYPE_CHECKING:
+    from benchmark.calibration import Calibration
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Names of the members and how they are combined."""
+
+    members: tuple[str, ...]
+    how: Combination
 
 
 @dataclass
@@ -26,13 +39,17 @@ class Findings:
     entries: list[Entry] = field(default_factory=list)
     predictions: dict[str, Predictions] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
-    ensembles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ensembles: dict[str, Ensemble] = field(default_factory=dict)
+    tuned_on: ImageSet | None = None
+    validation: dict[str, Predictions] = field(default_factory=dict)
+    calibration: list[Calibration] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
     latency_run: LatencyRun | None = None
     latencies: list[LatencySummary] = field(default_factory=list)
     latency_pairs: list[LatencyPair] = field(default_factory=list)
     cross_checks: list[CrossCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    answers: list[str] = field(default_factory=list)
 
     def placements(self) -> dict[str, dict[str, int]]:
         """Nodes per provider of each timed `<model> on <provider>`."""

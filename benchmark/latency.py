@@ -20,6 +20,7 @@ Transfer = Literal["host-to-host", "device-only"]
 
 DEFAULT_BUDGET_S = 60.0
 MIN_ROUNDS = 3  # fewer processes have no spread to speak of
+FEWEST_IMAGES = 64  # where time depends on the image, one image tells nothing
 SAMPLE_S = 0.25  # timed calls of one process: more processes tell more than more calls
 
 
@@ -141,8 +142,9 @@ def _samples(configuration: Configuration, answer: dict[str, Any], round_index: 
 
 
 def write_images(images_u8: UInt8Array, largest_batch: int, folder: Path) -> Path:
-    """Enough raw images for the largest batch, repeated if need be, as an .npy that the children map."""
+    """Enough raw images for the largest batch and for a few small ones, repeated if need be, as an .npy for the children."""
     path = folder / "images.npy"
+    largest_batch = max(largest_batch, FEWEST_IMAGES)
     repeats = -(-largest_batch // len(images_u8))
     np.save(path, np.tile(images_u8[:largest_batch], (repeats, 1, 1, 1))[:largest_batch])
     return path

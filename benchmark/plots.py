@@ -26,11 +26,16 @@ def write_plots(
     for accuracy in accuracies:
         percent = f"{accuracy.top1_accuracy:.1%}"
         title = f"{accuracy.model}\n{percent} of {accuracy.n_images:,} images right, {where}"
-        confusion_heatmap(folder / f"confusion_{accuracy.model}.png", accuracy.confusion, class_names, title)
+        confusion_heatmap(folder / f"confusion_{_file_name(accuracy.model)}.png", accuracy.confusion, class_names, title)
     recall_bars(folder / "recall_per_class.png", accuracies[:MOST_BARS], class_names, where)
     for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):
         short = str(provider).removesuffix("ExecutionProvider").lower()
         accuracy_against_latency(folder / f"pareto_{short}_batch{batch_size:.0f}.png", rows, where)
+
+
+def _file_name(model: str) -> str:
+    """`a+b (weighted)` as `a+b_weighted`."""
+    return model.replace(" (", "_").replace(")", "")
 
 
 def recall_bars(path: Path, accuracies: Sequence[Accuracy], class_names: tuple[str, ...], where: str) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from benchmark.calibration import Calibration
 from benchmark.findings import Findings
 from benchmark.latency_pairs import MIN_PAIRS, LatencyPair
 from benchmark.latency_summary import LatencySummary
@@ -40,6 +41,8 @@ def print_report(comparison: pd.DataFrame, findings: Findings) -> None:
         screen.print(comparison_table(rows, f"{where}; {provider} on {device_name}, {findings.threads} threads"))
     if findings.pairs:
         screen.print(verdict_table(findings))
+    if findings.tuned_on is not None:
+        screen.print(calibration_table(findings.calibration, image_set.split))
     if findings.cross_checks:
         screen.print(cross_check_table(findings.cross_checks))
     for note in [*findings.notes, *stability_notes(findings.latencies)]:
@@ -99,6 +102,26 @@ def _latency_cells(pair: LatencyPair | None) -> list[str]:
     interval = "" if low != low else f" ({low:.2f}–{high:.2f})"
     verdict = pair.verdict if pair.n_rounds >= MIN_PAIRS else f"{pair.n_rounds} rounds cannot tell, {MIN_PAIRS} can"
     return [f"{pair.ratio:.2f}{interval}", verdict]
+
+
+def calibration_table(rows: Sequence[Calibration], split: str) -> Table:
+    """NLL and ECE on the predicted split before and after tuning, a row per member and per ensemble."""
+    from rich.table import Table
+
+    table = Table(title=f"Calibration on {split} images, tuned on validation images", title_justify="left")
+    table.add_column("model", overflow="fold")
+    for heading in ("weights", "temperatures", "NLL", "ECE"):
+        table.add_column(heading, justify="right")
+    members = {row.member: row for row in rows if row.member and row.temperature_alone != 1}
+    for row in [*members.values(), *(row for row in rows if not row.member)]:
+        own = [other for other in rows if other.ensemble == row.ensemble and other.member]
+        weights = "" if row.member else " ".join(f"{other.weight:.2f}" for other in own)
+        temperatures = f"{row.temperature_alone:.2f}" if row.member else " ".join(f"{other.temperature:.2f}" for other in own)
+        p = row.predicted
+        figures = (f"{p.nll_before:.4f} → {p.nll_after:.4f}", f"{p.ece_before:.4f} → {p.ece_after:.4f}")
+        table.add_row(row.member or row.ensemble, weights, temperatures, *figures)
+    table.caption = "before: a model at temperature 1, an ensemble as the plain mean of its members"
+    return table
 
 
 def cross_check_table(checks: Sequence[CrossCheck]) -> Table:

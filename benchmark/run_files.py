@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark import tables
+from benchmark.advice import Limits, advice
+from benchmark.calibration import calibration_rows
 from benchmark.command import Options
 from benchmark.findings import Findings
 from benchmark.plots import write_plots
 from core.environment import environment
 from core.files import sha256_of_file, write_json
+from core.records import ImageSet, Predictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def write_run(folder: Path, findings: Findings, options: Options) -> pd.DataFrame:
-    """Write every table, picture and kept value of the run into `folder`; returns the comparison table."""
+def write_run(folder: Path, findings: Findings, options: Options, limits: Limits) -> pd.DataFrame:
+    """Write every table, picture and kept value of the run into `folder`; returns the comparison table.
+
+    What `limits` let one deploy is put into ``findings.answers``.
+    """
     image_set, class_names = findings.image_set, findings.image_set.class_names
     accuracies = [entry.accuracy for entry in findings.entries if entry.kind != "oracle"]
     device_names = {provider.name: provider.device_name for provider in findings.providers}
@@ -35,10 +41,14 @@ def write_run(folder: Path, findings: Findings, options: Options) -> pd.DataFram
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
         "latency_samples.csv.gz": tables.sample_rows(samples),
     }
+    if findings.calibration:
+        written["ensembles.csv"] = calibration_rows(findings.calibration)
     if findings.cross_checks:
         written["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
     for name, frame in written.items():
         tables.write_csv(frame, folder / name)
+    right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
+    findings.answers = advice(comparison, right, samples, limits)
     _write_predictions(folder / "predictions", findings)
     write_plots(folder / "plots", accuracies, class_names, comparison, f"{image_set.name} {image_set.split}")
     write_json(folder / "run.json", _facts(findings, options))
@@ -46,23 +56,29 @@ def write_run(folder: Path, findings: Findings, options: Options) -> pd.DataFram
 
 
 def _write_predictions(folder: Path, findings: Findings) -> None:
-    """The logits of each single model with the labels: enough to make every accuracy table again."""
+    """The logits of each single model with the labels, and those that ensembles were tuned on: enough to make every table again."""
     folder.mkdir()
-    image_set = findings.image_set
     for candidate in findings.candidates:
-        np.savez_compressed(
-            folder / f"{candidate.name}.npz",
-            logits=findings.predictions[candidate.name].logits,
-            labels=image_set.labels,
-            class_names=np.array(image_set.class_names),
-            split=np.array(image_set.split),
-            dataset_sha256=np.array(image_set.sha256),
-        )
+        _write_logits(folder / f"{candidate.name}.npz", findings.predictions[candidate.name], findings.image_set)
+    if findings.tuned_on is not None:
+        for name, predictions in findings.validation.items():
+            _write_logits(folder / f"{name}_validation.npz", predictions, findings.tuned_on)
+
+
+def _write_logits(path: Path, predictions: Predictions, image_set: ImageSet) -> None:
+    np.savez_compressed(
+        path,
+        logits=predictions.logits,
+        labels=image_set.labels,
+        class_names=np.array(image_set.class_names),
+        split=np.array(image_set.split),
+        dataset_sha256=np.array(image_set.sha256),
+    )
 
 
 def _facts(findings: Findings, options: Options) -> dict[str, Any]:
     image_set, run = findings.image_set, findings.latency_run
-    latency = None
+    latency, tuned = None, findings.tuned_on
     if run is not None:
         latency = {"order_seed": run.seed, "rounds": run.rounds, "elapsed_s": run.elapsed_s, "placements": run.placements}
     return {
@@ -83,8 +99,11 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
             {"name": c.name, "path": str(c.path), "sha256": sha256_of_file(c.path), "card": dataclasses.asdict(c.card)}
             for c in findings.candidates
         ],
+        "ensembles": [{"name": name, "members": e.members, **dataclasses.asdict(e.how)} for name, e in findings.ensembles.items()],
+        "tuned_on": None if tuned is None else {"split": tuned.split, "n_images": len(tuned), "sha256": tuned.sha256},
         "latency": latency,
         "notes": findings.notes,
+        "answers": findings.answers,
     }
 
 

@@ -11,8 +11,11 @@ import numpy as np
 
 from benchmark import latency as timing
 from benchmark.accuracy import measure
-from benchmark.candidates import Candidate, check_classes, ensemble_name, find_candidates, subsets
+from benchmark.advice import Limits
+from benchmark.calibration import calibrate, worse_calibrated
+from benchmark.candidates import check_classes, find_candidates
 from benchmark.command import Options
+from benchmark.ensembles import Plan, add_ensemble, plans, predict_validation, tuning_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
 from benchmark.images import images_for
@@ -28,13 +31,7 @@ from benchmark.tables import COMPARISON_COLUMNS, Entry
 from core.errors import UserError
 from core.files import final_run_folder, run_folder
 from core.progress import progress
-from core.records import Float64Array, ImageSet, Predictions
-from ensemble.fuse import fuse, load_members
-from ensemble.rules import log_probabilities, mean_probabilities
-from models.onnx_file import save_model
-
-FUSION_TOLERANCE = 1e-4
-N_FUSION_IMAGES = 256
+from core.records import Predictions
 
 
 def run_benchmark(options: Options) -> int:
@@ -42,35 +39,53 @@ def run_benchmark(options: Options) -> int:
     gates = [parse_gate(text, COMPARISON_COLUMNS) for text in options.fail_if]
     if options.loadgen:
         require_loadgen()
-    findings, groups = prepare(options)
+    limits = deployment_limits(options)
+    findings, wanted = prepare(options)
     with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
         predict_singles(findings, options.profile)
-        for group in groups:
-            add_ensemble(findings, group, Path(fused_folder))
+        predict_validation(findings, wanted[-1].members if wanted else ())
+        for plan in wanted:
+            add_ensemble(findings, plan, Path(fused_folder))
         judge(findings)
         if options.time_budget_s > 0:
             measure_latency(findings, options)
         if options.loadgen:
             check_against_loadgen(findings, options)
-        comparison = write_run(folder, findings, options)
+        comparison = write_run(folder, findings, options, limits)
     print_report(comparison, findings)
     failed = failures(comparison, gates)
     for line in failed:
         output_console().print(f"gate failed: {line}", soft_wrap=True, markup=False)
     output_console().print(f"results: {final_run_folder(folder)}", soft_wrap=True, markup=False)
+    for line in findings.answers:
+        output_console().print(line, soft_wrap=True, markup=False)
     return FAILED if failed else 0
 
 
-def prepare(options: Options) -> tuple[Findings, list[tuple[Candidate, ...]]]:
+def deployment_limits(options: Options) -> Limits:
+    """What the answer is held against; UserError where it asks for a latency that is not measured."""
+    limits = Limits(options.at_batch or min(options.batch_sizes), options.max_latency_ms, options.min_accuracy)
+    if limits.batch_size not in options.batch_sizes:
+        raise UserError(f"--at-batch {limits.batch_size} is not timed; add it to --batch-sizes")
+    if limits.words() and options.time_budget_s == 0:
+        raise UserError("--max-latency-ms and --min-accuracy choose by latency too, which --time-budget 0 leaves out; give it some")
+    return limits
+
+
+def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     """Everything that can be wrong with what was asked for is found here, before anything is run or written."""
     threads = options.threads or default_threads()
     candidates, notes = find_candidates(options.models, options.models_dir, _dataset_name(options))
-    groups = subsets(candidates) if options.ensemble else []
+    wanted, plan_notes = plans(candidates, options.ensemble)
     cards = [candidate.card for candidate in candidates]
     dataset, image_set, data_notes = images_for(options.data, options.data_dir, options.split, options.limit, options.seed, cards)
     check_classes(candidates, dataset)
     providers, provider_notes = choose_providers(options.device, candidates[0].path, threads)
-    return Findings(image_set, candidates, providers, threads, notes=[*notes, *data_notes, *provider_notes]), groups
+    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
+    notes = [*notes, *plan_notes, *data_notes, *provider_notes]
+    if tuned_on is not None and options.split == "validation":
+        notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
+    return Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, notes=notes), wanted
 
 
 def predict_singles(findings: Findings, profile: bool) -> None:
@@ -93,7 +108,9 @@ def predict_singles(findings: Findings, profile: bool) -> None:
             findings.files[candidate.name] = candidate.path
             accuracy = measure(run.predictions, labels)
             card = candidate.card
-            findings.entries.append(Entry(candidate.name, "single", (), card.backend, card.precision, candidate.size_mb, accuracy))
+            kind, members = ("ensemble", tuple(m.name for m in card.members)) if card.rule else ("single", ())
+            entry = Entry(candidate.name, kind, members, card.backend, card.precision, candidate.size_mb, accuracy)
+            findings.entries.append(entry)
     if profile:
         inside_s, total_s = sum(run.session_run_s for run in runs), sum(run.total_s for run in runs)
         findings.notes.append(
@@ -101,40 +118,14 @@ def predict_singles(findings: Findings, profile: bool) -> None:
         )
 
 
-def add_ensemble(findings: Findings, members: Sequence[Candidate], fused_folder: Path) -> None:
-    """Accuracy from the members' kept predictions; one fused file, held to these, for latency."""
-    name = ensemble_name(members)
-    member_names = tuple(member.name for member in members)
-    kept = mean_probabilities([findings.predictions[member].logits for member in member_names])
-    image_set = findings.image_set
-    predictions = Predictions(name, image_set.split, image_set.sha256, log_probabilities(kept))
-    fused, card = fuse(load_members([member.path for member in members]), name)
-    path = fused_folder / f"ensemble_{len(findings.ensembles)}.onnx"
-    save_model(fused, card, path)
-    _check_fusion(path, name, image_set, kept, findings)
-    size_mb = path.stat().st_size / 1e6
-    accuracy = measure(predictions, image_set.labels)
-    findings.entries.append(Entry(name, "ensemble", member_names, card.backend, card.precision, size_mb, accuracy))
-    findings.predictions[name] = predictions
-    findings.files[name] = path
-    findings.ensembles[name] = member_names
-
-
-def _check_fusion(path: Path, name: str, image_set: ImageSet, kept: Float64Array, findings: Findings) -> None:
-    """UserError unless the fused graph gives the mean of the members' kept probabilities within 1e-4."""
-    few = dataclasses.replace(image_set, images_u8=image_set.images_u8[:N_FUSION_IMAGES], labels=image_set.labels[:N_FUSION_IMAGES])
-    fused = predict(path, name, few, findings.providers[0].name, findings.threads).graph_probabilities
-    difference = float(np.abs(fused - kept[: len(few)]).max())
-    if difference > FUSION_TOLERANCE:
-        raise UserError(f"the fused graph of {name} differs from the mean of its members by {difference:.1e}; export them again")
-
-
 def judge(findings: Findings) -> None:
     """Verdicts on every pair, and the oracle that shows how much an ensemble could still gain."""
     labels = findings.image_set.labels
     singles = [candidate.name for candidate in findings.candidates]
     right = {name: predictions.predicted() == labels for name, predictions in findings.predictions.items()}
-    findings.pairs = compare_pairs(right, singles, findings.ensembles)
+    findings.pairs = compare_pairs(right, singles, {name: ensemble.members for name, ensemble in findings.ensembles.items()})
+    findings.calibration = calibrate(findings)
+    findings.notes += worse_calibrated(findings.calibration, findings.image_set.split)
     if findings.ensembles:
         findings.entries.append(_oracle(findings, singles))
 

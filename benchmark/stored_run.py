@@ -11,7 +11,7 @@ import numpy as np
 
 from core.errors import UserError, one_line
 from core.records import Float32Array, Int64Array
-from ensemble.rules import log_probabilities, mean_probabilities
+from ensemble.rules import Combination, combination, combine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def read_run(path: Path) -> StoredRun:
         raise UserError(
             f"{path} is no whole benchmark run ({one_line(error, 120)}); name a folder that python -m benchmark made"
         ) from error
-    return StoredRun(path, facts, comparison, samples, labels, _with_ensembles(logits, comparison))
+    return StoredRun(path, facts, comparison, samples, labels, _with_ensembles(logits, comparison, facts))
 
 
 def _predictions(folder: Path, facts: dict[str, Any]) -> tuple[Int64Array, dict[str, Float32Array]]:
@@ -73,10 +73,15 @@ def _predictions(folder: Path, facts: dict[str, Any]) -> tuple[Int64Array, dict[
     return labels, logits
 
 
-def _with_ensembles(singles: dict[str, Float32Array], comparison: pd.DataFrame) -> dict[str, Float32Array]:
-    """Add the logits of the ensembles that the comparison names."""
+def _with_ensembles(singles: dict[str, Float32Array], comparison: pd.DataFrame, facts: dict[str, Any]) -> dict[str, Float32Array]:
+    """Add the logits of the ensembles that the run made, by the rule it made them with; the plain mean in older runs."""
+    recorded = {
+        e["name"]: Combination(e["rule"], tuple(e["weights"]), tuple(e["temperatures"])) for e in facts.get("ensembles", [])
+    }
     logits = dict(singles)
     ensembles = comparison[comparison["kind"] == "ensemble"].drop_duplicates("model")
     for name, members in zip(ensembles["model"], ensembles["members"], strict=True):
-        logits[name] = log_probabilities(mean_probabilities([singles[member] for member in str(members).split()]))
+        if name not in singles:  # one that was a file has predictions of its own
+            names = str(members).split()
+            logits[name], _ = combine(recorded.get(name, combination("mean", len(names))), [singles[member] for member in names])
     return logits

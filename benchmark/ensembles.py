@@ -1,0 +1,138 @@
+"""The ensembles of a benchmark: which ones, tuned on validation images, accuracy from kept predictions, one fused file each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.accuracy import measure
+from benchmark.candidates import EXPORT_HINT, Candidate
+from benchmark.findings import Ensemble, Findings
+from benchmark.images import drawn
+from benchmark.predict import predict
+from benchmark.tables import Entry
+from core.errors import UserError
+from core.progress import progress
+from core.records import Float64Array, ImageSet, Predictions
+from ensemble.fit import tune
+from ensemble.fuse import fuse, load_members
+from ensemble.rules import TUNED_RULES, combination, combine
+from ensemble.validation import validation_images
+from models.onnx_file import save_model
+
+if TYPE_CHECKING:
+    from data import Dataset
+
+MOST_MEMBERS = 6  # 57 ensembles by the plain mean; each more member doubles them
+FUSION_TOLERANCE = 1e-4
+N_FUSION_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An ensemble to be made: its rule and its members."""
+
+    rule: str
+    members: tuple[Candidate, ...]
+
+    @property
+    def name(self) -> str:
+        """How it is called in the tables: its members' names joined by +, and the rule where it is not the plain mean."""
+        joined = "+".join(member.name for member in self.members)
+        return joined if self.rule == "mean" else f"{joined} ({self.rule})"
+
+
+def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[Plan], list[str]]:
+    """By the mean every subset of two or more, small ones first; by a tuned rule all at once, for it weighs them itself.
+
+    Files that are ensembles already are not combined again, nor variants of other precision where their fp32 originals
+    are there; the notes say so. UserError for fewer than two members, or more than six by the mean.
+    """
+    if not rules:
+        return [], []
+    members, notes = _combinable(candidates)
+    if len(members) < 2:
+        raise UserError(f"--ensemble needs at least two models to combine, there is only {members[0].path}; {EXPORT_HINT}")
+    wanted: list[Plan] = []
+    if "mean" in rules:
+        if len(members) > MOST_MEMBERS:
+            raise UserError(
+                f"--ensemble with {len(members)} models would be {2 ** len(members) - len(members) - 1} ensembles; "
+                f"name at most {MOST_MEMBERS} with --models, or pass --ensemble weighted greedy"
+            )
+        wanted += [Plan("mean", subset) for size in range(2, len(members) + 1) for subset in combinations(members, size)]
+    return [*wanted, *(Plan(rule, tuple(members)) for rule in TUNED_RULES if rule in rules)], notes
+
+
+def _combinable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
+    singles = [candidate for candidate in candidates if candidate.card.rule is None]
+    if not singles:
+        return list(candidates), []
+    full = [candidate for candidate in singles if candidate.card.precision == "fp32"] or singles
+    left_out = [candidate.name for candidate in candidates if candidate not in full]
+    return full, [f"not combined again: {', '.join(left_out)} (python -m ensemble fuses any files)"] if left_out else []
+
+
+def tuning_images(dataset: Dataset, wanted: Sequence[Plan], limit: int | None, seed: int) -> ImageSet | None:
+    """The validation images that the tuned ones of `wanted` need, `limit` of them at most; None where none is tuned."""
+    tuned = [plan for plan in wanted if plan.rule in TUNED_RULES]
+    if not tuned:
+        return None
+    image_set = validation_images(dataset, [member.card for member in tuned[0].members])
+    return image_set if limit is None or limit >= len(image_set) else drawn(image_set, limit, seed)
+
+
+def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None:
+    """Predict the images that ensembles are tuned on, once a member, and keep the predictions."""
+    image_set = findings.tuned_on
+    if image_set is None:
+        return
+    with progress() as display:
+        for member in members:
+            task = display.add_task(f"{member.name} on validation images", total=len(image_set))
+            run = predict(
+                member.path,
+                member.name,
+                image_set,
+                findings.providers[0].name,
+                findings.threads,
+                lambda n, task=task: display.advance(task, n),  # type: ignore[misc]
+            )
+            findings.validation[member.name] = run.predictions
+
+
+def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
+    """Accuracy from the members' kept predictions; one fused file, held to these, for latency."""
+    names = tuple(member.name for member in plan.members)
+    if plan.rule in TUNED_RULES and findings.tuned_on is not None:
+        how = tune(plan.rule, [findings.validation[name].logits for name in names], findings.tuned_on.labels)
+    else:
+        how = combination(plan.rule, len(names))
+    logits, kept = combine(how, [findings.predictions[name].logits for name in names])
+    image_set = findings.image_set
+    predictions = Predictions(plan.name, image_set.split, image_set.sha256, logits)
+    fused, card = fuse(load_members([member.path for member in plan.members]), plan.name, how)
+    path = fused_folder / f"ensemble_{len(findings.ensembles)}.onnx"
+    save_model(fused, card, path)
+    _check_fusion(path, plan.name, image_set, kept, findings)
+    accuracy = measure(predictions, image_set.labels)
+    size_mb = path.stat().st_size / 1e6
+    findings.entries.append(Entry(plan.name, "ensemble", names, card.backend, card.precision, size_mb, accuracy))
+    findings.predictions[plan.name] = predictions
+    findings.files[plan.name] = path
+    findings.ensembles[plan.name] = Ensemble(names, how)
+
+
+def _check_fusion(path: Path, name: str, image_set: ImageSet, kept: Float64Array, findings: Findings) -> None:
+    """UserError unless the fused graph gives what the rule makes of the members' kept predictions, within 1e-4."""
+    few = dataclasses.replace(image_set, images_u8=image_set.images_u8[:N_FUSION_IMAGES], labels=image_set.labels[:N_FUSION_IMAGES])
+    fused = predict(path, name, few, findings.providers[0].name, findings.threads).graph_probabilities
+    difference = float(np.abs(fused - kept[: len(few)]).max())
+    if difference > FUSION_TOLERANCE:
+        raise UserError(f"the fused graph of {name} differs from its members' predictions by {difference:.1e}; export them again")
