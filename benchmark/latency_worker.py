@@ -44,12 +44,12 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     batches_u8 = batches(images_u8, job["batch_size"])
     call = _device_only(session, batches_u8[0]) if job["transfer"] == "device-only" else host_to_host(session, batches_u8)
     gc.disable()  # a collection in the middle of a call would be our latency, not the model's
-    first_run_ms = _timed_ms(call)
+    first_run_ms = timed_ms(call)
     warmup_ms = warm_up(call, job["sample_s"] * WARMUP_SHARE)
     samples_ms: list[float] = []
     deadline = time.perf_counter() + job["sample_s"]
     while len(samples_ms) < MIN_TIMED_CALLS or time.perf_counter() < deadline:
-        samples_ms.append(_timed_ms(call))
+        samples_ms.append(timed_ms(call))
     return {
         "session_load_ms": session_load_ms,
         "first_run_ms": first_run_ms,
@@ -65,10 +65,10 @@ def warm_up(call: Callable[[], None], at_most_s: float) -> list[float]:
 
     Stops at `at_most_s` all the same; makes one call at least.
     """
-    calls_ms = [_timed_ms(call)]
+    calls_ms = [timed_ms(call)]
     deadline = time.perf_counter() + at_most_s - calls_ms[0] / 1000
     while time.perf_counter() < deadline and not settled(calls_ms):
-        calls_ms.append(_timed_ms(call))
+        calls_ms.append(timed_ms(call))
     return calls_ms
 
 
@@ -111,7 +111,8 @@ def _device_only(session: Any, images_u8: Any) -> Callable[[], None]:
     return call
 
 
-def _timed_ms(call: Callable[[], None]) -> float:
+def timed_ms(call: Callable[[], None]) -> float:
+    """Milliseconds of one call."""
     started_ns = time.perf_counter_ns()
     call()
     return _elapsed_ms(started_ns)

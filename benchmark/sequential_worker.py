@@ -1,0 +1,42 @@
+"""Times several sessions called one after the other in one process: `python -m benchmark.sequential_worker`.
+
+What a program does that holds an ensemble's members as separate sessions. Their threads wait for work by spinning, so
+that each disturbs the others; a fused file has one set of threads.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmark.children import answer_parent
+from benchmark.latency_worker import MIN_TIMED_CALLS, WARMUP_SHARE, batches, host_to_host, timed_ms, warm_up
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Time calls that run every session once; job: paths, threads, batch_size, images, sample_s. Answer: samples_ms."""
+    import numpy as np
+
+    from benchmark.sessions import CPU, session_for
+
+    batches_u8 = batches(np.ascontiguousarray(np.load(job["images"])), job["batch_size"])
+    members = [host_to_host(session_for(Path(path), CPU, job["threads"]), batches_u8) for path in job["paths"]]
+
+    def call() -> None:
+        for member in members:
+            member()
+
+    gc.disable()
+    warm_up(call, job["sample_s"] * WARMUP_SHARE)
+    samples_ms: list[float] = []
+    deadline = time.perf_counter() + job["sample_s"]
+    while len(samples_ms) < MIN_TIMED_CALLS or time.perf_counter() < deadline:
+        samples_ms.append(timed_ms(call))
+    return {"samples_ms": samples_ms}
+
+
+if __name__ == "__main__":
+    sys.exit(answer_parent(measure))
