@@ -19,6 +19,7 @@ def fp16_core(core: ModelProto, where: Path) -> ModelProto:
         converted: ModelProto = convert_float_to_float16(_copied(core), keep_io_types=True)
     except Exception as error:  # asserts, KeyErrors and onnx's own
         raise UserError(f"{where} cannot be converted to float16 ({one_line(error, 160)}); add --traceback to see where") from error
+    _own_names(converted)
     _in_order(converted)
     return converted
 
@@ -30,6 +31,13 @@ def _copied(core: ModelProto) -> ModelProto:
     copy = ModelProto()
     copy.CopyFrom(core)
     return copy
+
+
+def _own_names(model: ModelProto) -> None:
+    """Count the Casts at the ends among the core's values, as their names should tell, in place."""
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [f"core/{name}" if name.startswith(("graph_input_cast_", "graph_output_cast_")) else name for name in names]
 
 
 def _in_order(model: ModelProto) -> None:

@@ -18,25 +18,25 @@ if TYPE_CHECKING:
 
 # Fusing puts `m<i>_` before every name of a member, once for each time it is fused.
 _MEMBER = r"(?:m\d+_)*"
-_PREFIX_NODE = re.compile(rf"{_MEMBER}prefix/")
-_CORE_NODE = re.compile(rf"{_MEMBER}core/")
+_OF_PREFIX = re.compile(rf"{_MEMBER}prefix/")
+_OF_CORE = re.compile(rf"{_MEMBER}core/")
 
 
 def is_prefix(node: NodeProto) -> bool:
     """Whether a node belongs to the preprocessing of a single model or of an ensemble's member."""
-    return _PREFIX_NODE.match(node.name) is not None
+    return _OF_PREFIX.match(node.name) is not None
 
 
 def is_core(node: NodeProto) -> bool:
-    """Whether a node belongs to a network itself."""
-    return _CORE_NODE.match(node.name) is not None
+    """Whether a node belongs to a network itself; told by its outputs, because exporters leave nodes without names."""
+    return not is_prefix(node) and any(_OF_CORE.match(name) for name in node.output)
 
 
 def require_parts(model: ModelProto, where: Path) -> None:
     """UserError naming `where` unless the graph has cores that are fed by prefixes alone and hold no graphs of their own."""
     graph = model.graph
     if not any(is_core(node) for node in graph.node):
-        raise UserError(f"{where} has no node named core/…, so its network cannot be told apart; export it again")
+        raise UserError(f"{where} has no value named core/…, so its network cannot be told apart; export it again")
     if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
         raise UserError(f"{where} holds graphs inside a node (a cascade); quantise its members and build it from these")
     made_later = {name for node in graph.node if not is_core(node) and not is_prefix(node) for name in node.output}
@@ -126,7 +126,7 @@ def _own_names(core: GraphProto, taken: Collection[str]) -> None:
             node.input[position] = renamed.get(name, name)
     seen: set[str] = set()
     for index, node in enumerate(core.node):
-        node.name = f"{node.name}{index}" if node.name in seen else node.name
+        node.name = f"core/node_{index}" if not node.name or node.name in seen else node.name
         seen.add(node.name)
 
 

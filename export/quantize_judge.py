@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.errors import UserError
 from core.records import Float32Array, ImageSet, softmax
 from core.statistics import PairedCounts, difference_ci95, mcnemar_p, paired_counts
 from export.parity import batches
@@ -55,21 +56,26 @@ class Comparison:
 
 
 def logits_of(session: InferenceSession, image_set: ImageSet, advance: Callable[[int], None] = lambda _: None) -> Float32Array:
-    """Logits of every image of a split, float32 (n_images, n_classes); `advance(n)` is called after every n images."""
+    """Logits of every image of a split, float32 (n_images, n_classes); `advance(n)` is called after every n images.
+
+    Raises UserError where one is not finite, as where float16 overflows.
+    """
     found = []
     for batch in batches(image_set.images_u8):
         found.append(session.run([LOGITS], {IMAGES: batch})[0])
         advance(len(batch))
-    return np.concatenate(found)
+    logits: Float32Array = np.concatenate(found)
+    if not np.isfinite(logits).all():
+        raise UserError("the variant's logits are not finite: values overflow in its precision; nothing was kept")
+    return logits
 
 
 def compare(base: Float32Array, variant: Float32Array, image_set: ImageSet) -> Comparison:
-    """The comparison of two sets of logits, (n_images, n_classes) each, of the images of `image_set`."""
+    """The comparison of two sets of finite logits, (n_images, n_classes) each, of the images of `image_set`."""
     labels = image_set.labels
     base_labels, variant_labels = base.argmax(axis=1), variant.argmax(axis=1)
     counts = paired_counts(variant_labels == labels, base_labels == labels)
-    difference = abs(base.astype(np.float64) - variant)
-    largest = float(difference.max()) if np.isfinite(difference).all() else float("inf")
+    largest = float(abs(base.astype(np.float64) - variant).max())
     parity = Parity(len(base), image_set.split, largest, float((base_labels == variant_labels).mean()))
     p, q = softmax(base), softmax(variant)
     return Comparison(
