@@ -50,10 +50,17 @@ class Choice:
 Right = Mapping[str, NDArray[np.bool_]]
 
 
-def advice(comparison: pd.DataFrame, right: Right, samples: Sequence[LatencySamples], limits: Limits) -> list[str]:
+def advice(
+    comparison: pd.DataFrame,
+    right: Right,
+    samples: Sequence[LatencySamples],
+    limits: Limits,
+    own_right: Mapping[str, Right] | None = None,
+) -> list[str]:
     """A sentence for each provider that was timed at ``limits.batch_size``, in the order of the table.
 
-    comparison: as `benchmark.tables.comparison_rows` makes it; right: whether each model is right on each image. Differences
+    comparison: as `benchmark.tables.comparison_rows` makes it; right: whether each model is right on each image;
+    own_right: the same by provider, for those whose predictions are their own. Differences
     of accuracy are exact McNemar tests, adjusted by Holm over all that the sentence rests on; those of latency as in
     `benchmark.latency_pairs`.
     """
@@ -67,7 +74,7 @@ def advice(comparison: pd.DataFrame, right: Right, samples: Sequence[LatencySamp
             Choice(row["model"], row["top1_accuracy"], row["top1_ci95_low"], row["latency_p50_ms"], row["latency_p50_ci95_high_ms"])
             for _, row in rows.iterrows()
         ]
-        sentences.append(f"answer, {where}: {_sentence(choices, right, own, limits)}")
+        sentences.append(f"answer, {where}: {_sentence(choices, (own_right or {}).get(str(provider), right), own, limits)}")
     return sentences
 
 

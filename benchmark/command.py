@@ -24,6 +24,7 @@ class Options:
     models_dir: Path = Path("models")
     ensemble: tuple[str, ...] = ()
     device: Device = "auto"
+    openvino: bool = False
     batch_sizes: tuple[int, ...] = (1, 32, 256)
     threads: int | None = None
     limit: int | None = None
@@ -62,6 +63,7 @@ def parse(arguments: Sequence[str]) -> Options:
         models_dir=values["models_dir"],
         ensemble=tuple(dict.fromkeys(["mean"] if values["ensemble"] == [] else values["ensemble"] or [])),
         device=cast(Device, values["device"]),
+        openvino=values["openvino"],
         batch_sizes=tuple(sorted(set(values["batch_sizes"]))),
         threads=values["threads"],
         limit=values["limit"],
@@ -104,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     add("--split", choices=["test", "validation", "train"], default=default.split, help="the images to predict")
     add("--limit", type=_positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
     add("--device", choices=["auto", "cpu", "cuda"], default=default.device, help="auto: CPU, and GPU where it is proved")
+    add("--openvino", action="store_true", help="rows of OpenVINO's runtime too, in float32 and in bf16 where the CPU has it")
     add("--batch-sizes", type=_positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
     add("--threads", type=_positive, metavar="N", help="intra-op threads; the cores this process may use where not given")
     add("--time-budget", type=_seconds, default=default.time_budget_s, metavar="SECONDS", help="for latency; 0 leaves it out")

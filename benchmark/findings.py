@@ -30,7 +30,10 @@ class Ensemble:
 
 @dataclass
 class Findings:
-    """Filled step by step; an entry, predictions and a file for every single model and ensemble, by name."""
+    """Filled step by step; an entry, predictions and a file for every single model and ensemble, by name.
+
+    own_predictions: by model and provider, where a provider rounds otherwise than the one that `predictions` are from.
+    """
 
     image_set: ImageSet
     candidates: list[Candidate]
@@ -38,6 +41,7 @@ class Findings:
     threads: int
     entries: list[Entry] = field(default_factory=list)
     predictions: dict[str, Predictions] = field(default_factory=dict)
+    own_predictions: dict[tuple[str, str], Predictions] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     ensembles: dict[str, Ensemble] = field(default_factory=dict)
     tuned_on: ImageSet | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark import tables
+from benchmark.accuracy import measure
 from benchmark.advice import Limits, advice
 from benchmark.calibration import calibration_rows
 from benchmark.command import Options
@@ -20,6 +21,7 @@ from core.records import ImageSet, Predictions
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 
 def write_run(folder: Path, findings: Findings, options: Options, limits: Limits) -> pd.DataFrame:
@@ -30,7 +32,8 @@ def write_run(folder: Path, findings: Findings, options: Options, limits: Limits
     image_set, class_names = findings.image_set, findings.image_set.class_names
     accuracies = [entry.accuracy for entry in findings.entries if entry.kind != "oracle"]
     device_names = {provider.name: provider.device_name for provider in findings.providers}
-    comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set)
+    own = {where: measure(predictions, image_set.labels) for where, predictions in findings.own_predictions.items()}
+    comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own)
     samples = findings.latency_run.samples if findings.latency_run else []
     written = {
         "comparison.csv": comparison,
@@ -48,7 +51,10 @@ def write_run(folder: Path, findings: Findings, options: Options, limits: Limits
     for name, frame in written.items():
         tables.write_csv(frame, folder / name)
     right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
-    findings.answers = advice(comparison, right, samples, limits)
+    own_right: dict[str, dict[str, NDArray[np.bool_]]] = {}
+    for (model, provider), predictions in findings.own_predictions.items():
+        own_right.setdefault(provider, {})[model] = predictions.predicted() == image_set.labels
+    findings.answers = advice(comparison, right, samples, limits, own_right)
     _write_predictions(folder / "predictions", findings)
     write_plots(folder / "plots", accuracies, class_names, comparison, f"{image_set.name} {image_set.split}")
     write_json(folder / "run.json", _facts(findings, options))
@@ -60,6 +66,8 @@ def _write_predictions(folder: Path, findings: Findings) -> None:
     folder.mkdir()
     for candidate in findings.candidates:
         _write_logits(folder / f"{candidate.name}.npz", findings.predictions[candidate.name], findings.image_set)
+    for (name, provider), own in findings.own_predictions.items():
+        _write_logits(folder / f"{name}_{provider}.npz", own, findings.image_set)
     if findings.tuned_on is not None:
         for name, predictions in findings.validation.items():
             _write_logits(folder / f"{name}_validation.npz", predictions, findings.tuned_on)

@@ -22,6 +22,7 @@ from benchmark.images import images_for
 from benchmark.latency_pairs import compare_latencies
 from benchmark.latency_summary import summarise
 from benchmark.loadgen import cross_check, require_loadgen
+from benchmark.openvino_accuracy import predict_on_openvino
 from benchmark.pairs import compare_pairs
 from benchmark.predict import PredictionRun, predict
 from benchmark.report import output_console, print_report
@@ -48,6 +49,7 @@ def run_benchmark(options: Options) -> int:
             add_ensemble(findings, plan, Path(fused_folder))
         judge(findings)
         if options.time_budget_s > 0:
+            predict_on_openvino(findings)
             measure_latency(findings, options)
         if options.loadgen:
             check_against_loadgen(findings, options)
@@ -80,7 +82,7 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     cards = [candidate.card for candidate in candidates]
     dataset, image_set, data_notes = images_for(options.data, options.data_dir, options.split, options.limit, options.seed, cards)
     check_classes(candidates, dataset)
-    providers, provider_notes = choose_providers(options.device, candidates[0].path, threads)
+    providers, provider_notes = choose_providers(options.device, candidates[0].path, threads, openvino=options.openvino)
     tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
     notes = [*notes, *plan_notes, *data_notes, *provider_notes]
     if tuned_on is not None and options.split == "validation":

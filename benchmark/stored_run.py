@@ -41,7 +41,7 @@ class StoredRun:
             "processor": environment["cpu"],
             "instruction sets": environment["cpu_flags"],
             "cores": environment["cores_available"],
-            "devices": sorted(provider["device_name"] for provider in self.facts["providers"]),
+            "devices": sorted({provider["device_name"] for provider in self.facts["providers"]}),
             "threads": self.facts["threads"],
         }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.latency_pairs import LatencyPair
 from benchmark.latency_summary import LatencySummary
 from benchmark.loadgen import CrossCheck
+from benchmark.openvino_session import PRECISION_HINTS
 from benchmark.sessions import Provider
 from core.environment import package_versions
 from core.records import Accuracy, ImageSet, LatencySamples
@@ -69,18 +70,26 @@ class Pair:
 
 
 def comparison_rows(
-    entries: Sequence[Entry], latencies: Sequence[LatencySummary], device_names: dict[str, str], image_set: ImageSet
+    entries: Sequence[Entry],
+    latencies: Sequence[LatencySummary],
+    device_names: dict[str, str],
+    image_set: ImageSet,
+    own: Mapping[tuple[str, str], Accuracy] | None = None,
 ) -> pd.DataFrame:
-    """`comparison.csv`: a row per model, provider and batch size, host to host; one without latency for an oracle."""
+    """`comparison.csv`: a row per model, provider and batch size, host to host; one without latency for an oracle.
+
+    own: accuracy by model and provider, for providers whose predictions are not those of the entries.
+    """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for entry in entries:
-        own = [s for s in latencies if s.model == entry.name and s.transfer == "host-to-host"]
-        facts = _facts(entry, image_set)
-        rows.extend({**facts, **_timing(summary, device_names)} for summary in own)
-        if not own:
-            rows.append(facts)
+        timed = [s for s in latencies if s.model == entry.name and s.transfer == "host-to-host"]
+        for summary in timed:
+            accuracy = (own or {}).get((entry.name, summary.provider), entry.accuracy)
+            rows.append({**_facts(entry, accuracy, image_set), **_timing(summary, device_names)})
+        if not timed:
+            rows.append(_facts(entry, entry.accuracy, image_set))
     frame = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
     frame["on_pareto_front"] = pareto_front(frame)
     return frame
@@ -143,7 +152,8 @@ def latency_rows(
     for s in latencies:
         device, nodes = known[s.provider], placements[f"{s.model} on {s.provider}"]
         on_provider = nodes.get(s.provider, 0)
-        row: list[Any] = [s.model, s.provider, device.device_name, device.details, device.tf32, version]
+        row: list[Any] = [s.model, s.provider, device.device_name, device.details, device.tf32]
+        row.append("" if s.provider in PRECISION_HINTS else version)  # OpenVINO's stands in device_details
         row += [on_provider, sum(nodes.values()) - on_provider, s.batch_size, s.threads, s.transfer, s.n_processes, s.n_samples]
         row += [s.session_load_ms, s.first_run_ms, s.n_warmup_calls, s.p50_ms, *s.p50_ci95]
         for percentile, value in s.tails_ms.items():
@@ -204,8 +214,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     shown.to_csv(path, index=False)
 
 
-def _facts(entry: Entry, image_set: ImageSet) -> dict[str, Any]:
-    accuracy = entry.accuracy
+def _facts(entry: Entry, accuracy: Accuracy, image_set: ImageSet) -> dict[str, Any]:
     return {
         "model": entry.name,
         "kind": entry.kind,
