@@ -1,0 +1,185 @@
+"""`python -m ensemble` as a user types it, on small contract models of the bundled digits."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from core.environment import REPOSITORY
+from core.errors import UserError
+from core.files import sha256_of_file
+from data import open_dataset
+from ensemble import validation
+from ensemble.rules import combination, combine
+from models.onnx_file import load_model
+from tests.tiny_models import tiny_card, write_tiny_model
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ensemble", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        cwd=REPOSITORY,
+        check=False,
+    )
+
+
+def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    assert done.returncode == 1, done.stdout
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def outputs(path: Path, images_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    logits, probabilities = session.run(["logits", "probabilities"], {"images": images_u8})
+    return logits, probabilities
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder, digits = tmp_path_factory.mktemp("models"), open_dataset("digits")
+    common = {"image_height": 32, "image_width": 32, "class_names": digits.class_names, "temperature": 20.0}
+    return [
+        write_tiny_model(folder / f"{name}.onnx", seed=seed, dataset_sha256=digits.fingerprints(), **common)
+        for seed, name in enumerate(["one", "two", "three"])
+    ]
+
+
+def test_the_mean_keeps_parity_and_names_its_members(members, tmp_path) -> None:
+    out = tmp_path / "deep" / "x.onnx"
+    done = command(*members, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert str(out) in done.stdout
+    _, card = load_model(out)
+    assert [(m.name, m.sha256) for m in card.members] == [(path.stem, sha256_of_file(path)) for path in members]
+    assert (card.name, card.rule, card.recipe) == ("x", "mean", {})
+    assert card.parity is not None
+    assert card.parity.max_abs_probability_difference < 1e-5
+    assert (card.parity.split, card.parity.n_images) == ("validation", 145)
+    images_u8 = open_dataset("digits").official("test").images_u8
+    wanted = combine(combination("mean", 3), [outputs(path, images_u8)[0] for path in members])[1]
+    np.testing.assert_allclose(outputs(out, images_u8)[1], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("rule", ["weighted", "geometric", "greedy"])
+def test_a_tuned_rule_records_the_fingerprint_of_the_validation_images(members, tmp_path, rule) -> None:
+    done = command(*members, "--out", tmp_path / "x.onnx", "--rule", rule)
+    assert done.returncode == 0, done.stderr
+    _, card = load_model(tmp_path / "x.onnx")
+    held = open_dataset("digits").split("validation", 0)
+    assert (card.recipe["tuned_on"], card.recipe["tuned_on_sha256"]) == ("validation", held.sha256)
+    assert sum(m.weight for m in card.members) == pytest.approx(1)
+    assert card.figures["validation_nll"] <= card.figures["validation_nll_of_mean"]
+
+
+def test_weights_by_hand_are_taken_as_they_are(members, tmp_path) -> None:
+    done = command(*members[:2], "--out", tmp_path / "x.onnx", "--weights", 1, 3)
+    assert done.returncode == 0, done.stderr
+    _, card = load_model(tmp_path / "x.onnx")
+    assert [(m.weight, m.temperature) for m in card.members] == [(0.25, 1.0), (0.75, 1.0)]
+    assert card.rule == "weighted"
+    assert "nothing tuned" in done.stdout
+
+
+def test_a_cascade_says_what_it_keeps_and_costs(members, tmp_path) -> None:
+    done = command(*members, "--out", tmp_path / "x.onnx", "--cascade", "--max-accuracy-loss", 0.05)
+    assert done.returncode == 0, done.stderr
+    _, card = load_model(tmp_path / "x.onnx")
+    figures = card.figures
+    assert figures["validation_accuracy_of_cascade"] >= figures["validation_accuracy_of_whole"] - 0.05 - 1e-9
+    assert {"test_share_stopping_early", "test_accuracy_of_cascade", "expected_ms", "measured_ms"} <= figures.keys()
+    assert card.recipe["max_accuracy_loss"] == 0.05
+    assert card.recipe["tuned_on_sha256"] == open_dataset("digits").split("validation", 0).sha256
+    assert "stop early" in done.stdout
+    assert "the whole ensemble" in done.stdout
+    # What the file gives on the test images is what was reported
+    test = open_dataset("digits").official("test")
+    right = outputs(tmp_path / "x.onnx", test.images_u8)[1].argmax(axis=1) == test.labels
+    assert right.mean() == pytest.approx(figures["test_accuracy_of_cascade"], abs=1e-9)
+
+
+def test_data_that_are_not_at_hand_are_said_and_replaced_by_noise(tmp_path) -> None:
+    paths = [write_tiny_model(tmp_path / f"{seed}.onnx", seed=seed, dataset="flowers") for seed in range(2)]
+    done = command(*paths, "--out", tmp_path / "x.onnx")
+    assert done.returncode == 0, done.stderr
+    assert "16 random images: data set flowers is not at hand" in done.stdout
+    assert load_model(tmp_path / "x.onnx")[1].parity.split == "random"
+    refused(command(*paths, "--out", tmp_path / "y.onnx", "--rule", "greedy"), "image folder 'flowers'", "--data PATH")
+    assert not (tmp_path / "y.onnx").exists()
+
+
+def test_test_images_passed_off_as_training_images_are_refused(members, tmp_path) -> None:
+    from PIL import Image
+
+    test = open_dataset("digits").official("test")
+    for index, (image_u8, label) in enumerate(zip(test.images_u8, test.labels, strict=True)):
+        folder = tmp_path / "disguised" / "train" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image_u8).save(folder / f"{index:04d}.png")
+    dataset = open_dataset(str(tmp_path / "disguised"), image_size=(32, 32))
+    cards = [tiny_card("m", class_names=test.class_names, dataset_sha256={"test": dataset.official("train").sha256})]
+    with pytest.raises(UserError, match="tuning refused: these validation images are test images by the card of m"):
+        validation.validation_images(dataset, cards)
+
+
+def test_the_test_split_is_refused_by_name_and_by_fingerprint() -> None:
+    import dataclasses
+
+    digits = open_dataset("digits")
+    cards = [tiny_card("m", class_names=digits.class_names, dataset_sha256=digits.fingerprints())]
+    test = digits.official("test")
+    with pytest.raises(UserError, match="not on test images"):
+        validation.require_validation(test, cards)
+    with pytest.raises(UserError, match="tuning refused"):
+        validation.require_validation(dataclasses.replace(test, split="validation"), cards)
+    validation.require_validation(digits.split("validation"), cards)
+
+
+def test_members_of_unlike_validation_images_cannot_be_tuned_together() -> None:
+    import dataclasses
+
+    digits = open_dataset("digits")
+    card = tiny_card("m", class_names=digits.class_names, dataset_sha256=digits.fingerprints())
+    with pytest.raises(UserError, match=r"split seeds \[0, 7\]"):
+        validation.validation_images(digits, [card, dataclasses.replace(card, split_seed=7)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--out", "x.txt"), "must end in .onnx"),
+        (("--out", "x.onnx", "--weights", "1"), "1 numbers for 2 members"),
+        (("--out", "x.onnx", "--weights", "1", "-1"), "0 or more"),
+        (("--out", "x.onnx", "--weights", "1", "1", "--rule", "greedy"), "chooses its weights itself"),
+        (("--out", "x.onnx", "--max-accuracy-loss", "0.1"), "add --cascade"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(members, arguments, what) -> None:
+    refused(command(*members[:2], *arguments), what)
+
+
+def test_a_member_is_not_overwritten(members) -> None:
+    refused(command(*members, "--out", members[0]), "is one of the members")
+
+
+def test_one_member_is_no_ensemble(members, tmp_path) -> None:
+    refused(command(members[0], "--out", tmp_path / "x.onnx"), "at least two")
+
+
+def test_help_is_fast() -> None:
+    fastest_s = float("inf")
+    for _ in range(3):
+        started = time.perf_counter()
+        assert command("--help").returncode == 0
+        fastest_s = min(fastest_s, time.perf_counter() - started)
+    assert fastest_s < 0.5
