@@ -1,4 +1,4 @@
-"""torchvision's ResNet18 for any number of classes: build it, load a trained one, prepare images for it.
+"""torchvision's ResNet18, or another of its classifiers, for any number of classes: build, load, prepare images for it.
 
 Twin of `models.tf_resnet`: the same functions, in the same order.
 """
@@ -9,28 +9,27 @@ import socket
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torchvision
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.errors import UserError, one_line
+from models import torch_archs
 from models.card import ModelCard, Preprocessing, read_card
 from models.pixels import fit
 
 if TYPE_CHECKING:
-    from torchvision.models import ResNet
+    from torch import nn
 
     from core.records import UInt8Array
 
 ARCHITECTURE = "resnet18"
 BACKEND = "torch"
-IMAGENET_WEIGHTS = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Seconds that the weights server may stay silent: a network that drops packets must end in a message too.
@@ -39,26 +38,28 @@ DOWNLOAD_TIMEOUT_S = 20.0
 StateDict = dict[str, Tensor]
 
 
-def build(n_classes: int, weights: str = "none") -> ResNet:
-    """The ResNet18 of torchvision with `fc` replaced by a fresh layer for `n_classes`: images_nchw → logits (n_images, n_classes).
+def build(n_classes: int, weights: str = "none", arch: str = ARCHITECTURE, image_size: int = 224) -> nn.Module:
+    """`arch` of torchvision with its last layer made for `n_classes`: images_nchw → logits (n_images, n_classes).
 
     weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its hub cache or the network), or the
-    path of a state dict of the same architecture, whose `fc` is kept only where its number of classes is this one.
-    Raises UserError where the weights cannot be had.
+    path of a state dict of the same architecture, whose last layer is kept only where its number of classes is this one.
+    Raises UserError where the weights cannot be had, or `arch` cannot take images of `image_size`.
     """
-    model = torchvision.models.resnet18(weights=None)
-    model.fc = nn.Linear(model.fc.in_features, n_classes)
+    model = torch_archs.fresh(arch, n_classes, image_size)
+    torch_archs.check_size(model, arch, image_size)
     if weights == "none":
         return model
-    state = _imagenet_state() if weights == "imagenet" else _read_state(Path(weights))
-    if "fc.weight" in state and state["fc.weight"].shape != model.fc.weight.shape:
-        state = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    state = _imagenet_state(arch) if weights == "imagenet" else _read_state(Path(weights))
+    head, own = torch_archs.head_names(model), model.state_dict()
+    if any(name in state and state[name].shape != own[name].shape for name in head):
+        state = {name: value for name, value in state.items() if name not in head}
     source = "the ImageNet weights" if weights == "imagenet" else weights
-    _fill(model, state, source, may_lack=("fc.weight", "fc.bias"))
+    state = {name: value for name, value in state.items() if not torch_archs.is_auxiliary(name)}
+    _fill(model, state, f"{arch} with {n_classes} classes", source, may_lack=head)
     return model
 
 
-def load(path: Path) -> tuple[ResNet, ModelCard]:
+def load(path: Path) -> tuple[nn.Module, ModelCard]:
     """A trained network in evaluation mode, on the CPU, and its card.
 
     Raises UserError for a file that is missing, corrupt, hostile, of another shape than its card says, or without card.
@@ -66,12 +67,16 @@ def load(path: Path) -> tuple[ResNet, ModelCard]:
     path = Path(path)
     state = _read_state(path)
     card = read_card(path)
-    if (card.backend, card.architecture) != (BACKEND, ARCHITECTURE):
-        raise UserError(f"the card of {path} says {card.backend} {card.architecture}, not {BACKEND} {ARCHITECTURE}; train again")
+    if card.backend != BACKEND:
+        raise UserError(f"the card of {path} says {card.backend} {card.architecture}, not {BACKEND}; train again")
     if card.preprocessing is None or card.preprocessing.layout != "nchw":
         raise UserError(f"the card of {path} has no preprocessing of layout nchw; train again")
-    model = build(len(card.class_names))
-    _fill(model, state, str(path))
+    n_classes = len(card.class_names)
+    try:
+        model = torch_archs.fresh(card.architecture, n_classes, card.preprocessing.input_size)
+    except UserError as error:
+        raise UserError(f"the card of {path} cannot be right: {error}") from error
+    _fill(model, state, f"{card.architecture} with {n_classes} classes", str(path))
     return model.eval(), card
 
 
@@ -85,19 +90,20 @@ def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Ten
     return ((images_nhwc / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def _imagenet_state() -> StateDict:
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(IMAGENET_WEIGHTS.url).name
+def _imagenet_state(arch: str) -> StateDict:
+    published = torch_archs.imagenet_weights(arch)
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(published.url).name
     if cached.exists():
         return _read_state(cached)
     try:
         with _socket_timeout(DOWNLOAD_TIMEOUT_S):
-            state: StateDict = IMAGENET_WEIGHTS.get_state_dict(
+            state: StateDict = published.get_state_dict(
                 progress=sys.stderr.isatty(), check_hash=True, weights_only=True, map_location="cpu"
             )
             return state
     except Exception as error:  # urllib, sockets, the hash check and the file system each raise their own
         raise UserError(
-            f"the ImageNet weights are neither in {cached} nor to be had from {IMAGENET_WEIGHTS.url} ({one_line(error, 80)}); "
+            f"the ImageNet weights are neither in {cached} nor to be had from {published.url} ({one_line(error, 80)}); "
             f"pass --weights none, or --weights PATH of a {cached.name} from elsewhere, or put that file into {cached.parent}"
         ) from error
 
@@ -137,17 +143,17 @@ def _read_state(path: Path) -> StateDict:
     return state
 
 
-def _fill(model: ResNet, state: StateDict, source: str, may_lack: tuple[str, ...] = ()) -> None:
+def _fill(model: nn.Module, state: StateDict, what: str, source: str, may_lack: Collection[str] = ()) -> None:
     """Copy `state` into `model`; UserError where names or shapes differ or a number is not finite."""
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes; the first line of the message only names the class
         detail = one_line(RuntimeError(str(error).partition("\n")[2]), 140)
-        raise UserError(f"{source} does not fit {ARCHITECTURE} with {model.fc.out_features} classes: {detail}") from error
+        raise UserError(f"{source} does not fit {what}: {detail}") from error
     missing = [name for name in missing if name not in may_lack]
     if missing or unexpected:
-        what = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}"
-        raise UserError(f"{source} is not a {ARCHITECTURE}: it {what} ({len(missing)} names missing, {len(unexpected)} unknown)")
+        fault = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}"
+        raise UserError(f"{source} is not a {what}: it {fault} ({len(missing)} names missing, {len(unexpected)} unknown)")
     bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if bad:
         raise UserError(f"{source} holds numbers that are not finite ({bad[0]}); train again, with a lower --lr")

@@ -14,10 +14,11 @@ from core.errors import UserError
 from core.figures import confusion_heatmap
 from core.files import MODELS_DIR, atomic_path, final_run_folder, write_json
 from core.records import Float32Array
+from data import Dataset
 from models.card import ModelCard, Preprocessing, card_path, write_card
 from train.curves import plot_history, write_history
 from train.images import TrainingData, confusion_of
-from train.recipes import Recipe
+from train.recipes import TfRecipe, TorchRecipe
 from train.watch import Watch
 
 
@@ -55,7 +56,7 @@ class Outcome:
             f"are in {self.weights}, the run in {self.run}"
         )
         if self.stopped == INTERRUPTED:
-            raise KeyboardInterrupt(message)
+            raise KeyboardInterrupt(f"{message}; the same command with --resume goes on")
         raise UserError(f"{message}; pass a lower --lr")
 
 
@@ -78,11 +79,16 @@ def check_writable(models_dir: Path) -> None:
         raise UserError(f"cannot write weights to {models_dir}: {error.strerror}; pass another folder with --models-dir") from error
 
 
+def weights_path(recipe: TorchRecipe | TfRecipe, dataset: Dataset, suffix: str) -> Path:
+    """Where a training by `recipe` writes its weights."""
+    return recipe.models_dir / f"{recipe.arch}_{dataset.name}{suffix}"
+
+
 @dataclass(frozen=True)
 class Trained:
     """What a trainer knows at the end; `validation_logits` are those of the best weights."""
 
-    recipe: Recipe
+    recipe: TorchRecipe | TfRecipe
     images: TrainingData
     watch: Watch
     validation_logits: Float32Array
@@ -100,7 +106,7 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
     best, recipe = trained.watch.best, trained.recipe
     if best is None:
         raise ValueError("no epoch was whole, so there is nothing to write")
-    weights = recipe.models_dir / f"{trained.architecture}_{trained.images.dataset.name}{trained.suffix}"
+    weights = weights_path(recipe, trained.images.dataset, trained.suffix)
     card = _card(trained, weights.stem)
     _write_run(trained, card, folder, weights)
     with atomic_path(weights) as temporary:

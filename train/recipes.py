@@ -9,15 +9,18 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import tyro
 
 from core.errors import UserError
 from core.files import MODELS_DIR, RESULTS_DIR
 
-# Where things lie on one machine: kept in the run's record, left out of the card, which travels.
-PLACES = ("data_dir", "models_dir", "results_dir")
+# Where things lie on one machine, and how a run was watched: kept in the run's record, left out of the card, which travels.
+PLACES = ("data_dir", "models_dir", "results_dir", "resume", "profile")
+
+
+FLAG = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Recipe:
 
     DEFAULT_LR: ClassVar[float]
 
+    recipe: Literal["default", "fast"] = "default"
+    """Named defaults of all other flags; fast: a good model in the least time. --recipe fast --help shows its values."""
     data: str = "cifar10"
     """Data set: cifar10, digits, or the path of a folder with train/<class>/ and test/<class>/."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
@@ -34,12 +39,34 @@ class Recipe:
     """Side of the square that the network sees, in pixels."""
     horizontal_flip: bool = True
     """Mirror half of the training images; wrong for digits and letters."""
+    shift: float = 0.0
+    """Training images are shifted by up to this fraction of their width and height."""
+    cutout: float = 0.0
+    """Side of a square, as a fraction of the image's, that is blanked at a random place of every training image."""
+    mixup: float = 0.0
+    """Blend each training batch with its own images in another order, share from Beta(this, this); 0: not."""
+    cutmix: float = 0.0
+    """As --mixup, but a rectangle of the other image replaces that of the first; with both flags, either by chance."""
+    randaugment: FLAG = False
+    """Two random operations on each training image (Cubuk et al. 2020)."""
+    random_erasing: float = 0.0
+    """Probability that a rectangle of 2 to 33 % of a training image is blanked (Zhong et al. 2020)."""
     epochs: int = 10
     """Passes over the training images."""
     batch_size: int = 256
     """Images per step; the images of an epoch are dealt into steps of nearly equal size."""
     lr: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None
-    """Learning rate of Adam; left out: 0.000559 in PyTorch, or what --find-lr suggests, and 0.001 in TensorFlow."""
+    """Learning rate, the highest of a one-cycle; left out: 0.000559 in PyTorch, or what --find-lr suggests, 0.001 in TensorFlow."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """sgd: with Nesterov's momentum of 0.9."""
+    weight_decay: float = 0.0
+    """Pull of the weights towards 0, added to the gradient; biases and normalisations are spared."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread over all classes (Szegedy et al. 2016)."""
+    ema_decay: float = 0.0
+    """Keep a running average of weights and statistics with this decay a step, and judge and ship it; 0: not."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of training; auto: bf16 where the hardware computes in it and that pays. Evaluation is always in fp32."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Train on this many images only, equally many per cent of each class, for a quick try; validation in proportion."""
     split_seed: int = 0
@@ -48,6 +75,10 @@ class Recipe:
     """Of everything random in training: first weights, order of the images, augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: a GPU if there is one."""
+    resume: FLAG = False
+    """Go on after the last whole epoch of a training that was killed or interrupted, by the same recipe."""
+    profile: FLAG = False
+    """Tell after each epoch how a step's time was spent: waiting for data, forward and backward, other."""
     models_dir: Path = MODELS_DIR
     """Folder for the weights and their card."""
     results_dir: Annotated[Path, tyro.conf.arg(name="out")] = RESULTS_DIR
@@ -59,6 +90,12 @@ class Recipe:
         for name, minimum in least.items():
             self._check(name, lambda value, minimum=minimum: value >= minimum, f"at least {minimum}")
         self._check("lr", lambda value: 0 < value < 1e3, "above 0 and below 1000")
+        for name in ("shift", "cutout", "label_smoothing", "ema_decay"):
+            self._check(name, lambda value: 0 <= value < 1, "at least 0 and below 1")
+        for name in ("weight_decay", "random_erasing"):
+            self._check(name, lambda value: 0 <= value <= 1, "at least 0 and at most 1")
+        for name in ("mixup", "cutmix"):
+            self._check(name, lambda value: 0 <= value < 100, "at least 0 and below 100")
 
     def _check(self, name: str, holds: Any, law: str) -> None:
         value = getattr(self, name)
@@ -81,28 +118,47 @@ class TorchRecipe(Recipe):
 
     DEFAULT_LR: ClassVar[float] = 5.59e-4
 
+    arch: str = "resnet18"
+    """Any classifier of torchvision by name: resnet34, mobilenet_v3_small, convnext_tiny, vit_b_16, …"""
     image_size: int = 224
+    start_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Train the first epochs on images this small, growing to --image-size after two thirds of them; left out: no growing."""
     epochs: int = 20
     weights: str = "imagenet"
     """First weights: imagenet, none (random), or the path of a .pth file."""
     min_crop_area: float = 0.08
     """Random crops cover from this fraction of an image to all of it; 1: no cropping."""
+    trivialaugment: FLAG = False
+    """One random operation of random strength on each training image (Müller and Hutter 2021)."""
+    schedule: Literal["step", "onecycle"] = "step"
+    """How the learning rate changes; onecycle: up over a fifth of all steps, then down to 0 (Smith and Topin 2018)."""
     lr_step_epochs: int = 7
-    """Epochs after which the learning rate falls, again and again."""
+    """Epochs after which --schedule step lowers the learning rate, again and again."""
     lr_gamma: float = 0.1
     """Factor by which it falls."""
-    find_lr: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    find_lr: FLAG = False
     """First run a learning-rate range test, and train at the rate it suggests unless --lr is given."""
     find_lr_steps: int = 100
     """Training steps of the range test."""
+    compile: FLAG = False
+    """Train through torch.compile, which costs minutes at the start."""
+    half_weights: FLAG = False
+    """Write the weights as fp16, half the size; every reader turns them back, and validation judges them so."""
 
     def __post_init__(self) -> None:
         """UserError for a value no training can have."""
         super().__post_init__()
+        self._check("start_size", lambda value: 8 <= value <= self.image_size, "at least 8 and at most --image-size")
         self._check("min_crop_area", lambda value: 0 < value <= 1, "above 0 and at most 1")
         self._check("lr_step_epochs", lambda value: value >= 1, "at least 1")
         self._check("lr_gamma", lambda value: 0 < value <= 1, "above 0 and at most 1")
         self._check("find_lr_steps", lambda value: value >= 20, "at least 20")
+
+    def size_in(self, epoch: int) -> int:
+        """Side in pixels of the training images of `epoch` (from 0): linear from start_size over two thirds, in steps of 8."""
+        start, grown_at = self.start_size or self.image_size, max(1, 2 * self.epochs // 3)
+        grown = min(1.0, epoch / grown_at) * (self.image_size - start)
+        return self.image_size if epoch >= grown_at else min(self.image_size, start + 8 * round(grown / 8))
 
 
 @dataclass(frozen=True)
@@ -111,21 +167,59 @@ class TfRecipe(Recipe):
 
     DEFAULT_LR: ClassVar[float] = 1e-3
 
+    arch: str = "resnet18"
+    """resnet18 and resnet34 of our own, or any of keras.applications by name: MobileNetV3Small, EfficientNetB0, …"""
+    weights: Literal["none", "imagenet"] = "none"
+    """First weights; imagenet only for keras.applications."""
     shift: float = 0.05
-    """Training images are shifted by up to this fraction of their width and height."""
+    fill: Literal["nearest", "reflect"] = "nearest"
+    """What a shift uncovers shows the border's pixel, or the image mirrored."""
+    schedule: Literal["constant", "onecycle"] = "constant"
+    """How the learning rate changes; onecycle: up over a fifth of all steps, then down to 0 (Smith and Topin 2018)."""
     patience: int = 8
     """Stop after this many epochs without a better validation accuracy."""
+    jit: FLAG = False
+    """Train through XLA, which is slower for this network on a CPU."""
 
     def __post_init__(self) -> None:
         """UserError for a value no training can have."""
         super().__post_init__()
-        self._check("shift", lambda value: 0 <= value < 1, "at least 0 and below 1")
         self._check("patience", lambda value: value >= 1, "at least 1")
 
+
+# The facts that the fast recipes of both frameworks share; the PyTorch twin also grows its images.
+_FAST: dict[str, Any] = {
+    "recipe": "fast", "image_size": 64, "epochs": 40, "batch_size": 128, "shift": 0.125, "cutout": 0.25,
+    "optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.1, "schedule": "onecycle", "label_smoothing": 0.1, "ema_decay": 0.998,
+}  # fmt: skip
+
+RECIPES: dict[type[Recipe], dict[str, Recipe]] = {
+    TorchRecipe: {"default": TorchRecipe(), "fast": TorchRecipe(weights="none", min_crop_area=1.0, start_size=32, **_FAST)},
+    TfRecipe: {"default": TfRecipe(), "fast": TfRecipe(fill="reflect", patience=40, **_FAST)},
+}
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 
+def named(kind: type[AnyRecipe], name: str) -> AnyRecipe:
+    """The recipe of that name; UserError where there is none."""
+    if name not in RECIPES[kind]:
+        raise UserError(f"--recipe must be one of {', '.join(RECIPES[kind])}, not {name}; see --help")
+    return cast(AnyRecipe, RECIPES[kind][name])
+
+
 def from_command_line(kind: type[AnyRecipe], arguments: Sequence[str], command: str) -> AnyRecipe:
     """The recipe that `arguments` describe; ends the process after --help (0) or arguments that cannot be read (2)."""
-    return tyro.cli(kind, args=arguments, prog=f"python -m {command}", description=kind.__doc__)
+    base = named(kind, _recipe_asked_for(arguments))
+    return tyro.cli(kind, args=arguments, default=base, prog=f"python -m {command}", description=kind.__doc__)
+
+
+def _recipe_asked_for(arguments: Sequence[str]) -> str:
+    """The value of --recipe, which decides what every other flag means when it is left out."""
+    asked_for = "default"
+    for argument, following in zip(arguments, [*arguments[1:], "default"], strict=True):
+        if argument == "--recipe":
+            asked_for = following
+        elif argument.startswith("--recipe="):
+            asked_for = argument.partition("=")[2]
+    return asked_for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -32,8 +33,36 @@ def random_boxes(n: int, height: int, width: int, min_area: float, generator: to
     return torch.stack([left, top, box_width, box_height], dim=1)
 
 
+def shifted(boxes: Tensor, most_x: float, most_y: float, generator: torch.Generator) -> Tensor:
+    """`boxes` moved by whole pixels, uniform up to `most_x` and `most_y` either way; they may leave the image."""
+    most = torch.tensor([most_x, most_y])
+    offsets = ((2 * torch.rand(len(boxes), 2, generator=generator) - 1) * (most + 0.5)).round().clamp(-most, most)
+    return torch.cat([boxes[:, :2] + offsets, boxes[:, 2:]], dim=1)
+
+
+def cutout(images_nchw: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """Each image with a square of `side` pixels set to 0, centred on any pixel, so that a part may lie outside.
+
+    DeVries and Taylor 2017; 0 is the mean grey of normalised images.
+    """
+    n, _, height, width = images_nchw.shape
+
+    def covered(length: int) -> Tensor:
+        first = (torch.rand(n, generator=generator) * length).floor() - side // 2
+        distance = torch.arange(length) - first.unsqueeze(1)
+        return ((distance >= 0) & (distance < side)).to(images_nchw.device)  # (n, length)
+
+    hole = covered(height)[:, None, :, None] & covered(width)[:, None, None, :]
+    return images_nchw.masked_fill_(hole, 0.0)
+
+
+def per_image(operation: Callable[[Tensor], Tensor], images_nchw: Tensor) -> Tensor:
+    """Each image by itself through one of torchvision's transforms, which would treat a batch all alike."""
+    return torch.stack([operation(image_chw) for image_chw in images_nchw])
+
+
 def crop_and_flip(images_u8: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """Each image's box, mirrored where `mirrored` says so, resampled bilinearly to `size` × `size`.
+    """Each image's box, mirrored where `mirrored` says so, resampled bilinearly to `size` × `size`; outside, the image mirrored.
 
     images_u8: uint8 (n, 3, height, width); boxes: as `random_boxes` gives them; mirrored: bool (n,).
     Returns float32 (n, 3, size, size), in the pixels' own units 0 to 255.
@@ -48,4 +77,4 @@ def crop_and_flip(images_u8: Tensor, boxes: Tensor, mirrored: Tensor, size: int)
     theta[:, 1, 1] = box_height / height
     theta[:, 1, 2] = (2 * top + box_height) / height - 1
     grid = F.affine_grid(theta, [len(boxes), 3, size, size], align_corners=False)
-    return F.grid_sample(images_u8.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(images_u8.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False)

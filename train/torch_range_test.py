@@ -19,7 +19,7 @@ from core.progress import console, progress
 from train.curves import write_range_test
 
 if TYPE_CHECKING:
-    from train.torch_trainer import Batches
+    from train.torch_batches import Batches
 
 LOWEST_LR = 1e-6
 HIGHEST_LR = 1.0

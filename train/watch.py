@@ -35,15 +35,33 @@ class Watch:
         self.best: Epoch | None = None
         self.best_weights: Any = None
         self._display: Progress | None = None
+        self._elapsed_before_s = 0.0
+
+    def restore(self, history: list[Epoch], best_weights: Any) -> None:
+        """Go on after the whole epochs of `history`, whose best left `best_weights`; call before `running`."""
+        self.history = list(history)
+        self.best = max(history, key=lambda row: row.validation_accuracy)  # max gives the first of equals
+        self.best_weights = best_weights
+        self._elapsed_before_s = history[-1].elapsed_s
+
+    @property
+    def epochs_without_a_better(self) -> int:
+        """Whole epochs since the best one."""
+        return len(self.history) - (self.best.epoch if self.best else 0)
+
+    def say(self, line: str) -> None:
+        """Print a line where the epochs are printed."""
+        screen = self._display.console if self._display is not None else console()
+        screen.print(line, markup=False)
 
     @contextmanager
     def running(self) -> Iterator[Watch]:
         """Show progress while the block runs."""
-        self._started_s = time.perf_counter()
+        self._started_s = time.perf_counter() - self._elapsed_before_s
         with progress("loss", "accuracy", "images_per_s") as display:
             self._display = display
-            total = self.n_epochs * self.ticks_per_epoch
-            self._task = display.add_task("training", total=total, loss="", accuracy="", images_per_s="")
+            total, done = (n_epochs * self.ticks_per_epoch for n_epochs in (self.n_epochs, len(self.history)))
+            self._task = display.add_task("training", total=total, completed=done, loss="", accuracy="", images_per_s="")
             yield self
 
     def epoch_begins(self) -> None:
@@ -96,11 +114,9 @@ class Watch:
         return row
 
     def _print(self, row: Epoch) -> None:
-        line = (
+        self.say(
             f"epoch {row.epoch}/{self.n_epochs}  "
             f"train loss {row.train_loss:.3f} accuracy {row.train_accuracy:.1%}  "
             f"validation loss {row.validation_loss:.3f} accuracy {row.validation_accuracy:.1%}  "
             f"{row.images_per_s:,.0f} images/s  {row.elapsed_s:.0f} s"
         )
-        screen = self._display.console if self._display is not None else console()
-        screen.print(line, markup=False)

@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, Resize, ToDtype, ToImage
 
 from core.errors import UserError
-from models import torch_resnet
+from models import torch_archs
 from models.card import ModelCard, Preprocessing, write_card
 from models.torch_resnet import IMAGENET_MEAN, IMAGENET_STD, build, evaluation_batch, load
 
@@ -76,10 +76,8 @@ def test_a_last_layer_of_the_right_size_is_kept(saved: Path) -> None:
 
 def test_imagenet_weights_that_cannot_be_had_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    unreachable = type(torch_resnet.IMAGENET_WEIGHTS.value)(
-        url="http://127.0.0.1:9/resnet18-f37072fd.pth", transforms=None, meta={}
-    )
-    monkeypatch.setattr(torch_resnet, "IMAGENET_WEIGHTS", _Enumerated(unreachable))
+    unreachable = _Elsewhere("http://127.0.0.1:9/resnet18-f37072fd.pth")
+    monkeypatch.setattr(torch_archs, "imagenet_weights", lambda arch: unreachable)
     with pytest.raises(UserError) as caught:
         build(3, "imagenet")
     message = str(caught.value)
@@ -89,11 +87,11 @@ def test_imagenet_weights_that_cannot_be_had_say_what_to_do(tmp_path: Path, monk
     assert not list(tmp_path.rglob("*.pth"))
 
 
-class _Enumerated:
-    """As much of torchvision's weights as the loader uses, around another address."""
+class _Elsewhere:
+    """As much of torchvision's weights as the loader uses, at another address."""
 
-    def __init__(self, weights: torchvision.models.Weights) -> None:
-        self.url = weights.url
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def get_state_dict(self, **options: object) -> object:
         return torch.hub.load_state_dict_from_url(self.url, **options)
@@ -151,7 +149,8 @@ def test_a_file_that_is_not_ours_is_refused_in_one_line_and_never_run(kind: str,
     [
         (None, "no model card"),
         (_card(backend="tensorflow"), "tensorflow resnet18"),
-        (_card(architecture="resnet50"), "torch resnet50"),
+        (_card(architecture="resnet34"), "not a resnet34"),
+        (_card(architecture="tiny"), "no classifier 'tiny'"),
         (_card(preprocessing=None), "no preprocessing"),
         (_card(class_names=("a", "b")), "2 classes"),
     ],

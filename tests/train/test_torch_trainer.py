@@ -20,8 +20,11 @@ from train import torch_resnet, torch_trainer
 from train.images import loss_and_accuracy, training_data
 from train.outcome import Outcome
 from train.recipes import TorchRecipe
-from train.torch_trainer import Batches, choose_device, logits_of, train
+from train.torch_batches import Batches
+from train.torch_trainer import choose_device, logits_of, train
 from train.watch import Watch
+
+SMALL = "shufflenet_v2_x0_5"  # where it does not matter which network it is
 
 
 def _recipe(folder: Path, **changes: object) -> TorchRecipe:
@@ -78,7 +81,7 @@ def test_a_seed_repeats_a_training_and_a_range_test_changes_only_the_rate(tmp_pa
     for name, changes in {
         "first": {}, "found": {"find_lr": True, "find_lr_steps": 25, "lr": 5.59e-4}, "other": {"seed": 1},
     }.items():  # fmt: skip
-        outcome = train(_recipe(tmp_path / name, epochs=1, **changes))
+        outcome = train(_recipe(tmp_path / name, epochs=1, arch=SMALL, **changes))
         losses[name] = read_card(outcome.weights).figures["validation_nll"]
         if name == "found":
             assert {"lr_finder.csv", "lr_finder.png"} <= {path.name for path in outcome.run.iterdir()}
@@ -88,7 +91,7 @@ def test_a_seed_repeats_a_training_and_a_range_test_changes_only_the_rate(tmp_pa
 
 
 def test_the_suggested_rate_is_the_one_trained_at(tmp_path: Path) -> None:
-    outcome = train(_recipe(tmp_path, epochs=1, find_lr=True, find_lr_steps=25))
+    outcome = train(_recipe(tmp_path, epochs=1, arch=SMALL, find_lr=True, find_lr_steps=25))
     record = json.loads((outcome.run / "run.json").read_text())
     history = next(csv.DictReader((outcome.run / "history.csv").read_text().splitlines()))
     assert record["recipe"]["lr"] == record["suggested_lr"] == pytest.approx(float(history["lr"]), rel=1e-3)

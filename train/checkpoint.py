@@ -1,0 +1,86 @@
+"""What a killed training goes on from: its file's name, and whether it belongs to the recipe at hand; for both frameworks.
+
+Everything random in an epoch comes from the seed and the epoch's number, so that no state of a random generator is kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.progress import console
+from data import Dataset
+from train.curves import Epoch
+from train.recipes import Recipe
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The part of a checkpoint that is not numbers of the network; travels as JSON.
+
+    recipe: hyperparameters as asked for; dataset_sha256: fingerprints of the data; history: every whole epoch;
+    extra: what the trainer wants to know again.
+    """
+
+    recipe: dict[str, Any]
+    dataset_sha256: dict[str, str]
+    history: list[Epoch]
+    extra: dict[str, Any]
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        """One line; `from_json` reads it back equal."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Progress:
+        """ValueError, KeyError or TypeError for a text that is none."""
+        values = json.loads(text)
+        return cls(**{**values, "history": [Epoch(**row) for row in values["history"]]})
+
+
+def checkpoint_path(weights: Path) -> Path:
+    """Where the checkpoint of a training that will write `weights` lies."""
+    return weights.with_name(weights.name + ".checkpoint")
+
+
+def new_progress(recipe: Recipe, dataset: Dataset, history: list[Epoch], extra: dict[str, Any]) -> Progress:
+    """What to write after an epoch."""
+    return Progress(json.loads(json.dumps(recipe.hyperparameters())), dataset.fingerprints(), history, extra)
+
+
+def require(path: Path, recipe: Recipe) -> bool:
+    """Whether to go on from `path`: True with --resume; UserError where there is nothing to go on from."""
+    if recipe.resume and not path.is_file():
+        raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training")
+    if path.is_file() and not recipe.resume:
+        console().print(
+            f"note: beginning anew; {path} of an unfinished training will be overwritten (--resume goes on)", markup=False
+        )
+    return recipe.resume
+
+
+def refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Dataset) -> None:
+    """UserError where the checkpoint is of another format, recipe or data set."""
+    if progress.format != FORMAT:
+        raise UserError(f"{path} has format {progress.format}, this program reads {FORMAT}; leave --resume out to begin anew")
+    asked_for = json.loads(json.dumps(recipe.hyperparameters()))
+    differing = [name for name in {**progress.recipe, **asked_for} if progress.recipe.get(name) != asked_for.get(name)]
+    if differing:
+        told = ", ".join(
+            f"--{name.replace('_', '-')} was {progress.recipe.get(name)}, is {asked_for.get(name)}" for name in differing
+        )
+        raise UserError(f"{path} is of another recipe ({told}); pass the same flags, or leave --resume out to begin anew")
+    if progress.dataset_sha256 != dataset.fingerprints():
+        raise UserError(f"{path} was trained on other images of {dataset.name}; leave --resume out to begin anew")
+
+
+def damaged(path: Path) -> UserError:
+    """The exception for a file that cannot be read as a checkpoint."""
+    return UserError(f"{path} is not a whole checkpoint; leave --resume out to begin anew")
