@@ -28,8 +28,8 @@ class Limits:
 
     def words(self) -> str:
         """The limits as a person says them; empty without any."""
-        parts = [] if self.max_latency_ms is None else [f"p50 of at most {self.max_latency_ms:g} ms"]
-        parts += [] if self.min_accuracy is None else [f"accuracy of at least {100 * self.min_accuracy:g} %"]
+        parts = [] if self.max_latency_ms is None else [f"a p50 of at most {self.max_latency_ms:g} ms"]
+        parts += [] if self.min_accuracy is None else [f"an accuracy of at least {100 * self.min_accuracy:g} %"]
         return " and ".join(parts)
 
 
@@ -131,7 +131,7 @@ def nothing_meets(choices: Sequence[Choice], limits: Limits) -> str:
         within = f"within the latency {max(quick, key=lambda c: c.accuracy)}" if quick else f"the fastest is {fastest}"
         above = f"with the accuracy {min(exact, key=lambda c: c.p50_ms)}" if exact else f"the most accurate is {best}"
         nearest = f"{within}, {above}"
-    return f"nothing has a {limits.words()}; nearest: {nearest}"
+    return f"nothing has {limits.words()}; nearest: {nearest}"
 
 
 def _meets(choice: Choice, limits: Limits) -> bool:
@@ -141,7 +141,7 @@ def _meets(choice: Choice, limits: Limits) -> bool:
 
 
 def _of(met: Sequence[Choice], what: str, limits: Limits) -> str:
-    return f"{what} of {len(met)} with a {limits.words()}" if len(met) > 1 else f"the only one with a {limits.words()}"
+    return f"{what} of {len(met)} with {limits.words()}" if len(met) > 1 else f"the only one with {limits.words()}"
 
 
 def _accuracy(ranked: Sequence[Choice], right: Right) -> str:

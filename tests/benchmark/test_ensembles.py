@@ -1,0 +1,161 @@
+"""Tuned ensembles in a benchmark: which are made, what is kept of them, and that none is worse for a bad member."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.accuracy import expected_calibration_error, negative_log_likelihood
+from benchmark.calibration import Calibration, Figures, worse_calibrated
+from benchmark.candidates import Candidate
+from benchmark.ensembles import plans
+from benchmark.stored_run import read_run
+from core.environment import REPOSITORY
+from core.errors import UserError
+from core.records import softmax
+from data import open_dataset
+from tests.tiny_models import tiny_card, write_tiny_model
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmark", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        cwd=REPOSITORY,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    digits, folder, out = open_dataset("digits"), tmp_path_factory.mktemp("models"), tmp_path_factory.mktemp("results")
+    common = {"image_height": 32, "image_width": 32, "class_names": digits.class_names}
+    for seed, (name, temperature) in enumerate([("one", 20.0), ("two", 20.0), ("loud", 0.5)]):
+        write_tiny_model(
+            folder / f"{name}.onnx", seed=seed, temperature=temperature, dataset_sha256=digits.fingerprints(), **common
+        )
+    arguments = ["--data", "digits", "--models-dir", folder, "--out", out, "--batch-sizes", 1, "--time-budget", 1]
+    done = command(*arguments, "--ensemble", "mean", "weighted", "geometric", "greedy", "--max-latency-ms", 1000)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (found,) = out.iterdir()
+    return found, done.stdout
+
+
+def test_the_mean_of_every_subset_and_each_tuned_rule_of_all(run) -> None:
+    comparison = pd.read_csv(run[0] / "comparison.csv")
+    names = set(comparison[comparison["kind"] == "ensemble"]["model"])
+    whole = "loud+one+two"
+    assert names == {"loud+one", "loud+two", "one+two", whole, *(f"{whole} ({r})" for r in ("weighted", "geometric", "greedy"))}
+    assert comparison[comparison["model"] == f"{whole} (greedy)"]["latency_p50_ms"].gt(0).all()
+
+
+def test_the_table_of_ensembles_follows_from_the_kept_predictions(run) -> None:
+    folder, _ = run
+    table = pd.read_csv(folder / "ensembles.csv", keep_default_na=False, na_values=[""])
+    held = open_dataset("digits").split("validation", 0)
+    kept = {path.stem: np.load(path) for path in (folder / "predictions").iterdir()}
+    assert str(kept["one_validation"]["dataset_sha256"]) == held.sha256
+    np.testing.assert_array_equal(kept["one_validation"]["labels"], held.labels)
+    rows = table[table["rule"] == "weighted"]
+    for _, row in rows[rows["member"].notna()].iterrows():
+        for suffix, prefix in (("_validation", "validation_"), ("", "")):
+            own = kept[f"{row['member']}{suffix}"]
+            for when, temperature in (("before", 1.0), ("after", row["temperature_alone"])):
+                probabilities = softmax(own["logits"] / temperature)
+                nll = negative_log_likelihood(probabilities, own["labels"])
+                assert row[f"{prefix}nll_{when}"] == pytest.approx(nll, abs=1e-5)
+                ece = expected_calibration_error(probabilities, own["labels"])
+                assert row[f"{prefix}ece_15bin_{when}"] == pytest.approx(ece, abs=1e-4)
+        assert row["validation_nll_after"] <= row["validation_nll_before"] + 1e-6
+    (whole,) = rows[rows["member"].isna()].to_dict("records")
+    comparison = pd.read_csv(folder / "comparison.csv").drop_duplicates("model").set_index("model")
+    assert whole["nll_after"] == pytest.approx(comparison.loc[whole["ensemble"], "nll"], abs=1e-5)
+    assert whole["nll_before"] == pytest.approx(comparison.loc["loud+one+two", "nll"], abs=1e-5)
+    assert rows["weight"].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_run_can_be_read_back_with_its_rules(run) -> None:
+    stored = read_run(run[0])
+    comparison = pd.read_csv(run[0] / "comparison.csv").drop_duplicates("model").set_index("model")
+    for name, logits in stored.logits.items():
+        assert (logits.argmax(axis=1) == stored.labels).mean() == pytest.approx(comparison.loc[name, "top1_accuracy"], abs=1e-6)
+
+
+def test_run_json_records_rules_images_and_the_answer_which_is_printed_last(run) -> None:
+    folder, stdout = run
+    facts = json.loads((folder / "run.json").read_text())
+    assert facts["tuned_on"] == {
+        "split": "validation",
+        "n_images": 145,
+        "sha256": open_dataset("digits").split("validation").sha256,
+    }
+    greedy = next(e for e in facts["ensembles"] if e["rule"] == "greedy")
+    assert sum(greedy["weights"]) == pytest.approx(1)
+    assert len(greedy["temperatures"]) == len(greedy["members"]) == 3
+    last = stdout.strip().splitlines()[-1]
+    assert last == facts["answers"][0]
+    assert last.startswith("answer, at batch 1 on CPU: deploy ")
+
+
+def test_lines_name_what_tuning_calibrates_worse() -> None:
+    worse, better, nan = Figures(1, 1, 0.01, 0.02), Figures(1, 1, 0.02, 0.01), Figures(*[float("nan")] * 4)
+    rows = [
+        Calibration("a+b (greedy)", "greedy", "", 1, 1, 1, nan, worse),
+        Calibration("a+b (greedy)", "greedy", "a", 1, 1, 1.5, nan, worse),
+        Calibration("a+b (greedy)", "greedy", "b", 1, 1, 1.5, nan, better),
+        Calibration("a+b (weighted)", "weighted", "a", 1, 1, 1.5, nan, worse),
+    ]
+    lines = worse_calibrated(rows, "test")
+    assert len(lines) == 2
+    assert lines[0] == "a+b (greedy): tuning, held against the plain mean, makes test ECE worse, 0.0100 to 0.0200"
+    assert lines[1].startswith("a: its own temperature 1.50 makes test ECE worse")
+
+
+def candidates(**kinds: tuple[str | None, str]) -> list[Candidate]:
+    import dataclasses
+
+    return [
+        Candidate(name, Path(f"{name}.onnx"), dataclasses.replace(tiny_card(name), rule=rule, precision=precision))
+        for name, (rule, precision) in kinds.items()
+    ]
+
+
+def test_ensembles_and_variants_beside_their_originals_are_not_combined_again() -> None:
+    found = candidates(a=(None, "fp32"), b=(None, "fp32"), a_int8=(None, "int8"), x=("mean", "fp32"))
+    wanted, notes = plans(found, ["mean", "greedy"])
+    assert [plan.name for plan in wanted] == ["a+b", "a+b (greedy)"]
+    assert "a_int8, x" in notes[0]
+    wanted, notes = plans(candidates(a=(None, "int8"), b=(None, "int8")), ["mean"])
+    assert ([plan.name for plan in wanted], notes) == (["a+b"], [])
+    assert plans(found, []) == ([], [])
+
+
+def test_too_few_and_too_many_members() -> None:
+    with pytest.raises(UserError, match="at least two"):
+        plans(candidates(a=(None, "fp32"), x=("mean", "fp32")), ["mean"])
+    many = candidates(**{f"m{index}": (None, "fp32") for index in range(7)})
+    with pytest.raises(UserError, match="120 ensembles"):
+        plans(many, ["mean"])
+    assert [plan.rule for plan in plans(many, ["weighted"])[0]] == ["weighted"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--max-latency-ms", 5, "--time-budget", 0), "--time-budget 0 leaves out"),
+        (("--at-batch", 7), "--at-batch 7 is not timed"),
+    ],
+)
+def test_an_answer_that_cannot_be_had_is_refused_at_once(arguments, what) -> None:
+    done = command(*arguments)
+    assert done.returncode == 1
+    assert what in done.stderr
+    assert command("--min-accuracy", "95").returncode == 2
