@@ -45,8 +45,20 @@ def print_report(comparison: pd.DataFrame, findings: Findings) -> None:
         screen.print(calibration_table(findings.calibration, image_set.split))
     if findings.cross_checks:
         screen.print(cross_check_table(findings.cross_checks))
-    for note in [*findings.notes, *stability_notes(findings.latencies)]:
+    for note in [*findings.notes, *cascade_notes(findings), *stability_notes(findings.latencies)]:
         screen.print(f"note: {note}", style="dim", markup=False)
+
+
+def cascade_notes(findings: Findings) -> list[str]:
+    """A line for each cascade, whose p50 tells of the images that stop early only."""
+    cascades = {c.name for c in findings.candidates if (c.card.rule or "").startswith("cascade")}
+    smallest = min((s.batch_size for s in findings.latencies), default=0)
+    return [
+        f"{s.model} is a cascade, whose time depends on the image: p50 {s.p50_ms:.3g} ms, "
+        f"mean {1000 * s.batch_size / s.throughput_images_per_s:.3g} ms at batch {s.batch_size} on {s.provider}"
+        for s in findings.latencies
+        if s.model in cascades and s.batch_size == smallest and s.transfer == "host-to-host"
+    ]
 
 
 def stability_notes(latencies: Sequence[LatencySummary]) -> list[str]:
