@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import UserError
 from core.progress import progress
 from core.records import Float32Array, ImageSet
+from core.statistics import difference_ci95, paired_counts
 from ensemble import validation
 from ensemble.cascade import Cascade, CascadeOutputs, first_member, run_cascade
 from ensemble.fuse import LoadedMember, fuse
@@ -74,14 +76,19 @@ def cascade_figures(
 def _figures(
     split: str, how: Combination, said: CascadeOutputs, member_logits: Sequence[Float32Array], image_set: ImageSet
 ) -> dict[str, float]:
-    def accuracy(logits: Float32Array) -> float:
-        return float((logits.argmax(axis=1) == image_set.labels).mean())
+    def right(logits: Float32Array) -> NDArray[np.bool_]:
+        return np.asarray(logits.argmax(axis=1) == image_set.labels)
+
+    whole_logits = combine(how, member_logits)[0]
+    low, high = difference_ci95(paired_counts(right(said.logits), right(whole_logits)))
 
     return {
         f"{split}_share_stopping_early": float(said.stops_early.mean()),
-        f"{split}_accuracy_of_cascade": accuracy(said.logits),
-        f"{split}_accuracy_of_whole": accuracy(combine(how, member_logits)[0]),
-        f"{split}_accuracy_of_first": accuracy(first_member(how, member_logits)[0]),
+        f"{split}_accuracy_change_ci95_low": low,
+        f"{split}_accuracy_change_ci95_high": high,
+        f"{split}_accuracy_of_cascade": float(right(said.logits).mean()),
+        f"{split}_accuracy_of_whole": float(right(whole_logits).mean()),
+        f"{split}_accuracy_of_first": float(right(first_member(how, member_logits)[0]).mean()),
     }
 
 
@@ -142,10 +149,19 @@ def cascade_lines(card: ModelCard, cost: Cost) -> list[str]:
                 card.figures[f"{split}_{figure}"]
                 for figure in ("share_stopping_early", "accuracy_of_cascade", "accuracy_of_whole", "accuracy_of_first")
             )
+            low, high = (card.figures[f"{split}_accuracy_change_ci95_{end}"] for end in ("low", "high"))
             lines.append(
                 f"{split:<10}  {early:.1%} of images stop early; {own:.2%} right "
-                f"(whole ensemble {whole:.2%}, first member {first:.2%})"
+                f"(whole ensemble {whole:.2%}, first member {first:.2%}); against the whole ensemble "
+                f"{100 * low:+.2f} to {100 * high:+.2f} points (95 %)"
             )
+    if card.figures["validation_share_stopping_early"] in (0.0, 1.0):
+        alone = card.figures["validation_share_stopping_early"] == 1
+        lines.append(
+            f"note        {'every' if alone else 'no'} validation image stops early, so that this file is "
+            f"{'the first member alone' if alone else 'the whole ensemble'}: "
+            + ("too few validation images tell the two apart" if alone else "state a larger --max-accuracy-loss")
+        )
     ratio = cost.whole_ms / cost.measured_ms
     verdict = f"{ratio:.2f} × faster than" if ratio > 1.02 else "no faster than"
     lines.append(
