@@ -18,6 +18,7 @@ from export.quantize_graph import cut_core, cut_prefix, require_parts, require_v
 from export.quantize_images import VariantImages
 from export.quantize_int8 import OPERATORS, int8_core, prepared
 from export.quantize_judge import Comparison, compare, logits_of
+from export.quantize_taps import without_dead_taps
 from models.onnx_file import IMAGES, IR_VERSION, load_model, save_model
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def make_variant(
     candidates = (
         _int8(base, images, methods, reduce_range, report)
         if to == "int8"
-        else {"": _joined(base, fp16_core(cut_core(base.model), base.path))}
+        else {"": _joined(base, fp16_core(without_dead_taps(cut_core(base.model)), base.path))}
     )
     judged: dict[str, tuple[ModelProto, Comparison]] = {}
     for method, model in candidates.items():
@@ -105,7 +106,7 @@ def make_variant(
 def _int8(base: Base, images: VariantImages, methods: Sequence[str], reduce_range: bool, report: Report) -> dict[str, ModelProto]:
     """The whole model in INT8, by each of `methods`."""
     batches = _preprocessed(base.model, images)
-    core = prepared(cut_core(base.model))
+    core = prepared(without_dead_taps(cut_core(base.model)))
     made = {}
     for method in methods:
         done, total = 0, len(images.calibration_u8)
@@ -156,7 +157,12 @@ def _recipe(
     base: Base, to: Precision, images: VariantImages, method: str, divergences: dict[str, float], reduce_range: bool
 ) -> dict[str, Any]:
     """How the variant was made: what its card adds to the recipe of its base."""
-    made: dict[str, Any] = {"precision": to, "base": base.path.stem, "base_sha256": sha256_of_file(base.path)}
+    made: dict[str, Any] = {
+        "precision": to,
+        "base": base.path.stem,
+        "base_sha256": sha256_of_file(base.path),
+        "dead_taps_removed": True,
+    }
     if to == "int8":
         made |= {
             "scheme": "static QDQ, activations uint8 per tensor, weights int8 per channel",

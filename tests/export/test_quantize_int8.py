@@ -140,3 +140,13 @@ def test_a_graph_that_cannot_be_quantised_is_one_line(core: ModelProto) -> None:
     with pytest.raises(UserError, match="cannot quantise the graph") as raised:
         int8_core(core, [{"no such input": np.zeros((1, 3, 8, 8), np.float32)}], "minmax", reduce_range=False)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_transpositions_cannot_pass_into_the_preprocessing_of_a_channels_first_network(tmp_path: Path, layout: str) -> None:
+    core = prepared(cut_core(load_model(write_tiny_model(tmp_path / "tiny.onnx", layout=layout))[0]))
+    shape = (4, 3, 8, 8) if layout == "nchw" else (4, 8, 8, 3)
+    batches = [{core.graph.input[0].name: np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)}]
+    model = int8_core(core, batches, "minmax", reduce_range=False)
+    (first,) = (node.op_type for node in model.graph.node if core.graph.input[0].name in node.input)
+    assert first == {"nchw": "Reshape", "nhwc": "Transpose"}[layout]
