@@ -1,4 +1,4 @@
-"""A ResNet18 of our own in Keras: build it, load a trained one, prepare images for it.
+"""A ResNet of our own in Keras, or one of its applications: build, load, prepare images for it.
 
 Twin of `models.torch_resnet`: the same functions, in the same order.
 """
@@ -47,6 +47,7 @@ with _stderr_closed():
 ARCHITECTURE = "resnet18"
 BACKEND = "tensorflow"
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels and the stride of each stage's first block
+BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}  # in each stage
 # Keras' 0.99 needs hundreds of steps before evaluation sees the data's statistics; short trainings have dozens.
 BN_MOMENTUM = 0.9
 BN_EPSILON = 1e-5
@@ -101,18 +102,37 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # keras is not followed 
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
 
 
-def build(n_classes: int, input_size: int = 32) -> keras.Model:
-    """ResNet18 from random weights: images_nhwc float32 (n, input_size, input_size, 3) → logits (n, n_classes)."""
+def build(n_classes: int, input_size: int = 32, arch: str = ARCHITECTURE, weights: str = "none") -> keras.Model:
+    """`arch` made for images_nhwc float32 (n, input_size, input_size, 3) → logits (n, n_classes).
+
+    arch: a name of `BLOCKS`, from random weights, or of keras.applications; weights: "none" (random) or "imagenet".
+    Raises UserError for a name or size that cannot be, or weights that cannot be had.
+    """
+    if arch not in BLOCKS:
+        from models.tf_archs import application
+
+        return application(arch, n_classes, input_size, weights)
+    if weights != "none":
+        raise UserError(f"{arch} of our own has no ImageNet weights; pass --weights none, or an --arch of keras.applications")
     images_nhwc = keras.Input((input_size, input_size, 3), name="images_nhwc")
     x = _conv(64, 7, 2, name="stem")(images_nhwc)
     x = keras.layers.ReLU(name="stem_relu")(_bn(name="stem_bn")(x))
     x = keras.layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")(x)
-    for number, (filters, strides) in enumerate(STAGES, start=1):
-        x = Block(filters, strides, name=f"stage{number}_block1")(x)
-        x = Block(filters, name=f"stage{number}_block2")(x)
+    for stage, ((filters, strides), n_blocks) in enumerate(zip(STAGES, BLOCKS[arch], strict=True), start=1):
+        for block in range(1, n_blocks + 1):
+            x = Block(filters, strides if block == 1 else 1, name=f"stage{stage}_block{block}")(x)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     logits = keras.layers.Dense(n_classes, name="logits")(x)
-    return keras.Model(images_nhwc, logits, name=ARCHITECTURE)
+    return keras.Model(images_nhwc, logits, name=arch)
+
+
+def preprocessing_of(arch: str, input_size: int) -> Preprocessing:
+    """What `arch` wants its pixels made into."""
+    if arch not in BLOCKS:
+        from models.tf_archs import application_preprocessing
+
+        return application_preprocessing(arch, input_size)
+    return Preprocessing(input_size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), layout="nhwc")
 
 
 def load(path: Path) -> tuple[keras.Model, ModelCard]:
@@ -123,8 +143,8 @@ def load(path: Path) -> tuple[keras.Model, ModelCard]:
     path = Path(path)
     model = _read_model(path)
     card = read_card(path)
-    if (card.backend, card.architecture) != (BACKEND, ARCHITECTURE):
-        raise UserError(f"the card of {path} says {card.backend} {card.architecture}, not {BACKEND} {ARCHITECTURE}; train again")
+    if (card.backend, card.architecture) != (BACKEND, model.name):
+        raise UserError(f"the card of {path} says {card.backend} {card.architecture}, not {BACKEND} {model.name}; train again")
     if card.preprocessing is None or card.preprocessing.layout != "nhwc":
         raise UserError(f"the card of {path} has no preprocessing of layout nhwc; train again")
     size, n_classes = card.preprocessing.input_size, len(card.class_names)

@@ -12,8 +12,6 @@ from core.records import Float32Array, ImageSet, Int64Array
 from data import Dataset, open_dataset
 from train.recipes import Recipe
 
-WARMUP_SHARE = 0.2  # of all steps, in which a one-cycle's learning rate rises
-
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -62,11 +60,6 @@ def epoch_batches(n_images: int, batch_size: int, generator: np.random.Generator
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of everything random in `epoch`, so that any epoch can be had again without the ones before it."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]) >> 1  # TensorFlow takes 31 bits
-
-
-def ema_decay_at(step: int, decay: float) -> float:
-    """Decay of a running average of the weights after `step` steps: small at first, so that the first weights are forgotten."""
-    return min(decay, (1 + step) / (10 + step))
 
 
 def n_batches(n_images: int, batch_size: int) -> int:

@@ -10,13 +10,10 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 from torch.optim.swa_utils import AveragedModel
 
 from core.environment import cpu_flags
-from train.images import WARMUP_SHARE, ema_decay_at
+from train.schedules import FIRST_DIVISOR, LAST_DIVISOR, MOMENTUM, WARMUP_SHARE, ema_decay_at
 
 if TYPE_CHECKING:
     from train.recipes import TorchRecipe
-
-MOMENTUM = 0.9
-ONE_CYCLE_DIVISOR = 25.0  # the first rate of a one-cycle is the highest divided by this
 
 
 def precision_of(recipe: TorchRecipe, device: torch.device) -> Literal["fp32", "bf16"]:
@@ -52,7 +49,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TorchRecipe, lr: fl
     if recipe.schedule == "onecycle":
         return OneCycleLR(
             optimizer, lr, total_steps=recipe.epochs * steps_per_epoch + 1, pct_start=WARMUP_SHARE, anneal_strategy="linear",
-            cycle_momentum=False, div_factor=ONE_CYCLE_DIVISOR, final_div_factor=1e4,
+            cycle_momentum=False, div_factor=FIRST_DIVISOR, final_div_factor=LAST_DIVISOR,
         )  # fmt: skip
     return StepLR(optimizer, recipe.lr_step_epochs * steps_per_epoch, recipe.lr_gamma)
 

@@ -19,11 +19,15 @@ from train import tf_resnet, tf_trainer
 from train.images import loss_and_accuracy, training_data
 from train.outcome import Outcome
 from train.recipes import TfRecipe
-from train.tf_trainer import Batches, choose_device, logits_of, train
+from train.tf_batches import Batches
+from train.tf_trainer import choose_device, logits_of, train
 from train.watch import Watch
 
 # Keras hands TensorFlow variables to h5py through numpy's older protocol
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+
+
+PLAIN = Preprocessing(32, (0, 0, 0), (1, 1, 1), "nhwc")
 
 
 def _recipe(folder: Path, **changes: object) -> TfRecipe:
@@ -89,9 +93,8 @@ def test_training_stops_after_epochs_without_a_better_accuracy(tmp_path: Path, m
 
 
 def _epochs(recipe: TfRecipe, n_epochs: int) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    batches = Batches(training_data(recipe).train, recipe)
-    stream = iter(batches.dataset().as_numpy_iterator())
-    return [[next(stream) for _ in range(len(batches))] for _ in range(n_epochs)]
+    batches = Batches(training_data(recipe).train, recipe, PLAIN)
+    return [list(batches.epoch(epoch).as_numpy_iterator()) for epoch in range(n_epochs)]
 
 
 def test_batches_are_every_image_once_and_differ_by_epoch(tmp_path: Path) -> None:
@@ -109,7 +112,7 @@ def test_batches_are_every_image_once_and_differ_by_epoch(tmp_path: Path) -> Non
 def test_without_augmentation_a_batch_is_what_evaluation_sees(tmp_path: Path) -> None:
     recipe = _recipe(tmp_path, shift=0.0, horizontal_flip=False)
     (epoch,) = _epochs(recipe, 1)
-    expected = evaluation_batch(training_data(recipe).train.images_u8, Preprocessing(32, (0, 0, 0), (1, 1, 1), "nhwc"))
+    expected = evaluation_batch(training_data(recipe).train.images_u8, PLAIN)
     seen = np.concatenate([images_nhwc for images_nhwc, _ in epoch])
     assert sorted(map(bytes, seen)) == sorted(map(bytes, expected))
 
@@ -118,7 +121,7 @@ def test_every_image_of_a_batch_is_shifted_and_mirrored_by_itself(tmp_path: Path
     recipe = _recipe(tmp_path, shift=0.25)
     train_images = training_data(recipe).train
     same = dataclasses.replace(train_images, images_u8=np.repeat(train_images.images_u8[:1], len(train_images), axis=0))
-    images_nhwc, _ = next(iter(Batches(same, recipe).dataset().as_numpy_iterator()))
+    images_nhwc, _ = next(iter(Batches(same, recipe, PLAIN).epoch(0).as_numpy_iterator()))
     assert len({bytes(image) for image in images_nhwc}) == len(images_nhwc)
 
 
