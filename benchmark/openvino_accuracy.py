@@ -32,3 +32,15 @@ def predict_on_openvino(findings: Findings) -> None:
                     lambda n, task=task: display.advance(task, n),  # type: ignore[misc]
                 )
                 findings.own_predictions[model, provider] = run.predictions
+            findings.notes.append(_difference(findings, provider))
+
+
+def _difference(findings: Findings, provider: str) -> str:
+    """How far the probabilities of `provider` are from those of the provider that the other rows are from."""
+    furthest = {
+        model: float(abs(own.probabilities() - findings.predictions[model].probabilities()).max())
+        for (model, name), own in findings.own_predictions.items()
+        if name == provider
+    }
+    model = max(furthest, key=lambda name: furthest[name])
+    return f"{provider}: probabilities differ from {findings.providers[0].name}'s by up to {furthest[model]:.1e} ({model})"

@@ -85,7 +85,8 @@ def require_openvino() -> None:
 def open_session(path: Path, provider: str, threads: int) -> OpenVINOSession:
     """The model of `path`, compiled for low latency on `threads` threads in the precision that `provider` names.
 
-    Raises UserError where OpenVINO is not installed, cannot read the file, or would compute in another precision.
+    Raises UserError where OpenVINO is not installed, cannot read the file, would compute in another precision, or would
+    show the network other images: it shrinks them without the antialiasing that the graph asks for.
     """
     require_openvino()
     import openvino
@@ -99,13 +100,32 @@ def open_session(path: Path, provider: str, threads: int) -> OpenVINOSession:
     }
     try:
         core = openvino.Core()
-        compiled = core.compile_model(core.read_model(path), "CPU", wanted)
+        model = core.read_model(path)
+        shrinks = _shrinks_antialiased(model)
+        compiled = core.compile_model(model, "CPU", wanted)
     except Exception as error:  # whatever its C++ side raises
         raise UserError(f"OpenVINO cannot open {path}: {one_line(error, 160)}; leave out --openvino") from error
     got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     if got != hint:
         raise UserError(f"{provider} was asked for and OpenVINO computes {path} in {got}")
+    if shrinks:
+        # Measured with 2026.4: pixels up to 112 grey levels off at 32→12. github.com/openvinotoolkit/openvino/issues/35893
+        raise UserError(
+            f"OpenVINO shrinks images without antialiasing, so that {path} would see others than it was made for; "
+            "leave out --openvino, or name models that do not shrink theirs with --models"
+        )
     return OpenVINOSession(compiled, provider)
+
+
+def _shrinks_antialiased(model: Any) -> bool:
+    """Whether a resize of the graph asks for antialiasing and makes height or width smaller."""
+    for node in model.get_ops():
+        if node.get_type_name() == "Interpolate" and node.get_attributes()["antialias"]:
+            before, after = node.get_input_partial_shape(0), node.get_output_partial_shape(0)
+            known = [axis for axis in range(len(before)) if before[axis].is_static and after[axis].is_static]
+            if len(known) < 2 or any(after[axis].get_length() < before[axis].get_length() for axis in known):
+                return True
+    return False
 
 
 def cpu_properties() -> tuple[str, frozenset[str]]:

@@ -79,6 +79,17 @@ def test_openvino_rows_come_on_request_only(tmp_path: Path, monkeypatch: pytest.
 
 
 @needs_openvino
+@pytest.mark.parametrize(("size", "input_size", "refused"), [(16, 12, True), (16, 16, False), (16, 17, False)])
+def test_images_shrunk_without_antialiasing_are_refused(tmp_path: Path, size: int, input_size: int, refused: bool) -> None:
+    path = write_tiny_model(tmp_path / "tiny.onnx", image_height=size, image_width=size, input_size=input_size)
+    if not refused:
+        open_session(path, OPENVINO, 1)
+        return
+    with pytest.raises(UserError, match="without antialiasing"):
+        open_session(path, OPENVINO, 1)
+
+
+@needs_openvino
 def test_a_broken_file_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"not a model")

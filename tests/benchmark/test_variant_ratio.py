@@ -1,0 +1,43 @@
+"""The command that answers whether a variant is faster: a planted case, and the sentence on the slowest rival."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark import variant_ratio
+from benchmark.latency_pairs import LatencyPair
+from tests.tiny_models import write_tiny_model
+
+
+def test_a_model_with_forty_convolutions_less_is_found_faster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quick = write_tiny_model(tmp_path / "quick.onnx", input_size=32)
+    slow = write_tiny_model(tmp_path / "slow.onnx", input_size=32, extra_work=40)
+    arguments = [str(quick), str(slow), "--batch-sizes", "4", "--rounds", "8", "--threads", "1"]
+    assert variant_ratio.main(arguments) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "8 rounds" in said[0] and "1 threads" in said[0]
+    assert said[-2].startswith("batch 4: quick ÷ slow: 0.") and said[-2].endswith("faster")
+    assert said[-1].startswith("at batch 4, quick against the slowest rival, slow: faster, 0.")
+
+
+def test_the_slowest_rival_is_that_of_the_batch_size() -> None:
+    def pair(rival: str, batch_size: int, ratio: float, verdict: str) -> LatencyPair:
+        return LatencyPair("v", rival, "CPU", batch_size, "host-to-host", 8, ratio, (ratio, ratio), 0.5, verdict)
+
+    pairs = [pair("a", 1, 0.9, "no credible difference"), pair("b", 1, 0.5, "faster"), pair("a", 32, 1.2, "slower")]
+    p50_ms = {("v", 1): 1.0, ("a", 1): 1.1, ("b", 1): 2.0, ("v", 32): 1.2, ("a", 32): 1.0}
+    assert (
+        variant_ratio.against_slowest("v", 1, p50_ms, pairs)
+        == "at batch 1, v against the slowest rival, b: faster, 0.500 × its p50"
+    )
+    assert variant_ratio.against_slowest("v", 32, p50_ms, pairs).endswith("a: slower, 1.200 × its p50")
+    undecided = variant_ratio.against_slowest("v", 1, p50_ms, pairs[:1])
+    assert "no credible difference in speed" in undecided
+
+
+@pytest.mark.parametrize("arguments", [["v.onnx", "a.onnx", "--rounds", "0"], ["v.onnx", "v.onnx"], ["v.onnx", "x/v.onnx"]])
+def test_nonsense_is_a_usage_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        variant_ratio.main(arguments)
+    assert stopped.value.code == 2
+    assert "usage" in capsys.readouterr().err
