@@ -138,7 +138,7 @@ def _hold_layout(core: ModelProto) -> None:
     """Put a Reshape to the same shape behind every channels-first input, in place; it moves no data.
 
     INT8 kernels want channels last. Without it ONNX Runtime carries their transposition up into the preprocessing, whose
-    scale and shift then run over three channels at a time: twelve times as slow, a tenth of a ResNet18 at 224×224.
+    scale and shift then run over three channels at a time: more than ten times as slow, a tenth of a ResNet18 at 224×224.
     """
     import numpy as np
     from onnx import helper, numpy_helper
