@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from core.environment import available_cores
@@ -154,18 +154,24 @@ class Loop:
         for images_nchw, labels in batches:
             clock.lap("data")
             with autocast(self.precision, self.device):
-                logits = model(images_nchw)  # (n, n_classes)
-                loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-            state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+                mean_loss, n_right = forward_backward(model, state, images_nchw, labels, self.recipe.label_smoothing)
             clock.lap("forward_backward")
-            right = logits.argmax(dim=1) == (labels if labels.ndim == 1 else labels.argmax(dim=1))
-            mean_loss, n_right = torch.stack([loss.detach().float(), right.sum().float()]).tolist()  # one wait for the device
             watch.step(len(labels), mean_loss, n_right)
             lr = state.optimizer.param_groups[0]["lr"]
             state.step()  # after the check, so that a loss that is not finite changes no weight
             clock.lap("other")
         return lr
+
+
+def forward_backward(model: Any, state: State, images_nchw: Tensor, labels: Tensor, label_smoothing: float) -> tuple[float, float]:
+    """Leave the gradients of a batch in `state`; returns the mean loss in nats and how many images were right."""
+    logits = model(images_nchw)  # (n, n_classes)
+    loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    right = logits.argmax(dim=1) == (labels if labels.ndim == 1 else labels.argmax(dim=1))
+    mean_loss, n_right = torch.stack([loss.detach().float(), right.sum().float()]).tolist()  # one wait for the device
+    return mean_loss, n_right
 
 
 def evaluation_batch_size(image_size: int) -> int:

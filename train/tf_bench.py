@@ -1,0 +1,96 @@
+"""Times the Keras trainer's step against a plain notebook loop; `python -m train.bench` calls this."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.records import ImageSet
+    from train.bench_worker import TimedLoop
+    from train.recipes import TfRecipe
+
+
+def main(arguments: Sequence[str]) -> None:
+    """One argument: the options as JSON."""
+    wanted = json.loads(arguments[0])
+    from models import tf_resnet  # noqa: F401  # first: it keeps TensorFlow's import quiet
+    from train import bench_worker
+    from train.images import training_data
+    from train.recipes import TfRecipe
+    from train.tf_state import precision_of
+    from train.tf_trainer import choose_device
+
+    device = choose_device(wanted["device"])
+    batch_size = wanted["batch_size"] or TfRecipe().batch_size
+    image_size = wanted["image_size"] or TfRecipe().image_size
+    recipe = TfRecipe(data="digits", image_size=image_size, batch_size=batch_size, epochs=10_000)
+    images = training_data(recipe).train
+    told = {"device": device, "precision": precision_of(recipe, device), "image_size": image_size, "batch_size": batch_size}
+    loops = {"plain": _plain(images, recipe), "ours": _ours(images, recipe, device)}
+    bench_worker.main(wanted, told, loops)
+
+
+def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
+    """What a notebook does: float batches in numpy, each image shifted and flipped by itself, train_on_batch."""
+    import keras
+    import numpy as np
+    from scipy.ndimage import shift
+
+    from models import tf_resnet
+    from models.pixels import fit_u8
+    from train.bench_worker import timed_steps
+
+    model = tf_resnet.build(images.n_classes, recipe.image_size)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(recipe.DEFAULT_LR), loss, metrics=["accuracy"])
+    pixels = fit_u8(images.images_u8, recipe.image_size).astype("float32") / 255
+    one_hot = keras.utils.to_categorical(images.labels, images.n_classes)
+    random = np.random.default_rng(0)
+    most = recipe.shift * recipe.image_size
+
+    def augmented(image: Any) -> Any:
+        image = shift(image, (random.uniform(-most, most), random.uniform(-most, most), 0), order=1, mode="nearest")
+        return image[:, ::-1] if random.random() < 0.5 else image
+
+    def endless() -> Iterator[Any]:
+        while True:
+            order = random.permutation(len(images))
+            for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
+                chosen = order[start : start + recipe.batch_size]
+                yield np.stack([augmented(image) for image in pixels[chosen]]), one_hot[chosen]
+
+    def step(batch: Any) -> int:
+        model.train_on_batch(*batch)
+        return len(batch[0])
+
+    return timed_steps(endless(), step)
+
+
+def _ours(images: ImageSet, recipe: TfRecipe, device: str) -> TimedLoop:
+    """What `train.tf_trainer` does in a step."""
+    from models import tf_resnet
+    from train.bench_worker import timed_steps
+    from train.tf_batches import Batches
+    from train.tf_state import State, precision_of
+
+    batches = Batches(images, recipe, tf_resnet.preprocessing_of(recipe.arch, recipe.image_size))
+    state = State(recipe, images.n_classes, precision_of(recipe, device), recipe.epochs * len(batches))
+
+    def endless() -> Iterator[Any]:
+        # A real epoch has hundreds of steps; of the few here, the start of each would weigh too much.
+        yield from batches.epoch(0).repeat()
+
+    def step(batch: Any) -> int:
+        state.step(*batch)
+        state.follow()
+        return len(batch[1])
+
+    return timed_steps(endless(), step)
+
+
+if __name__ == "__main__":
+    from core.cli import run
+
+    run(main)
