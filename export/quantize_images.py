@@ -35,6 +35,8 @@ def open_for(card: ModelCard, data: str | None, data_dir: Path | None) -> Datase
 
     if data is None and card.dataset not in NAMES:
         raise UserError(f"{card.name} was trained on the image folder '{card.dataset}'; say where it lies with --data PATH")
+    if data in NAMES and card.dataset in NAMES and data != card.dataset:  # before anything is downloaded
+        raise UserError(f"{card.name} was trained on {card.dataset}, not on {data}; leave out --data")
     dataset = open_dataset(data or card.dataset, data_dir, (card.image_height, card.image_width))
     if dataset.class_names != card.class_names:
         raise UserError(
