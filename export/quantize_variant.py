@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from core.environment import package_versions
 from core.errors import UserError
 from core.files import sha256_of_file
+from export.dead_taps import without_dead_taps
 from export.parity import check_batches, cpu_session
 from export.quantize_fp16 import fp16_core
 from export.quantize_graph import cut_core, cut_prefix, require_parts, require_versions, with_core
 from export.quantize_images import VariantImages
 from export.quantize_int8 import OPERATORS, int8_core, prepared
 from export.quantize_judge import Comparison, compare, logits_of
-from export.quantize_taps import without_dead_taps
 from models.onnx_file import IMAGES, IR_VERSION, load_model, save_model
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from export.dead_taps import without_dead_taps
 from export.parity import cpu_session
-from export.quantize_taps import without_dead_taps
 from models.onnx_file import IR_VERSION, OPSET
 
 

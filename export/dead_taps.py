@@ -1,7 +1,7 @@
 """Convolution taps that only ever meet padding, taken out: exact, and on small images most of the work of the last stage.
 
 At 32×32 pixels the last stage of a ResNet sees maps of one pixel. Of a 3×3 kernel with a border of zeros only the centre counts
-there, yet INT8 kernels multiply all nine: that was half of the time of a whole ResNet18 at batch 32.
+there, yet kernels read and multiply all nine: 28 of the 45 MB of a ResNet18, and half of the time of an INT8 one at batch 32.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def without_dead_taps(core: ModelProto) -> ModelProto:
             continue
         top, left, bottom, right = cut
         kept = values[:, :, top : values.shape[2] - bottom, left : values.shape[3] - right]
-        node.input[1] = f"core/trimmed_{index}/{node.input[1]}"
+        node.input[1] = f"{node.input[1]}/trimmed_{index}"
         graph.initializer.append(numpy_helper.from_array(kept.copy(), node.input[1]))
         _set(node, "kernel_shape", list(kept.shape[2:]))
         _set(node, "pads", [pad - lost for pad, lost in zip(_get(node, "pads", [0] * 4), cut, strict=True)])
