@@ -12,22 +12,17 @@ from pathlib import Path
 
 from core.errors import UserError
 
+MOST = 100_000
 FRAMEWORKS = ("torch", "tensorflow")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Time, print the table, keep it as a run."""
     options = _parser().parse_args(arguments)
-    for flag, value, least in (
-        ("--seconds", options.seconds, 1),
-        ("--rounds", options.rounds, 2),
-        ("--workers", options.workers, 0),
-    ):
-        if value < least:
-            raise UserError(f"{flag} must be at least {least}, not {value}")
-    for flag, value, least in (("--image-size", options.image_size, 8), ("--batch-size", options.batch_size, 4)):
-        if value is not None and value < least:
-            raise UserError(f"{flag} must be at least {least}, not {value}")
+    for name, least in {"seconds": 1, "rounds": 2, "workers": 0, "image_size": 8, "batch_size": 4}.items():
+        value = getattr(options, name)
+        if value is not None and not least <= value < MOST:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least} and below {MOST}, not {value}")
     from train.bench_report import run_bench
 
     frameworks = FRAMEWORKS if options.framework == "both" else (options.framework,)
@@ -39,8 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m train.bench",
         description="Time training steps of the default recipes against a plain notebook loop, in turns on this machine. "
-        "PyTorch's plain loop: PIL RandomResizedCrop, flip, normalise, a DataLoader, fp32, contiguous, Adam. Keras': numpy batches "
-        "with every image shifted and flipped by itself, train_on_batch. Images are the bundled digits.",
+        "PyTorch's plain loop: PIL RandomResizedCrop, flip, normalise, a DataLoader, fp32, contiguous, Adam. Keras': its "
+        "ImageDataGenerator, which shifts and flips in numpy an image at a time, train_on_batch. Images are the bundled digits.",
     )
     parser.add_argument("--framework", choices=[*FRAMEWORKS, "both"], default="both", help="which to time (default: both)")
     parser.add_argument("--seconds", type=float, default=60, metavar="S", help="of timed steps for each framework (default: 60)")

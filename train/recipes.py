@@ -6,6 +6,7 @@ Imports neither numpy nor a framework: a command's help is made from this file.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,7 +218,7 @@ def from_command_line(kind: type[AnyRecipe], arguments: Sequence[str], command: 
 def _recipe_asked_for(arguments: Sequence[str]) -> str:
     """The value of --recipe, which decides what every other flag means when it is left out."""
     asked_for = "default"
-    for argument, following in zip(arguments, [*arguments[1:], "default"], strict=True):
+    for argument, following in itertools.pairwise([*arguments, asked_for]):
         if argument == "--recipe":
             asked_for = following
         elif argument.startswith("--recipe="):

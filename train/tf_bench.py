@@ -33,10 +33,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
-    """What a notebook does: float batches in numpy, each image shifted and flipped by itself, train_on_batch."""
+    """What a notebook does: Keras' ImageDataGenerator shifts and flips float images one by one in numpy; train_on_batch."""
     import keras
-    import numpy as np
-    from scipy.ndimage import shift
+    import tensorflow as tf
 
     from models import tf_resnet
     from models.pixels import fit_u8
@@ -47,25 +46,16 @@ def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
     model.compile(keras.optimizers.Adam(recipe.DEFAULT_LR), loss, metrics=["accuracy"])
     pixels = fit_u8(images.images_u8, recipe.image_size).astype("float32") / 255
     one_hot = keras.utils.to_categorical(images.labels, images.n_classes)
-    random = np.random.default_rng(0)
-    most = recipe.shift * recipe.image_size
-
-    def augmented(image: Any) -> Any:
-        image = shift(image, (random.uniform(-most, most), random.uniform(-most, most), 0), order=1, mode="nearest")
-        return image[:, ::-1] if random.random() < 0.5 else image
-
-    def endless() -> Iterator[Any]:
-        while True:
-            order = random.permutation(len(images))
-            for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
-                chosen = order[start : start + recipe.batch_size]
-                yield np.stack([augmented(image) for image in pixels[chosen]]), one_hot[chosen]
+    generator = tf.keras.preprocessing.image.ImageDataGenerator(
+        width_shift_range=recipe.shift, height_shift_range=recipe.shift, horizontal_flip=recipe.horizontal_flip
+    )
+    batches: Iterator[Any] = generator.flow(pixels, one_hot, batch_size=recipe.batch_size)  # without end
 
     def step(batch: Any) -> int:
         model.train_on_batch(*batch)
         return len(batch[0])
 
-    return timed_steps(endless(), step)
+    return timed_steps(batches, step)
 
 
 def _ours(images: ImageSet, recipe: TfRecipe, device: str) -> TimedLoop:

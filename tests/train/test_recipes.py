@@ -14,7 +14,7 @@ import pytest
 from core.errors import UserError
 from core.files import MODELS_DIR, RESULTS_DIR
 from data import DEFAULT_DATASET
-from train.recipes import PLACES, Recipe, TfRecipe, TorchRecipe, from_command_line
+from train.recipes import PLACES, Recipe, TfRecipe, TorchRecipe, from_command_line, named
 
 KINDS = [TorchRecipe, TfRecipe]
 HEAVY = ("numpy", "torch", "tensorflow", "keras", "matplotlib", "sklearn")
@@ -40,6 +40,37 @@ def test_bases_are_shared(kind: type[Recipe]) -> None:
         recipe.epochs = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recipe_by_name_gives_the_defaults_and_flags_still_win(kind: type[Recipe]) -> None:
+    assert from_command_line(kind, [], "train.x") == kind() == named(kind, "default")
+    assert from_command_line(kind, ["--recipe", "fast"], "train.x") == named(kind, "fast") != kind()
+    changed = from_command_line(kind, ["--epochs", "3", "--recipe=fast"], "train.x")
+    assert changed == dataclasses.replace(named(kind, "fast"), epochs=3)
+
+
+def test_the_fast_twins_share_their_facts() -> None:
+    torch, tf = named(TorchRecipe, "fast").hyperparameters(), named(TfRecipe, "fast").hyperparameters()
+    differing = {name for name in set(torch) & set(tf) if torch[name] != tf[name]}
+    assert differing == set()
+    assert (torch["optimizer"], torch["schedule"], torch["label_smoothing"], torch["weights"]) == ("sgd", "onecycle", 0.1, "none")
+
+
+@pytest.mark.parametrize("arguments", [["--recipe", "slow"], ["--recipe=slow"], ["--recipe"]])
+def test_a_recipe_that_is_not_there_is_refused(arguments: list[str]) -> None:
+    with pytest.raises((UserError, SystemExit)) as caught:
+        from_command_line(TorchRecipe, arguments, "train.x")
+    assert isinstance(caught.value, SystemExit) or "default, fast" in str(caught.value)
+
+
+def test_images_grow_over_two_thirds_of_the_epochs() -> None:
+    recipe = TorchRecipe(image_size=64, start_size=32, epochs=12)
+    sizes = [recipe.size_in(epoch) for epoch in range(12)]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[4], sizes[8], sizes[11]) == (32, 48, 64, 64)
+    assert {TorchRecipe().size_in(epoch) for epoch in range(20)} == {224}
+    assert TorchRecipe(image_size=64, start_size=32, epochs=1).size_in(0) == 32
+
+
 def test_flags_become_fields() -> None:
     arguments = "--data digits --lr 0.01 --limit 99 --find-lr --no-horizontal-flip --out o --models-dir m --weights none".split()
     recipe = from_command_line(TorchRecipe, arguments, "train.torch_resnet")
@@ -62,7 +93,8 @@ def test_the_record_is_json_and_the_card_knows_no_places(kind: type[Recipe]) -> 
         (TorchRecipe, "--epochs 0"), (TfRecipe, "--batch-size 1"), (TorchRecipe, "--lr 0"), (TorchRecipe, "--lr nan"),
         (TfRecipe, "--lr -1"), (TfRecipe, "--limit 0"), (TorchRecipe, "--min-crop-area 0"), (TorchRecipe, "--lr-gamma 2"),
         (TorchRecipe, "--find-lr-steps 16"), (TfRecipe, "--shift 1"), (TfRecipe, "--patience 0"), (TfRecipe, "--seed -1"),
-        (TorchRecipe, "--image-size 2"),
+        (TorchRecipe, "--image-size 2"), (TorchRecipe, "--start-size 300"), (TfRecipe, "--cutout 1"), (TorchRecipe, "--mixup -1"),
+        (TfRecipe, "--ema-decay 1"), (TorchRecipe, "--random-erasing 2"), (TorchRecipe, "--label-smoothing nan"),
     ],
 )  # fmt: skip
 def test_a_value_no_training_can_have_is_named_by_its_flag(kind: type[Recipe], arguments: str) -> None:

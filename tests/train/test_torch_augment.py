@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import RandomResizedCrop
 
-from train.torch_augment import crop_and_flip, random_boxes
+from train.torch_augment import crop_and_flip, cutout, per_image, random_boxes, shifted
 
 
 @pytest.mark.parametrize(("height", "width", "min_area"), [(640, 640, 0.08), (400, 1000, 0.3)])
@@ -61,3 +61,39 @@ def test_every_image_of_a_batch_gets_its_own_crop() -> None:
     boxes = random_boxes(16, 32, 32, 0.08, torch.Generator().manual_seed(0))
     crops = crop_and_flip(one.expand(16, -1, -1, -1), boxes, torch.zeros(16, dtype=torch.bool), 32)
     assert len({crop.numpy().tobytes() for crop in crops}) == 16
+
+
+def test_a_shift_is_a_crop_of_the_image_padded_by_reflection() -> None:
+    random = torch.Generator().manual_seed(0)
+    images_u8 = torch.randint(0, 256, (40, 3, 16, 20), dtype=torch.uint8)
+    whole = torch.tensor([[0.0, 0.0, 20.0, 16.0]]).repeat(40, 1)
+    boxes = shifted(whole, 5, 4, random)
+    assert {tuple(box) for box in (boxes[:, 2:] - whole[:, 2:]).tolist()} == {(0.0, 0.0)}
+    assert {left for left, _ in boxes[:, :2].tolist()} == set(range(-5, 6))
+    assert {top for _, top in boxes[:, :2].tolist()} == set(range(-4, 5))
+    # nothing is resampled: a box as large as the result, at whole pixels
+    square, squares = images_u8[:, :, :, :16], torch.cat([boxes[:, :2], torch.full((40, 2), 16.0)], dim=1)
+    got = crop_and_flip(square, squares, torch.zeros(40, dtype=torch.bool), 16)
+    for image, (left, top), shown in zip(square.numpy(), boxes[:, :2].int().tolist(), got.numpy(), strict=True):
+        padded = np.pad(image, [(0, 0), (8, 8), (8, 8)], mode="symmetric")
+        np.testing.assert_allclose(shown, padded[:, 8 + top : 24 + top, 8 + left : 24 + left], atol=1e-3)
+
+
+def test_cutout_blanks_one_square_centred_anywhere() -> None:
+    n, side = 400, 5
+    blank = cutout(torch.ones(n, 2, 12, 10), side, torch.Generator().manual_seed(0)) == 0
+    assert torch.equal(blank[:, 0], blank[:, 1])
+    rows, columns = blank[:, 0].any(dim=2).sum(dim=1), blank[:, 0].any(dim=1).sum(dim=1)
+    torch.testing.assert_close(blank[:, 0].sum(dim=(1, 2)), rows * columns)  # a rectangle,
+    assert set(rows.tolist()) == set(columns.tolist()) == {3, 4, 5}  # of which a part may lie outside
+    assert blank.any(dim=0).all()
+
+
+def test_per_image_treats_every_image_by_itself() -> None:
+    from torchvision.transforms import v2
+
+    torch.manual_seed(0)
+    images_u8 = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8).expand(20, -1, -1, -1)
+    changed = per_image(v2.RandAugment(), images_u8)
+    assert (changed.shape, changed.dtype) == (images_u8.shape, torch.uint8)
+    assert len({image.numpy().tobytes() for image in changed}) > 5
