@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from benchmark.gates import GRAMMAR
+from core.cli import Parser
 
 Device = Literal["auto", "cpu", "cuda"]
 SplitName = Literal["test", "validation", "train"]
@@ -83,7 +84,7 @@ def parse(arguments: Sequence[str]) -> Options:
 def parser() -> argparse.ArgumentParser:
     """Every flag with its default in its help."""
     default = Options()
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m benchmark",
         description="Accuracy, per-class confusion and latency of ONNX classifiers and their ensembles, into CSV tables and plots.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.cli import Parser
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ COLUMNS = "model metric provider batch_size old new change change_ci95_low chang
 
 def main(arguments: Sequence[str]) -> int:
     """Print the changes; status 3 with --fail-on-regression where a metric regressed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark compare", description=__doc__)
+    parser = Parser(prog="python -m benchmark compare", description=__doc__)
     parser.add_argument("old", type=Path, help="run folder of the first benchmark")
     parser.add_argument("new", type=Path, help="run folder of the second")
     parser.add_argument("--fail-on-regression", action="store_true", help="end with status 3 where anything regressed")

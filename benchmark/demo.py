@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.cli import run
+from core.cli import Parser, run
 from core.errors import UserError
 
 DATA = ("--data", "digits")
@@ -17,7 +16,7 @@ DATA = ("--data", "digits")
 
 def main(arguments: Sequence[str]) -> int:
     """Train both models from scratch, export them, benchmark them and their ensemble; say what each step took."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.demo", description=main.__doc__)
+    parser = Parser(prog="python -m benchmark.demo", description=main.__doc__)
     parser.add_argument("--folder", type=Path, default=Path(), help="where models/ and results/ are made (default: here)")
     folder = parser.parse_args(arguments).folder
     started = time.perf_counter()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.cli import run
+from core.cli import Parser, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +30,7 @@ class Ratio:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the p50 of each way to run the members, and the two ratios; every timing in a fresh process."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.fusion_ratio", description=main.__doc__)
+    parser = Parser(prog="python -m benchmark.fusion_ratio", description=main.__doc__)
     parser.add_argument("members", type=Path, nargs="+", metavar="MEMBER.onnx")
     parser.add_argument("--rounds", type=int, default=12, metavar="N", help="each times everything once, in random order (12)")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images a call (1)")

@@ -62,7 +62,13 @@ def recall_bars(path: Path, accuracies: Sequence[Accuracy], class_names: tuple[s
     axes.set_xlabel("true class")
     axes.set_ylabel("recall (% of the class's images)")
     axes.set_title(f"Recall per class with 95 % intervals, {where}")
-    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=min(n_models, 3), frameon=False)
+    axes.legend(
+        fontsize=8,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.3),
+        ncols=1 if max(len(a.model) for a in accuracies) > 36 else min(n_models, 3),
+        frameon=False,
+    )
     save_figure(figure, path)
 
 

@@ -89,14 +89,14 @@ def verdict_table(findings: Findings) -> Table:
     table.add_column("model", overflow="fold")
     table.add_column("against", overflow="fold")
     for heading in ("accuracy, points\n(95 %)", "Holm p"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("more accurate?")
     if timed:
-        table.add_column(f"p50 ratio (95 %)\n{batch}", justify="right")
+        table.add_column(f"p50 ratio (95 %)\n{batch}", justify="right", overflow="fold")
         table.add_column("faster?")
     for pair in findings.pairs[:MOST_VERDICTS]:
         low, high = pair.difference_ci95
-        points = f"{100 * pair.counts.accuracy_difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+        points = f"{100 * pair.counts.accuracy_difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})".replace(" (", "\n(")
         cells = [pair.model_a, pair.model_b, points, f"{pair.holm_p:.2g}", pair.verdict]
         if timed:
             cells += _latency_cells(timed.get((pair.model_a, pair.model_b)))
@@ -111,7 +111,7 @@ def _latency_cells(pair: LatencyPair | None) -> list[str]:
     if pair is None:
         return ["", ""]
     low, high = pair.ratio_ci95
-    interval = "" if low != low else f" ({low:.2f}–{high:.2f})"
+    interval = "" if low != low else f"\n({low:.2f}–{high:.2f})"
     verdict = pair.verdict if pair.n_rounds >= MIN_PAIRS else f"{pair.n_rounds} rounds cannot tell, {MIN_PAIRS} can"
     return [f"{pair.ratio:.2f}{interval}", verdict]
 
@@ -123,7 +123,7 @@ def calibration_table(rows: Sequence[Calibration], split: str) -> Table:
     table = Table(title=f"Calibration on {split} images, tuned on validation images", title_justify="left")
     table.add_column("model", overflow="fold")
     for heading in ("weights", "temperatures", "NLL", "ECE"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     members = {row.member: row for row in rows if row.member and row.temperature_alone != 1}
     for row in [*members.values(), *(row for row in rows if not row.member)]:
         own = [other for other in rows if other.ensemble == row.ensemble and other.member]
@@ -145,7 +145,7 @@ def cross_check_table(checks: Sequence[CrossCheck]) -> Table:
     for heading in ("scenario", "figure"):
         table.add_column(heading)
     for heading in ("batch", "ours", "LoadGen", "ratio"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for c in checks:
         table.add_row(c.model, c.scenario, c.figure, str(c.batch_size), f"{c.ours:.4g}", f"{c.loadgen:.4g}", f"{c.ratio:.3f}")
     return table
@@ -159,14 +159,14 @@ def comparison_table(rows: pd.DataFrame, title: str) -> Table:
     table = Table(title=title, title_justify="left", caption="* on the Pareto front of accuracy and p50", caption_justify="left")
     table.add_column("model", overflow="fold")
     for heading in ("top-1 %\n(95 %)", "NLL", "ECE", *(f"p50 ms (95 %)\nbatch {size}" for size in batch_sizes)):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     if batch_sizes:
-        table.add_column(f"images/s\nbatch {batch_sizes[-1]}", justify="right")
-    table.add_column("MB", justify="right")
+        table.add_column(f"images/s\nbatch {batch_sizes[-1]}", justify="right", overflow="fold")
+    table.add_column("MB", justify="right", overflow="fold")
     for name, own in rows.groupby("model", sort=False):
         first = own.iloc[0]
         cells = [
-            f"{100 * first['top1_accuracy']:.2f} ({100 * first['top1_ci95_low']:.2f}–{100 * first['top1_ci95_high']:.2f})",
+            f"{100 * first['top1_accuracy']:.2f}\n({100 * first['top1_ci95_low']:.2f}–{100 * first['top1_ci95_high']:.2f})",
             *(f"{first[column]:.3f}" for column in ("nll", "ece_15bin")),
             *(_p50_cell(own, size) for size in batch_sizes),
         ]
@@ -187,4 +187,4 @@ def _p50_cell(own: pd.DataFrame, batch_size: int) -> str:
     row = rows.iloc[0]
     low, high = row["latency_p50_ci95_low_ms"], row["latency_p50_ci95_high_ms"]
     star = "*" if bool(row["on_pareto_front"]) else " "
-    return f"{row['latency_p50_ms']:.3g} ({low:.3g}–{high:.3g}){star}"
+    return f"{row['latency_p50_ms']:.3g}{star}\n({low:.3g}–{high:.3g})"

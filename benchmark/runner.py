@@ -77,6 +77,8 @@ def deployment_limits(options: Options) -> Limits:
 def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     """Everything that can be wrong with what was asked for is found here, before anything is run or written."""
     threads = options.threads or default_threads()
+    if threads > default_threads():
+        raise UserError(f"--threads {threads}: this process may use {default_threads()} cores; pass at most as many")
     candidates, notes = find_candidates(options.models, options.models_dir, _dataset_name(options))
     wanted, plan_notes = plans(candidates, options.ensemble)
     cards = [candidate.card for candidate in candidates]

@@ -6,12 +6,11 @@ a copy slowed by a tenth, where every verdict but "slower" is a miss.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import run
+from core.cli import Parser, run
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -26,7 +25,7 @@ PROBE = 60  # products whose time is measured to find how many make up the slowd
 
 def main(arguments: Sequence[str]) -> int:
     """Run the comparisons, print a line each and the counts, write selfcheck.csv; 1 where the verdicts cannot be believed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.selfcheck", description=__doc__)
+    parser = Parser(prog="python -m benchmark.selfcheck", description=__doc__)
     add = parser.add_argument
     add("model", type=Path, help="a contract ONNX file")
     add("--same", type=int, default=40, metavar="N", help="comparisons with an identical copy (default: 40)")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import run
+from core.cli import Parser, run
 
 if TYPE_CHECKING:
     from benchmark.latency_pairs import LatencyPair
@@ -18,7 +17,7 @@ N_IMAGES = 64
 
 def main(arguments: Sequence[str]) -> int:
     """Print the variant's p50 over each rival's at each batch size, with a verdict; every timing in a fresh process."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.variant_ratio", description=main.__doc__)
+    parser = Parser(prog="python -m benchmark.variant_ratio", description=main.__doc__)
     parser.add_argument("variant", type=Path, metavar="VARIANT.onnx", help="for example an INT8 ensemble")
     parser.add_argument("rivals", type=Path, nargs="+", metavar="RIVAL.onnx", help="for example its members in fp32")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 32], metavar="N", help="images a call (1 32)")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from core.errors import UserError, one_line
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 Main = Callable[[Sequence[str]], "int | None"]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line like all others, not a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `guard` prints."""
+        raise UserError(f"{message}; see {self.prog} --help")
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
@@ -22,6 +33,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     show_cause = "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
+    signal.signal(signal.SIGTERM, _stop)  # so that `timeout`, a cancelled job or a stopped container leave nothing half-written
     sys.exit(guard(main, arguments, show_cause=show_cause))
 
 
@@ -42,6 +54,11 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
         return _report(f"{error.strerror or one_line(error)}{where}", error, show_cause, 1)
     except Exception as error:  # a fault of ours: still one line, and the way to the cause
         return _report(f"{type(error).__name__}: {one_line(error)}; add --traceback to see where", error, show_cause, 1)
+
+
+def _stop(signal_number: int, _frame: object) -> NoReturn:
+    """End as Ctrl-C does, cleaning up on the way."""
+    raise KeyboardInterrupt(f"stopped by signal {signal_number}")
 
 
 def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:

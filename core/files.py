@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -69,13 +70,14 @@ def run_folder(what: str, results_dir: Path = RESULTS_DIR) -> Iterator[Path]:
 
 def final_run_folder(partial: Path) -> Path:
     """Where a folder that `run_folder` yielded will stand once it is complete."""
-    return partial.with_name(partial.name.removeprefix(".").removesuffix(".partial"))
+    return partial.with_name(partial.name.removeprefix(".").removesuffix(f".{_owner()}.partial"))
 
 
 def _make_partial(results_dir: Path, name: str) -> Path:
+    _remove_abandoned(results_dir)
     for attempt in range(1, 1000):
         unique = name if attempt == 1 else f"{name}-{attempt}"
-        partial = results_dir / f".{unique}.partial"
+        partial = results_dir / f".{unique}.{_owner()}.partial"
         if (results_dir / unique).exists():
             continue
         try:
@@ -88,6 +90,29 @@ def _make_partial(results_dir: Path, name: str) -> Path:
             raise UserError(f"cannot write results to {results_dir}: {error.strerror}; pass another folder with --out") from error
         return partial
     raise UserError(f"cannot find a free name for {results_dir / name}; remove old runs")
+
+
+def _owner() -> str:
+    """Whose partial folder it is: this machine and process."""
+    return f"{platform.node()}-{os.getpid()}"
+
+
+def _remove_abandoned(results_dir: Path) -> None:
+    """Remove the partial folders of processes of this machine that were killed before they could do it themselves."""
+    for partial in results_dir.glob(f".*.{platform.node()}-*.partial"):
+        process_id = partial.name.removesuffix(".partial").rpartition("-")[2]
+        if process_id.isdecimal() and not _alive(int(process_id)):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it lives, and belongs to somebody else
+    return True
 
 
 def _umask() -> int:

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.cli import Parser, run
+
 EPILOG = """examples:
   python -m data show digits
   python -m data show cifar10 --data-dir ~/datasets
@@ -23,7 +25,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m data", description="Data sets: what they hold, and what they look like.")
+    parser = Parser(prog="python -m data", description="Data sets: what they hold, and what they look like.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     show = commands.add_parser(
         "show",
@@ -40,6 +42,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    from core.cli import run
-
     run(main)

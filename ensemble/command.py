@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.cli import Parser
 from core.errors import UserError
 
 RULES = ("mean", "weighted", "geometric", "greedy")  # as in ensemble.rules, which needs numpy
@@ -62,7 +63,7 @@ def parse(arguments: Sequence[str]) -> Options:
 
 def parser() -> argparse.ArgumentParser:
     """Every flag with its meaning."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m ensemble",
         description="Fuse ONNX classifiers of any framework into one contract file, tuned on validation images only.",
         epilog="Every command also takes --traceback, which shows the cause of an error.",

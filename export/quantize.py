@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.cli import Parser
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class _NothingMade(Exception):  # noqa: N818  # not an error: it takes the empty
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.quantize",
         description="Write variants of contract models beside them: NAME_int8.onnx, calibrated on training images, or "
         "NAME_fp16.onnx, for GPUs. Only the networks change; preprocessing, softmax and averaging stay as they are. Each variant "

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from core.cli import Parser
 from core.errors import UserError
 
 PARITY_IMAGES = 256
@@ -51,7 +52,7 @@ class _NothingExported(Exception):  # noqa: N818  # not an error: it takes the e
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.to_onnx",
         description="Export trained models to ONNX. Each graph is checked, run at batches 1, 2 and 7, and compared with its "
         "native model on raw images; a file whose logits differ by more than 1e-3, or a label of which differs, is not kept.",

@@ -5,7 +5,6 @@ The two commands `export.torch_graph` and `export.tf_graph` are this worker with
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import importlib.metadata
 import json
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from core.cli import Parser
 from core.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
 
 def main(framework: Framework, prog: str, arguments: Sequence[str]) -> None:
     """The child's command line; one JSON object a line on stdout: ``{"step": …}`` as work goes on, ``{"parity": …}`` at the end."""
-    parser = argparse.ArgumentParser(prog=prog, description="Export one weights file; python -m export.to_onnx calls this.")
+    parser = Parser(prog=prog, description="Export one weights file; python -m export.to_onnx calls this.")
     parser.add_argument("source", type=Path, help="weights file with its card beside it")
     parser.add_argument("target", type=Path, help="ONNX file to write")
     parser.add_argument("images", type=Path, help=".npz with images_u8 and split, to compare logits on")

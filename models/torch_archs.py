@@ -36,7 +36,7 @@ def check_size(model: nn.Module, arch: str, image_size: int) -> None:
             model.eval()(torch.zeros(1, 3, image_size, image_size))
     except Exception as error:  # each layer refuses in its own way
         raise UserError(
-            f"{arch} cannot take images of {image_size} px ({one_line(error, 120)}); pass a larger --image-size"
+            f"{arch} cannot take images of {image_size} px ({one_line(error, 120)}); pass another --image-size"
         ) from error
     finally:
         model.train(was_training)

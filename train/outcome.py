@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from core.figures import confusion_heatmap
 from core.files import MODELS_DIR, atomic_path, final_run_folder, write_json
 from core.records import Float32Array
 from data import Dataset
+from data.catalog import NAMES
 from models.card import ModelCard, Preprocessing, card_path, write_card
 from train.curves import plot_history, write_history
 from train.images import TrainingData, confusion_of
@@ -33,12 +35,15 @@ class Outcome:
     n_validation: int
     best_epoch: int
     stopped: str | None = None
+    image_folder: str | None = None  # --data, where that was a path, which the export has to be told
 
     def report(self) -> str:
         """Everything a person wants to know next, a line each."""
         command = "python -m export.to_onnx"
         if self.weights.parent != MODELS_DIR:
-            command += f" {self.weights}"
+            command += f" {shlex.quote(str(self.weights))}"
+        if self.image_folder is not None:
+            command += f" --data {shlex.quote(self.image_folder)}"
         return (
             f"weights     {self.weights}\n"
             f"card        {self.card}\n"
@@ -114,7 +119,10 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
     write_card(card, weights)
     run = final_run_folder(folder)
     n_validation = len(trained.images.validation)
-    return Outcome(weights, card_path(weights), run, best.validation_accuracy, n_validation, best.epoch, trained.stopped)
+    folder_named = recipe.data if recipe.data not in NAMES else None
+    return Outcome(
+        weights, card_path(weights), run, best.validation_accuracy, n_validation, best.epoch, trained.stopped, folder_named
+    )
 
 
 def _card(trained: Trained, name: str) -> ModelCard:

@@ -90,6 +90,7 @@ class Recipe:
         least = {"image_size": 8, "epochs": 1, "batch_size": 4, "limit": 4, "seed": 0, "split_seed": 0}
         for name, minimum in least.items():
             self._check(name, lambda value, minimum=minimum: value >= minimum, f"at least {minimum}")
+        self._check("image_size", lambda value: value <= 1024, "at most 1024")
         self._check("lr", lambda value: 0 < value < 1e3, "above 0 and below 1000")
         for name in ("shift", "cutout", "label_smoothing", "ema_decay"):
             self._check(name, lambda value: 0 <= value < 1, "at least 0 and below 1")

@@ -214,11 +214,16 @@ class TestBadInput:
         refused(self.quick(models, tmp_path / "out", "--device", "cuda"), "--device cuda", "--device cpu")
         assert not (tmp_path / "out").exists()
 
+    def test_more_threads_than_cores(self, models, tmp_path) -> None:
+        refused(self.quick(models, tmp_path / "out", "--threads", 99999), "--threads 99999", "cores")
+
     def test_traceback_shows_the_cause(self, tmp_path) -> None:
         done = self.quick(tmp_path, tmp_path / "out", "--traceback")
         assert done.returncode == 1
         assert "Traceback" in done.stderr
 
-    @pytest.mark.parametrize("arguments", [("--batch-sizes", 0), ("--limit", -1), ("--time-budget", "nan"), ("--split", "all")])
+    @pytest.mark.parametrize(
+        "arguments", [("--batch-sizes", 0), ("--limit", -1), ("--time-budget", "nan"), ("--split", "all"), ("--no-such-flag",)]
+    )
     def test_arguments_that_make_no_sense(self, arguments) -> None:
-        assert command(*arguments).returncode == 2
+        refused(command(*arguments), arguments[0], "see python -m benchmark --help")

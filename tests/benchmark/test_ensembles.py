@@ -158,4 +158,6 @@ def test_an_answer_that_cannot_be_had_is_refused_at_once(arguments, what) -> Non
     done = command(*arguments)
     assert done.returncode == 1
     assert what in done.stderr
-    assert command("--min-accuracy", "95").returncode == 2
+    done = command("--min-accuracy", "95")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: argument --min-accuracy")

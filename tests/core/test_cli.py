@@ -1,8 +1,11 @@
 import errno
+import subprocess
+import sys
 
 import pytest
 
 from core.cli import INTERRUPTED, guard, run
+from core.environment import REPOSITORY
 from core.errors import UserError, one_line
 
 
@@ -46,3 +49,19 @@ def test_one_line_shortens() -> None:
     assert one_line(ValueError("a\n  b")) == "a b"
     assert one_line(ValueError("x" * 500), 10) == "x" * 9 + "…"
     assert one_line(ValueError()) == "ValueError"
+
+
+def test_sigterm_ends_as_an_interrupt_and_cleans_up(tmp_path) -> None:
+    code = (
+        "import os, pathlib, signal, sys, time\n"
+        "from core.cli import run\nfrom core.files import run_folder\n"
+        "def main(arguments):\n"
+        "    with run_folder('x', pathlib.Path(arguments[0])):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(30)\n"
+        "run(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert done.returncode == INTERRUPTED
+    assert done.stderr == "error: stopped by signal 15\n"
+    assert list(tmp_path.iterdir()) == []

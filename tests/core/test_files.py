@@ -65,4 +65,6 @@ def test_a_killed_run_leaves_no_folder_that_looks_finished(tmp_path: Path) -> No
         "import os, sys, pathlib; from core.files import run_folder\nwith run_folder('x', pathlib.Path(sys.argv[1])): os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, env={**os.environ, "PYTHONPATH": "."})
-    assert all(p.name.startswith(".") for p in tmp_path.iterdir())
+    assert [p.name[0] for p in tmp_path.iterdir()] == ["."]
+    with run_folder("y", tmp_path) as folder:
+        assert list(tmp_path.iterdir()) == [folder]  # what the killed one left is gone
