@@ -31,29 +31,39 @@ def main(arguments: Sequence[str]) -> int:
     add("--same", type=int, default=40, metavar="N", help="comparisons with an identical copy (default: 40)")
     add("--slowed", type=int, default=20, metavar="N", help="comparisons with a slowed copy (default: 20)")
     add("--by", type=float, default=0.10, metavar="SHARE", help="how much slower the slowed copy is (default: 0.10)")
-    add("--rounds", type=int, default=10, metavar="N", help="rounds of each comparison (default: 10)")
+    add("--rounds", type=int, default=12, metavar="N", help="rounds of each comparison (default: 12)")
+    add("--threads", type=int, default=1, metavar="N", help="intra-op threads (default: 1, the steadiest)")
     add("--out", type=Path, default=Path("results"), metavar="DIR", help="folder in which the run's own folder is made")
     options = parser.parse_args(arguments)
-    return selfcheck(options.model, options.same, options.slowed, options.by, options.rounds, options.out)
+    return selfcheck(options.model, options.same, options.slowed, options.by, options.rounds, options.out, options.threads)
 
 
-def selfcheck(path: Path, n_same: int, n_slowed: int, by: float, n_rounds: int, out: Path) -> int:
+def selfcheck(path: Path, n_same: int, n_slowed: int, by: float, n_rounds: int, out: Path, threads: int) -> int:
     """Exit status 0 where at most 5 % of the copies and at least 95 % of the slowed copies were judged wrongly and rightly."""
     from benchmark.tables import latency_pair_rows, write_csv
     from core.environment import environment
     from core.files import final_run_folder, run_folder, write_json
 
     with run_folder("selfcheck", out) as folder:
-        pairs, n_products = compare_with_copies(path, n_same, n_slowed, by, n_rounds)
+        pairs, n_products = compare_with_copies(path, n_same, n_slowed, by, n_rounds, threads)
         write_csv(latency_pair_rows(pairs), folder / "selfcheck.csv")
-        facts = {"model": path.name, "slowed_by": by, "products": n_products, "rounds": n_rounds, "environment": environment()}
+        facts = {
+            "model": path.name,
+            "slowed_by": by,
+            "products": n_products,
+            "rounds": n_rounds,
+            "threads": threads,
+            "environment": environment(),
+        }
         write_json(folder / "run.json", facts)
     status = _report(pairs, by)
     print(f"results: {final_run_folder(folder)}")
     return status
 
 
-def compare_with_copies(path: Path, n_same: int, n_slowed: int, by: float, n_rounds: int) -> tuple[list[LatencyPair], int]:
+def compare_with_copies(
+    path: Path, n_same: int, n_slowed: int, by: float, n_rounds: int, threads: int = 1
+) -> tuple[list[LatencyPair], int]:
     """The comparisons, named `copy` and `slowed` against `model`, and how many matrix products slowed the slowed one."""
     import tempfile
 
@@ -69,12 +79,12 @@ def compare_with_copies(path: Path, n_same: int, n_slowed: int, by: float, n_rou
     with tempfile.TemporaryDirectory() as scratch, progress() as display:
         task = display.add_task("calibrating the slowed copy", total=n_same + n_slowed)
         files = {name: Path(scratch) / f"{name}.onnx" for name in ("model", COPY, SLOWED)}
-        n_products = _calibrate(model, card, by, images_u8, Path(scratch)) if n_slowed else 0
+        n_products = _calibrate(model, card, by, images_u8, Path(scratch), threads) if n_slowed else 0
         save_model(model, card, files["model"])
         save_model(model, card, files[COPY])
         save_model(slowed(model, n_products), card, files[SLOWED])
         for index, other in enumerate([*[COPY] * n_same, *[SLOWED] * n_slowed]):
-            pairs.append(compare_files((other, files[other]), ("model", files["model"]), images_u8, n_rounds, seed=index))
+            pairs.append(compare_files((other, files[other]), ("model", files["model"]), images_u8, n_rounds, index, threads))
             display.update(task, advance=1, description=f"{other}: ratio {pairs[-1].ratio:.3f}, {pairs[-1].verdict}")
     return pairs, n_products
 
@@ -96,20 +106,22 @@ def _report(pairs: Sequence[LatencyPair], by: float) -> int:
     return int(false_calls > 0.05 * len(verdicts[COPY]) or hits < 0.95 * len(verdicts[SLOWED]))
 
 
-def compare_files(a: tuple[str, Path], b: tuple[str, Path], images_u8: UInt8Array, n_rounds: int, seed: int) -> LatencyPair:
+def compare_files(
+    a: tuple[str, Path], b: tuple[str, Path], images_u8: UInt8Array, n_rounds: int, seed: int, threads: int
+) -> LatencyPair:
     """The latency verdict on file a against file b at batch 1 on the CPU, from an experiment of its own."""
     from benchmark.latency import configurations, run_experiment
     from benchmark.latency_pairs import compare_latencies
-    from benchmark.sessions import CPU, Provider, default_threads
+    from benchmark.sessions import CPU, Provider
 
-    wanted = configurations([a, b], [Provider(CPU, "")], [1], default_threads())
+    wanted = configurations([a, b], [Provider(CPU, "")], [1], threads)
     samples = run_experiment(wanted, images_u8, budget_s=0, seed=seed, min_rounds=n_rounds).samples
     first = [s for s in samples if s.model == a[0]]
     (pair,) = compare_latencies([*first, *(s for s in samples if s.model == b[0])])
     return pair
 
 
-def _calibrate(model: ModelProto, card: ModelCard, by: float, images_u8: UInt8Array, scratch: Path) -> int:
+def _calibrate(model: ModelProto, card: ModelCard, by: float, images_u8: UInt8Array, scratch: Path, threads: int) -> int:
     """How many matrix products make `model` slower by the share `by`, from the time that a known number adds."""
     from benchmark.planted import slowed
     from models.onnx_file import save_model
@@ -117,7 +129,7 @@ def _calibrate(model: ModelProto, card: ModelCard, by: float, images_u8: UInt8Ar
     plain, probe = scratch / "plain.onnx", scratch / "probe.onnx"
     save_model(slowed(model, 0), card, plain)
     save_model(slowed(model, PROBE), card, probe)
-    ratio = compare_files(("probe", probe), ("plain", plain), images_u8, n_rounds=8, seed=0).ratio
+    ratio = compare_files(("probe", probe), ("plain", plain), images_u8, n_rounds=8, seed=0, threads=threads).ratio
     share_each = (ratio - 1) / PROBE
     return max(1, round(by / share_each)) if share_each > 0 else PROBE
 
