@@ -23,7 +23,10 @@ N_PROCESSES = 3
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """One figure of one model from both drivers: p90 in ms (SingleStream) or images per second (Offline)."""
+    """One figure of one model from both drivers: p90 in ms (SingleStream) or images per second (Offline).
+
+    ratio: ours over LoadGen's, the median over turns, each of which put the two drivers side by side.
+    """
 
     model: str
     scenario: str
@@ -31,11 +34,7 @@ class CrossCheck:
     figure: str
     ours: float
     loadgen: float
-
-    @property
-    def ratio(self) -> float:
-        """Ours over LoadGen's."""
-        return self.ours / self.loadgen
+    ratio: float
 
 
 def require_loadgen() -> None:
@@ -54,7 +53,7 @@ def cross_check(
     """Both drivers on the CPU for each model: p90 one image at a time, throughput in batches of `offline_batch_size`.
 
     In each of three fresh processes per model the drivers take turns on one warm session; the figures are medians over
-    the processes. `report(doing)` is called before each process.
+    their turns. `report(doing)` is called before each process.
     """
     checks: list[CrossCheck] = []
     with TemporaryDirectory() as folder:
@@ -77,7 +76,8 @@ def cross_check(
                 (OFFLINE, "throughput_images_per_s", offline_batch_size),
             ):
                 ours, theirs = (
-                    float(np.median([answer[scenario][driver] for answer in answers])) for driver in ("ours", "loadgen")
+                    np.array([answer[scenario][driver] for answer in answers]).ravel() for driver in ("ours", "loadgen")
                 )
-                checks.append(CrossCheck(name, scenario, batch_size, figure, ours, theirs))
+                medians = float(np.median(ours)), float(np.median(theirs))
+                checks.append(CrossCheck(name, scenario, batch_size, figure, *medians, float(np.median(ours / theirs))))
     return checks

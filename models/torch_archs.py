@@ -25,7 +25,7 @@ def fresh(arch: str, n_classes: int, image_size: int) -> nn.Module:
         model = torchvision.models.get_model(arch, weights=None, num_classes=n_classes, **_options(arch, image_size))
         return cast("nn.Module", model)
     except Exception as error:  # a transformer asserts, divides or raises, each about its patches
-        raise UserError(f"{arch} cannot be made for {image_size} px ({one_line(error, 120)}); pass another --image-size") from error
+        raise UserError(f"{arch} cannot be made for {image_size} px ({one_line(error, 120)}); pass a larger --image-size") from error
 
 
 def check_size(model: nn.Module, arch: str, image_size: int) -> None:
@@ -36,7 +36,7 @@ def check_size(model: nn.Module, arch: str, image_size: int) -> None:
             model.eval()(torch.zeros(1, 3, image_size, image_size))
     except Exception as error:  # each layer refuses in its own way
         raise UserError(
-            f"{arch} cannot take images of {image_size} px ({one_line(error, 120)}); pass another --image-size"
+            f"{arch} cannot take images of {image_size} px ({one_line(error, 120)}); pass a larger --image-size"
         ) from error
     finally:
         model.train(was_training)
