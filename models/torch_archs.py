@@ -25,7 +25,7 @@ def fresh(arch: str, n_classes: int, image_size: int) -> nn.Module:
         model = torchvision.models.get_model(arch, weights=None, num_classes=n_classes, **_options(arch, image_size))
         return cast("nn.Module", model)
     except Exception as error:  # a transformer asserts, divides or raises, each about its patches
-        raise UserError(f"{arch} cannot be made for {image_size} px ({one_line(error, 120)}); pass a larger --image-size") from error
+        raise UserError(f"{arch} cannot be made for {image_size} px ({one_line(error, 120)}); pass another --image-size") from error
 
 
 def check_size(model: nn.Module, arch: str, image_size: int) -> None:
