@@ -189,15 +189,17 @@ class TfRecipe(Recipe):
         self._check("patience", lambda value: value >= 1, "at least 1")
 
 
-# The facts that the fast recipes of both frameworks share; the PyTorch twin also grows its images.
+# The facts that the fast recipes of both frameworks share; the PyTorch twin also grows its images, and the Keras twin,
+# which takes twice as long a step on a CPU, sees fewer pixels less often.
 _FAST: dict[str, Any] = {
-    "recipe": "fast", "image_size": 64, "epochs": 40, "batch_size": 128, "shift": 0.125, "cutout": 0.25,
+    "recipe": "fast", "image_size": 64, "epochs": 24, "batch_size": 128, "shift": 0.125, "cutout": 0.25,
     "optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.1, "schedule": "onecycle", "label_smoothing": 0.1, "ema_decay": 0.998,
 }  # fmt: skip
+_FAST_TF = _FAST | {"image_size": 48, "epochs": 12, "fill": "reflect", "patience": 12}
 
 RECIPES: dict[type[Recipe], dict[str, Recipe]] = {
     TorchRecipe: {"default": TorchRecipe(), "fast": TorchRecipe(weights="none", min_crop_area=1.0, start_size=32, **_FAST)},
-    TfRecipe: {"default": TfRecipe(), "fast": TfRecipe(fill="reflect", patience=40, **_FAST)},
+    TfRecipe: {"default": TfRecipe(), "fast": TfRecipe(**_FAST_TF)},
 }
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)

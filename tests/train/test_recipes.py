@@ -51,7 +51,7 @@ def test_a_recipe_by_name_gives_the_defaults_and_flags_still_win(kind: type[Reci
 def test_the_fast_twins_share_their_facts() -> None:
     torch, tf = named(TorchRecipe, "fast").hyperparameters(), named(TfRecipe, "fast").hyperparameters()
     differing = {name for name in set(torch) & set(tf) if torch[name] != tf[name]}
-    assert differing == set()
+    assert differing == {"image_size", "epochs"}  # a step of Keras takes twice as long on a CPU
     assert (torch["optimizer"], torch["schedule"], torch["label_smoothing"], torch["weights"]) == ("sgd", "onecycle", 0.1, "none")
 
 
