@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 COPY, SLOWED = "copy", "slowed"
 PROBE = 60  # products whose time is measured to find how many make up the slowdown
+CALIBRATION_ROUNDS = (8, 16, 24)  # of each try at that number
+MOST_GROWTH = 8.0  # of that number from one try to the next: a probe that drowned in noise says nothing
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -122,16 +124,22 @@ def compare_files(
 
 
 def _calibrate(model: ModelProto, card: ModelCard, by: float, images_u8: UInt8Array, scratch: Path, threads: int) -> int:
-    """How many matrix products make `model` slower by the share `by`, from the time that a known number adds."""
+    """How many matrix products make `model` slower by the share `by`, from the time that a known number adds.
+
+    The first number is a probe; its few per cent lie within the noise, so the number it leads to is measured and mended in turn.
+    """
     from benchmark.planted import slowed
     from models.onnx_file import save_model
 
     plain, probe = scratch / "plain.onnx", scratch / "probe.onnx"
     save_model(slowed(model, 0), card, plain)
-    save_model(slowed(model, PROBE), card, probe)
-    ratio = compare_files(("probe", probe), ("plain", plain), images_u8, n_rounds=8, seed=0, threads=threads).ratio
-    share_each = (ratio - 1) / PROBE
-    return max(1, round(by / share_each)) if share_each > 0 else PROBE
+    n_products = PROBE
+    for n_rounds in CALIBRATION_ROUNDS:
+        save_model(slowed(model, n_products), card, probe)
+        ratio = compare_files(("probe", probe), ("plain", plain), images_u8, n_rounds, seed=0, threads=threads).ratio
+        growth = by / (ratio - 1) if ratio > 1 else MOST_GROWTH
+        n_products = max(1, round(n_products * min(growth, MOST_GROWTH)))
+    return n_products
 
 
 if __name__ == "__main__":
