@@ -147,7 +147,7 @@ def cross_check_table(checks: Sequence[CrossCheck]) -> Table:
     for heading in ("batch", "ours", "LoadGen", "ratio"):
         table.add_column(heading, justify="right", overflow="fold")
     for c in checks:
-        table.add_row(c.model, c.scenario, c.figure, str(c.batch_size), f"{c.ours:.4g}", f"{c.loadgen:.4g}", f"{c.ratio:.3f}")
+        table.add_row(c.model, c.scenario, c.figure, str(c.batch_size), f"{c.ours:#.4g}", f"{c.loadgen:#.4g}", f"{c.ratio:.3f}")
     return table
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from core.records import Float32Array, UInt8Array
 
 MAX_ABS_LOGIT_DIFFERENCE = 1e-3
+# Above logits of 100, which a network hardly trained may give, float32 itself rounds by as much: there, as a share of the largest.
+MAX_RELATIVE_DIFFERENCE = 1e-5
 BATCH_SIZES = (1, 2, 7)  # one image, the smallest batch, and an odd one: what a wrongly fixed dimension breaks on
 PARITY_BATCH = 64
 
@@ -77,13 +79,15 @@ def measure(native: Float32Array, exported: Float32Array, split: str) -> Parity:
     return Parity(len(native), split, largest, equal_labels)
 
 
-def require(parity: Parity) -> None:
-    """UserError that names what is out of bounds: a logit more than 1e-3 apart, or a label that differs."""
+def require(parity: Parity, largest_logit: float = 0.0) -> None:
+    """UserError that names what is out of bounds: a label that differs, or a logit more than 1e-3 apart.
+
+    largest_logit: the largest native logit, positive or negative; where 1e-5 of it is more than 1e-3, that is the bound.
+    """
+    allowed = max(MAX_ABS_LOGIT_DIFFERENCE, MAX_RELATIVE_DIFFERENCE * largest_logit)
     faults = []
-    if not parity.max_abs_logit_difference <= MAX_ABS_LOGIT_DIFFERENCE:
-        faults.append(
-            f"logits differ by up to {parity.max_abs_logit_difference:.3g} (at most {MAX_ABS_LOGIT_DIFFERENCE:g} allowed)"
-        )
+    if not parity.max_abs_logit_difference <= allowed:
+        faults.append(f"logits differ by up to {parity.max_abs_logit_difference:.3g} (at most {allowed:.3g} allowed)")
     if parity.equal_labels < 1:
         faults.append(f"only {100 * parity.equal_labels:.2f} % of labels are equal (100 % needed)")
     if faults:

@@ -55,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m export.to_onnx",
         description="Export trained models to ONNX. Each graph is checked, run at batches 1, 2 and 7, and compared with its "
-        "native model on raw images; a file whose logits differ by more than 1e-3, or a label of which differs, is not kept.",
+        "native model on raw images; a file whose logits differ by more than 1e-3 (or 1e-5 of the largest, where that is more), or "
+        "a label of which differs, is not kept.",
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=".pth or .keras file (default: all in --models-dir)")
     parser.add_argument(

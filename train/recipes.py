@@ -181,7 +181,7 @@ class TfRecipe(Recipe):
     patience: int = 8
     """Stop after this many epochs without a better validation accuracy."""
     jit: FLAG = False
-    """Train through XLA, which is slower for this network on a CPU."""
+    """Train through XLA, which is slower for this network on a CPU, and there in fp32."""
 
     def __post_init__(self) -> None:
         """UserError for a value no training can have."""

@@ -48,6 +48,15 @@ def test_the_bounds_themselves_pass() -> None:
     parity.require(Parity(256, "validation", 1e-3, 1.0))
 
 
+def test_large_logits_may_differ_by_what_float32_rounds() -> None:
+    """A hardly trained network gives logits in the thousands, of which float32 keeps seven digits."""
+    parity.require(Parity(256, "validation", 0.0078, 1.0), largest_logit=3225.0)
+    with pytest.raises(UserError, match=r"logits differ by up to 0.05 \(at most 0.0323 allowed\)"):
+        parity.require(Parity(256, "validation", 0.05, 1.0), largest_logit=3225.0)
+    with pytest.raises(UserError, match=r"at most 0.001 allowed"):
+        parity.require(Parity(256, "validation", 0.0011, 1.0), largest_logit=100.0)
+
+
 def test_logits_of_other_classes_are_refused() -> None:
     with pytest.raises(UserError, match="shape"):
         parity.measure(np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32), "test")
