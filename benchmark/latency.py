@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmark.children import ask_child
+from benchmark.latency_schedule import FEWEST_ROUNDS, Place, Schedule
 from benchmark.sessions import CUDA, Provider
 from core.records import LatencySamples, UInt8Array
 
 Transfer = Literal["host-to-host", "device-only"]
 
 DEFAULT_BUDGET_S = 60.0
-MIN_ROUNDS = 3  # fewer processes have no spread to speak of
 FEWEST_IMAGES = 64  # where time depends on the image, one image tells nothing
 SAMPLE_S = 0.25  # timed calls of one process: more processes tell more than more calls
 
@@ -38,7 +38,10 @@ class Configuration:
 
 @dataclass(frozen=True)
 class LatencyRun:
-    """All samples in the order they were taken, the seed of that order, and what the experiment took."""
+    """All samples in the order they were taken, the seed of that order, and what the experiment took.
+
+    rounds: how many there were; a configuration that takes long may have been timed in the first ones only.
+    """
 
     samples: list[LatencySamples]
     placements: dict[str, dict[str, int]]
@@ -67,47 +70,42 @@ def run_experiment(
     budget_s: float = DEFAULT_BUDGET_S,
     seed: int = 0,
     report: Callable[[float, str], None] = lambda _elapsed_s, _doing: None,
-    min_rounds: int = MIN_ROUNDS,
+    min_rounds: int = FEWEST_ROUNDS,
 ) -> LatencyRun:
     """Time every configuration in rounds until `budget_s` is spent, at least `min_rounds` of them.
 
     Each round runs every configuration once, in an order drawn from `seed`, each in a fresh child process with nothing
-    else alive, so that drift of the machine hits all alike. images_u8: raw images to feed, repeated where a batch needs
-    more. `report(elapsed_s, doing)` is called before each process. Raises UserError where a configuration cannot run.
+    else alive, so that drift of the machine hits all alike. After `min_rounds` the quickest places go on first, until they
+    have as many rounds as a verdict needs: what is compared is always timed in the same rounds. images_u8: raw images to
+    feed, repeated where a batch needs more. `report(elapsed_s, doing)` is called before each process. Raises UserError where
+    a configuration cannot run.
     """
     order = random.Random(seed)  # noqa: S311 - a schedule, not a secret
     samples: list[LatencySamples] = []
     placements: dict[str, dict[str, int]] = {}
+    schedule = Schedule({_place(c) for c in wanted}, budget_s, min_rounds)
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         images_path = write_images(images_u8, max(c.batch_size for c in wanted), Path(folder))
         rounds = 0
-        while rounds < min_rounds or _another_round_fits(time.perf_counter() - started, rounds, budget_s):
-            shuffled = list(wanted)
+        while places := schedule.next_round(time.perf_counter() - started):
+            shuffled = [c for c in wanted if _place(c) in places]
             order.shuffle(shuffled)
             for configuration in shuffled:
-                report(
-                    time.perf_counter() - started, f"round {rounds + 1}: {configuration.model}, batch {configuration.batch_size}"
-                )
+                elapsed_s = time.perf_counter() - started
+                report(elapsed_s, f"round {rounds + 1}: {configuration.model}, batch {configuration.batch_size}")
                 answer = _measure(configuration, images_path)
+                schedule.spent(_place(configuration), time.perf_counter() - started - elapsed_s)
                 placements[f"{configuration.model} on {configuration.provider.name}"] = answer["placement"]
                 samples.append(_samples(configuration, answer, rounds, len(samples)))
+            schedule.done(places)
             rounds += 1
     elapsed_s = time.perf_counter() - started
-    return LatencyRun(samples, placements, seed, rounds, elapsed_s, _budget_notes(rounds, elapsed_s, budget_s))
+    return LatencyRun(samples, placements, seed, rounds, elapsed_s, schedule.notes(elapsed_s))
 
 
-def _another_round_fits(elapsed_s: float, rounds: int, budget_s: float) -> bool:
-    return elapsed_s * (rounds + 1) / rounds <= budget_s
-
-
-def _budget_notes(rounds: int, elapsed_s: float, budget_s: float) -> list[str]:
-    """What the budget bought, and what a longer one would: intervals narrow with the square root of the rounds."""
-    round_s = elapsed_s / rounds
-    bought = f"latency: {rounds} rounds (fresh processes per configuration) in {elapsed_s:.0f} s"
-    if elapsed_s > budget_s * 1.1:
-        bought += f", more than the budget of {budget_s:.0f} s because fewer than {MIN_ROUNDS} rounds have no interval"
-    return [f"{bought}; --time-budget {4 * round_s * rounds:.0f} would buy {4 * rounds} rounds and intervals about half as wide"]
+def _place(configuration: Configuration) -> Place:
+    return configuration.provider.name, configuration.batch_size, configuration.transfer
 
 
 def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import scipy.stats
 
 from benchmark import latency
 from benchmark.latency import configurations, run_experiment
+from benchmark.latency_schedule import FEWEST_ROUNDS
 from benchmark.latency_summary import MIN_SAMPLES, stability_note, summarise
 from benchmark.latency_worker import SETTLE_WINDOW, settled, warm_up
 from benchmark.sessions import CPU, Provider
@@ -36,7 +37,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory):
 
 def test_every_round_runs_every_configuration_once_in_a_process_of_its_own(experiment) -> None:
     wanted, run = experiment
-    assert run.rounds == latency.MIN_ROUNDS
+    assert run.rounds == FEWEST_ROUNDS
     by_round = defaultdict(list)
     for samples in run.samples:
         by_round[samples.round].append((samples.model, samples.batch_size))
