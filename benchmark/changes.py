@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from benchmark.stored_run import StoredRun
 from core.records import Float64Array, Int64Array, softmax
 from core.statistics import CONFIDENCE, N_RESAMPLES, SEED, difference_ci95, holm, mcnemar_p, paired_counts
 
-IMPROVED, NO_CHANGE, REGRESSED = "improved", "no change", "regressed"
+IMPROVED, NO_CHANGE, REGRESSED, CANNOT_TELL = "improved", "no change", "regressed", "cannot tell"
 ACCURACY_ALPHA = 0.05
 # Two runs are hours apart: a machine drifts by this much without anything having changed.
 LATENCY_MARGIN = 0.05
@@ -21,7 +22,10 @@ LATENCY_MARGIN = 0.05
 
 @dataclass(frozen=True)
 class Change:
-    """One metric of one model in both runs; `change` is new minus old, for a latency new over old."""
+    """One metric of one model in both runs; `change` is new minus old, for a latency new over old.
+
+    least_p: the smallest p that the test can give, however large the change; processes: how many of both runs it compares.
+    """
 
     model: str
     metric: str
@@ -34,6 +38,8 @@ class Change:
     p: float
     larger_is_better: bool
     margin: float = 0.0
+    least_p: float = 0.0
+    processes: tuple[int, int] = (0, 0)
 
 
 def accuracy_refusals(old: StoredRun, new: StoredRun) -> list[str]:
@@ -97,18 +103,32 @@ def latency_changes(old: StoredRun, new: StoredRun) -> list[Change]:
         metric = "latency_p50_ms" if transfer == "host-to-host" else "latency_p50_ms (device-only)"
         medians = (float(np.median(before_ms)), float(np.median(after_ms)))
         interval = _ratio_ci95(before_ms, after_ms)
-        changes.append(Change(model, metric, provider, batch_size, *medians, ratio, interval, p, False, LATENCY_MARGIN))
+        sizes = len(before_ms), len(after_ms)
+        least_p = 2 / comb(sum(sizes), sizes[0])  # of all ways to deal the processes out, the two most extreme
+        where = (model, metric, provider, batch_size)
+        changes.append(Change(*where, *medians, ratio, interval, p, False, LATENCY_MARGIN, least_p, sizes))
     return changes
 
 
 def judge(changes: Sequence[Change]) -> list[tuple[float, str]]:
-    """Holm's p and a verdict for each change; accuracies and latencies are two families."""
-    families = [[c for c in changes if bool(c.provider) == timed] for timed in (False, True)]
+    """Holm's p and a verdict for each change; accuracies and latencies are two families.
+
+    A latency of so few processes that no change of it could pass is left out of its family, where it would only cost the
+    others: its Holm's p is nan and its verdict `cannot tell`.
+    """
+    families = [[c for c in changes if not c.provider], _that_can_tell([c for c in changes if c.provider])]
     adjusted: dict[int, float] = {}
     for family in families:
         for change, p in zip(family, holm([c.p for c in family]), strict=True):
             adjusted[id(change)] = float(p)
-    return [(adjusted[id(change)], _verdict(change, adjusted[id(change)])) for change in changes]
+    nan = float("nan")
+    return [(adjusted[id(c)], _verdict(c, adjusted[id(c)])) if id(c) in adjusted else (nan, CANNOT_TELL) for c in changes]
+
+
+def _that_can_tell(timed: list[Change]) -> list[Change]:
+    """Those that a large enough change would pass for, after Holm's adjustment over all of them."""
+    telling = [c for c in timed if c.least_p * len(timed) < LATENCY_ALPHA]
+    return telling if len(telling) == len(timed) else _that_can_tell(telling)
 
 
 def _verdict(change: Change, holm_p: float) -> str:

@@ -102,7 +102,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--data", default=default.data, metavar="NAME", help="cifar10, digits, or a folder with test/<class>/ images")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
-    add("--models", type=Path, nargs="+", default=(), metavar="FILE", help="ONNX files; all of --models-dir where not given")
+    add(
+        "--models",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="ONNX files; all of --models-dir where not given",
+    )
     add("--models-dir", type=Path, default=default.models_dir, metavar="DIR", help="folder of ONNX files")
     add("--split", choices=["test", "validation", "train"], default=default.split, help="the images to predict")
     add("--limit", type=_positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
@@ -115,7 +123,14 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=default.seed, help="of the order of the latency runs and of --limit")
     add("--profile", action="store_true", help="print how much of the prediction time was spent outside the models")
     add("--loadgen", action="store_true", help="put MLPerf LoadGen's p90 and throughput beside ours, on the same sessions")
-    add("--fail-if", nargs="+", default=(), metavar="CONDITION", help=f"end with status 3 where one holds in any row: {GRAMMAR}")
+    add(
+        "--fail-if",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CONDITION",
+        help=f"end with status 3 where one holds in any row: {GRAMMAR}",
+    )
     add("--max-latency-ms", type=_milliseconds, metavar="X", help="say what to deploy where p50 may be X ms at most")
     add("--min-accuracy", type=_fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=_positive, metavar="N", help="batch size at which latency counts; the smallest timed where not given")

@@ -49,13 +49,28 @@ def report(old: StoredRun, new: StoredRun, out: Path | None, fail_on_regression:
     verdicts = metrics.judge(changes)
     screen = output_console()
     screen.print(_table(changes, verdicts, f"{old.path} against {new.path}"))
-    for refusal in refusals:
+    for refusal in [*refusals, *_untold(changes, verdicts)]:
         screen.print(f"not compared: {refusal}", markup=False)
     if out is not None:
         with atomic_path(out) as temporary:
             write_csv(pd.DataFrame(_rows(changes, verdicts), columns=list(COLUMNS)), temporary)
     regressed = any(verdict == metrics.REGRESSED for _, verdict in verdicts)
     return REGRESSED_STATUS if fail_on_regression and regressed else 0
+
+
+def _untold(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[str]:
+    """A line for each pair of numbers of processes that are too few, naming the batch sizes."""
+    from benchmark.changes import CANNOT_TELL
+
+    few: dict[tuple[int, int], set[int]] = {}
+    for change, (_, verdict) in zip(changes, verdicts, strict=True):
+        if verdict == CANNOT_TELL:
+            few.setdefault(change.processes, set()).add(change.batch_size or 0)
+    return [
+        f"latencies at batch {', '.join(map(str, sorted(sizes)))}: {old} and {new} processes cannot tell; benchmark with a longer "
+        "--time-budget"
+        for (old, new), sizes in few.items()
+    ]
 
 
 def _rows(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[tuple[object, ...]]:
@@ -74,6 +89,7 @@ def _table(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]], tit
     for change, (holm_p, verdict) in zip(changes, verdicts, strict=True):
         metric = change.metric if change.batch_size is None else f"{change.metric}, batch {change.batch_size}, {change.provider}"
         shown = "{:.3f}× ({:.3f}–{:.3f})" if change.provider else "{:+.4f} ({:+.4f} to {:+.4f})"
-        cells = (f"{change.old:.4g}", f"{change.new:.4g}", shown.format(change.change, *change.change_ci95), f"{holm_p:.2g}")
+        cells = (f"{change.old:.4g}", f"{change.new:.4g}", shown.format(change.change, *change.change_ci95))
+        cells += (f"{holm_p:.2g}" if holm_p == holm_p else "",)
         table.add_row(change.model, metric, *cells, verdict, style="bold" if verdict != "no change" else None)
     return table

@@ -67,7 +67,14 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
                 f"name at most {MOST_MEMBERS} with --models, or pass --ensemble weighted greedy"
             )
         wanted += [Plan("mean", subset) for size in range(2, len(members) + 1) for subset in combinations(members, size)]
-    return [*wanted, *(Plan(rule, tuple(members)) for rule in TUNED_RULES if rule in rules)], notes
+    wanted += [Plan(rule, tuple(members)) for rule in TUNED_RULES if rule in rules]
+    taken = {candidate.name: candidate.path for candidate in candidates}
+    for plan in wanted:
+        if plan.name in taken:
+            raise UserError(
+                f"the ensemble {plan.name} would be called like {taken[plan.name]}; rename the file, or leave out --ensemble"
+            )
+    return wanted, notes
 
 
 def _combinable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:

@@ -131,20 +131,21 @@ def judge(findings: Findings) -> None:
     findings.calibration = calibrate(findings)
     findings.notes += worse_calibrated(findings.calibration, findings.image_set.split)
     if findings.ensembles:
-        findings.entries.append(_oracle(findings, singles))
+        members = dict.fromkeys(name for ensemble in findings.ensembles.values() for name in ensemble.members)
+        findings.entries.append(_oracle(findings, list(members)))
 
 
-def _oracle(findings: Findings, singles: Sequence[str]) -> Entry:
-    """Right wherever any single model is: predictions that take the true class where one has it, else the first model's."""
+def _oracle(findings: Findings, members: Sequence[str]) -> Entry:
+    """Right wherever any member is: predictions that take the true class where one has it, else the first member's."""
     labels = findings.image_set.labels
-    first = findings.predictions[singles[0]]
-    any_right = np.any([findings.predictions[name].predicted() == labels for name in singles], axis=0)
+    first = findings.predictions[members[0]]
+    any_right = np.any([findings.predictions[name].predicted() == labels for name in members], axis=0)
     predicted = np.where(any_right, labels, first.predicted())
     one_hot = np.eye(first.logits.shape[1], dtype=np.float32)[predicted]
     accuracy = measure(Predictions("oracle", first.split, first.dataset_sha256, one_hot), labels)
     # It has classes but no probabilities, so it has no likelihood and no calibration either.
     accuracy = dataclasses.replace(accuracy, nll=float("nan"), ece_15bin=float("nan"))
-    return Entry("oracle", "oracle", tuple(singles), "", "", float("nan"), accuracy)
+    return Entry("oracle", "oracle", tuple(members), "", "", float("nan"), accuracy)
 
 
 def measure_latency(findings: Findings, options: Options) -> None:

@@ -37,6 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     add("--threads", type=int, default=1, metavar="N", help="intra-op threads (default: 1, the steadiest)")
     add("--out", type=Path, default=Path("results"), metavar="DIR", help="folder in which the run's own folder is made")
     options = parser.parse_args(arguments)
+    from benchmark.latency_pairs import MIN_PAIRS
+
+    if options.rounds < MIN_PAIRS or options.threads < 1 or options.by <= 0 or min(options.same, options.slowed) < 0:
+        parser.error(f"--rounds must be {MIN_PAIRS} or more, --threads 1 or more, --by above 0, --same and --slowed 0 or more")
     return selfcheck(options.model, options.same, options.slowed, options.by, options.rounds, options.out, options.threads)
 
 

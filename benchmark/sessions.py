@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -73,6 +74,7 @@ def session_for(path: Path, provider: str, threads: int, *, options: dict[str, s
     elif provider != CPU:
         wanted.append(CPU)
     if provider == CUDA:
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # so that nvidia-smi and CUDA number the GPUs alike
         onnxruntime.preload_dlls()
     try:
         session: Session = onnxruntime.InferenceSession(str(path), settings, providers=wanted)
@@ -169,9 +171,10 @@ def _onnxruntime_providers(device: str, probe: Path, threads: int) -> tuple[list
 
 
 def cuda_provider() -> Provider:
-    """The first GPU with its driver, as nvidia-smi names them; TF32 as ONNX Runtime has it by default."""
+    """The first GPU that CUDA shows, with its driver, as nvidia-smi names them; TF32 as ONNX Runtime has it by default."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
     try:
-        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader", "--id=0"]
+        query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader", f"--id={first}"]
         done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
         device_name, _, driver = done.stdout.strip().partition(", ")
     except (OSError, subprocess.SubprocessError):

@@ -78,10 +78,11 @@ def _with_ensembles(singles: dict[str, Float32Array], comparison: pd.DataFrame, 
     recorded = {
         e["name"]: Combination(e["rule"], tuple(e["weights"]), tuple(e["temperatures"])) for e in facts.get("ensembles", [])
     }
+    members_of = {e["name"]: list(e["members"]) for e in facts.get("ensembles", [])}
     logits = dict(singles)
     ensembles = comparison[comparison["kind"] == "ensemble"].drop_duplicates("model")
     for name, members in zip(ensembles["model"], ensembles["members"], strict=True):
         if name not in singles:  # one that was a file has predictions of its own
-            names = str(members).split()
+            names = members_of.get(name) or str(members).split()
             logits[name], _ = combine(recorded.get(name, combination("mean", len(names))), [singles[member] for member in names])
     return logits

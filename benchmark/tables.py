@@ -194,22 +194,22 @@ def pair_rows(pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def sample_rows(samples: Sequence[LatencySamples]) -> pd.DataFrame:
-    """`latency_samples.csv.gz`: a row per call, warm-up and first call included, in the order they were made."""
+    """`latency_samples.csv.gz`: a row per call, in the order they were made: loading the session, the first, warm-up, the timed."""
     import pandas as pd
 
     rows = []
     for s in samples:
         where = (s.model, s.provider, s.batch_size, s.threads, s.transfer, s.round, s.process)
-        phases = (("first", [s.first_run_ms]), ("warm-up", s.warmup_ms), ("timed", s.samples_ms))
+        phases = (("load", [s.session_load_ms]), ("first", [s.first_run_ms]), ("warm-up", s.warmup_ms), ("timed", s.samples_ms))
         rows += [(*where, phase, call, ms) for phase, calls_ms in phases for call, ms in enumerate(calls_ms)]
     return pd.DataFrame(rows, columns=list(SAMPLES_COLUMNS))
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """A CSV in plain decimals, six places, p values twelve; empty cells for what is missing."""
+    """A CSV in plain decimals, six places, p values twelve, batch sizes none; empty cells for what is missing."""
     shown = frame.copy()
     for column in shown.select_dtypes("float").columns:
-        places = 12 if column.endswith("_p") else 6
+        places = 12 if column == "p" or column.endswith("_p") else 0 if column == "batch_size" else 6
         shown[column] = [f"{value:.{places}f}" if value == value else "" for value in frame[column]]
     shown.to_csv(path, index=False)
 

@@ -26,8 +26,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--runtime", choices=[CPU, OPENVINO], default=CPU, help="what runs the models on the CPU (onnxruntime)")
     parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
     options = parser.parse_args(arguments)
-    if options.rounds < 1 or min(options.batch_sizes) < 1 or (options.threads or 1) < 1:
-        parser.error("--rounds, --batch-sizes and --threads must be 1 or more")
+    from benchmark.latency_pairs import MIN_PAIRS
+
+    if options.rounds < MIN_PAIRS or min(options.batch_sizes) < 1 or (options.threads or 1) < 1:
+        parser.error(f"--rounds must be {MIN_PAIRS} or more, with fewer there is no verdict; --batch-sizes and --threads 1 or more")
     paths = list(dict.fromkeys([options.variant, *options.rivals]))
     if len({path.stem for path in paths}) < len(paths) or len(paths) < 2:
         parser.error("the files must have different names")

@@ -88,6 +88,9 @@ def _make_partial(results_dir: Path, name: str) -> Path:
             continue
         except OSError as error:
             raise UserError(f"cannot write results to {results_dir}: {error.strerror}; pass another folder with --out") from error
+        if len(list(results_dir.glob(f".{unique}.*.partial"))) > 1:  # another process is about to finish under this name
+            partial.rmdir()
+            continue
         return partial
     raise UserError(f"cannot find a free name for {results_dir / name}; remove old runs")
 

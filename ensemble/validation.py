@@ -42,7 +42,7 @@ def is_at_hand(cards: Sequence[ModelCard], data: str | None, data_dir: Path | No
         from data.cifar10 import find_batches, home_folder
 
         return find_batches(home_folder(data_dir)) is not None
-    return name in NAMES or Path(name).expanduser().is_dir()
+    return name in NAMES or (data is not None and Path(data).expanduser().is_dir())  # a card holds a name, never a path
 
 
 def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:

@@ -104,7 +104,7 @@ def _gate_fails(variants: Sequence[Variant], limit_points: float | None) -> bool
     """Whether a variant lost more than `limit_points` percentage points of accuracy; says which."""
     if limit_points is None:
         return False
-    fallen = [one for one in variants if -100 * one.comparison.counts.accuracy_difference > limit_points]
+    fallen = [one for one in variants if -100 * one.comparison.counts.accuracy_difference > limit_points + 1e-9]
     for one in fallen:
         points = -100 * one.comparison.counts.accuracy_difference
         print(f"gate failed: {one.target.stem} lost {points:.2f} points, more than --max-accuracy-drop {limit_points:g}")

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
-from benchmark.changes import IMPROVED, NO_CHANGE, REGRESSED, accuracy_changes, judge, latency_changes
+from benchmark.changes import CANNOT_TELL, IMPROVED, NO_CHANGE, REGRESSED, accuracy_changes, judge, latency_changes
 from benchmark.compare import main
 from benchmark.stored_run import read_run
 from benchmark.tables import SAMPLES_COLUMNS
@@ -27,7 +28,13 @@ def logits(share_right: float) -> np.ndarray:
 
 
 def write_run(
-    folder: Path, models: dict[str, float], p50_ms: float = 5.0, sha256: str = "0" * 64, machine: dict | None = None, seed: int = 0
+    folder: Path,
+    models: dict[str, float],
+    p50_ms: float = 5.0,
+    sha256: str = "0" * 64,
+    machine: dict | None = None,
+    seed: int = 0,
+    n_processes: int = 10,
 ) -> Path:
     (folder / "predictions").mkdir(parents=True)
     random = np.random.default_rng(seed)
@@ -35,7 +42,7 @@ def write_run(
     for name, share in models.items():
         np.savez(folder / "predictions" / f"{name}.npz", logits=logits(share), labels=LABELS)
         comparison.append({"model": name, "kind": "single", "members": ""})
-        for process in range(10):
+        for process in range(n_processes):
             middle = p50_ms * np.exp(random.normal(0, 0.01))
             place = (name, "CPUExecutionProvider", 1, 2, "host-to-host", process, process)
             rows += [(*place, "first", 0, 50.0), *((*place, "timed", call, middle) for call in range(5))]
@@ -141,3 +148,41 @@ def test_a_run_of_another_kind_is_refused(tmp_path) -> None:
     (tmp_path / "run.json").write_text('{"what": "train-torch"}')
     with pytest.raises(UserError, match="a run of another kind"):
         read_run(tmp_path)
+
+
+def test_too_few_processes_cannot_tell_and_say_so(tmp_path, capsys) -> None:
+    """Three against three: the rank test's smallest p is 0.1, even where one run is ten times as slow as the other."""
+    old = write_run(tmp_path / "old", {"m": 0.8}, n_processes=3)
+    new = write_run(tmp_path / "new", {"m": 0.8}, 50.0, seed=1, n_processes=3)
+    assert verdicts(old, new)["m", "latency_p50_ms"] == CANNOT_TELL
+    assert main([str(old), str(new), "--fail-on-regression"]) == 0
+    assert "latencies at batch 1: 3 and 3 processes cannot tell; benchmark with a longer --time-budget" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("n_processes", [3, 4, 5, 6, 8])
+@pytest.mark.parametrize("n_models", [1, 4])
+def test_a_change_that_can_tell_is_found_and_one_that_cannot_is_named(tmp_path, n_processes: int, n_models: int) -> None:
+    models = {f"m{i}": 0.8 for i in range(n_models)}
+    old = write_run(tmp_path / "old", models, n_processes=n_processes)
+    new = write_run(tmp_path / "new", models, 50.0, seed=1, n_processes=n_processes)
+    least_p = scipy.stats.mannwhitneyu(range(n_processes), range(100, 100 + n_processes)).pvalue
+    expected = REGRESSED if least_p * n_models < 0.01 else CANNOT_TELL
+    found = verdicts(old, new)
+    assert {found[name, "latency_p50_ms"] for name in models} == {expected}
+
+
+def test_a_model_whose_name_has_a_space_is_compared_like_any_other(tmp_path) -> None:
+    folders = []
+    for name, share in (("old", 0.7), ("new", 0.8)):
+        folder = write_run(tmp_path / name, {"my model": share, "n": share}, seed=len(folders))
+        facts = json.loads((folder / "run.json").read_text())
+        rule = {
+            "name": "my model+n",
+            "members": ["my model", "n"],
+            "rule": "mean",
+            "weights": [0.5, 0.5],
+            "temperatures": [1.0, 1.0],
+        }
+        (folder / "run.json").write_text(json.dumps({**facts, "ensembles": [rule]}))
+        folders.append(folder)
+    assert verdicts(*folders)["my model+n", "top1_accuracy"] == IMPROVED

@@ -161,3 +161,32 @@ def test_an_answer_that_cannot_be_had_is_refused_at_once(arguments, what) -> Non
     done = command("--min-accuracy", "95")
     assert done.returncode == 1
     assert done.stderr.startswith("error: argument --min-accuracy")
+
+
+def test_the_oracle_asks_the_members_alone(run, tmp_path: Path) -> None:
+    """A file that is an ensemble, or an INT8 variant, is no member: what it gets right says nothing of what is left to gain."""
+    folder, _ = run
+    labels, right = None, None
+    for name in ("loud", "one", "two"):
+        kept = np.load(folder / "predictions" / f"{name}.npz")
+        labels = kept["labels"]
+        own = kept["logits"].argmax(axis=1) == labels
+        right = own if right is None else right | own
+    models = [Path(model["path"]) for model in json.loads((folder / "run.json").read_text())["models"]]
+    fused = tmp_path / "fused.onnx"
+    fusing = [sys.executable, "-m", "ensemble", *map(str, models), "--weights", "3", "2", "1", "--out", str(fused)]
+    subprocess.run(fusing, check=True, cwd=REPOSITORY, capture_output=True)
+    done = command("--data", "digits", "--models", *models, fused, "--ensemble", "--time-budget", 0, "--out", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    (found,) = (tmp_path / "results").iterdir()
+    comparison = pd.read_csv(found / "comparison.csv").set_index("model")
+    assert comparison.loc["oracle", "members"].split() == ["loud", "one", "two"]
+    assert comparison.loc["oracle", "top1_accuracy"] == pytest.approx(right.mean(), abs=1e-6)
+
+
+def test_an_ensemble_called_like_a_file_is_refused(tmp_path: Path) -> None:
+    cards = {name: tiny_card(name) for name in ("a", "b", "a+b")}
+    candidates = [Candidate(name, Path(f"{name}.onnx"), card) for name, card in cards.items()]
+    with pytest.raises(UserError, match=r"the ensemble a\+b would be called like a\+b\.onnx"):
+        plans(candidates, ["mean"])
+    plans(candidates[:2], ["mean"])

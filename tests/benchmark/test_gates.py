@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.command import parse
 from benchmark.gates import failures, parse_gate
 from core.errors import UserError
 
@@ -71,3 +74,10 @@ def test_an_unknown_column_names_those_there_are(text: str) -> None:
 def test_a_column_of_words_is_refused() -> None:
     with pytest.raises(UserError, match="holds words"):
         failed("provider > 5")
+
+
+def test_a_flag_given_twice_adds_to_the_first() -> None:
+    options = parse(["--fail-if", "nll > 1", "--fail-if", "nll > 2", "nll > 3", "--models", "a.onnx", "--models", "b.onnx"])
+    assert options.fail_if == ("nll > 1", "nll > 2", "nll > 3")
+    assert options.models == (Path("a.onnx"), Path("b.onnx"))
+    assert parse([]).fail_if == ()

@@ -2,10 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pytest
 
 from benchmark.latency_pairs import NO_DIFFERENCE, SLOWER
 from benchmark.planted import slowed
-from benchmark.selfcheck import compare_with_copies
+from benchmark.selfcheck import compare_with_copies, main
+from core.errors import UserError
 from models.onnx_file import load_model, save_model
 from tests.tiny_models import write_tiny_model
 
@@ -33,3 +35,9 @@ def test_a_copy_is_no_slower_and_a_slowed_copy_is(tmp_path: Path, monkeypatch) -
     assert n_products > 0
     assert [pair.verdict for pair in pairs[:2]].count(NO_DIFFERENCE) >= 1
     assert pairs[2].verdict == SLOWER
+
+
+@pytest.mark.parametrize("flag", ["--rounds=7", "--threads=0", "--by=0", "--same=-1", "--slowed=-1"])
+def test_numbers_that_no_verdict_can_come_of_are_refused_before_anything_is_timed(flag: str) -> None:
+    with pytest.raises(UserError, match=r"--rounds must be 8 or more"):
+        main(["a.onnx", flag])

@@ -59,3 +59,16 @@ def test_holm_takes_back_what_one_of_many_tests_would_call() -> None:
     assert alone[0].mcnemar_p == pytest.approx(2 / 2**6)
     assert alone[0].verdict == BETTER
     assert {pair.verdict for pair in compare_pairs(right, list("abcd"), {})} == {NO_DIFFERENCE}
+
+
+def test_batch_sizes_are_whole_numbers_and_p_values_keep_their_digits(tmp_path) -> None:
+    """The oracle has no batch size, which makes the column one of floats."""
+    frame = pd.DataFrame(
+        {"batch_size": [1.0, 256.0, float("nan")], "p": [1e-9, 0.5, 1.0], "holm_p": [2e-9, 1.0, 1.0], "x": [0.1, 1, 2]}
+    )
+    write_csv(frame, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().splitlines()[1:] == [
+        "1,0.000000001000,0.000000002000,0.100000",
+        "256,0.500000000000,1.000000000000,1.000000",
+        ",1.000000000000,1.000000000000,2.000000",
+    ]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core import files
 from core.errors import UserError
 from core.files import atomic_path, final_run_folder, run_folder, sha256_of_file, write_json
 
@@ -68,3 +69,16 @@ def test_a_killed_run_leaves_no_folder_that_looks_finished(tmp_path: Path) -> No
     assert [p.name[0] for p in tmp_path.iterdir()] == ["."]
     with run_folder("y", tmp_path) as folder:
         assert list(tmp_path.iterdir()) == [folder]  # what the killed one left is gone
+
+
+def test_two_runs_at_once_of_one_second_get_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with run_folder("x", tmp_path) as first:
+        monkeypatch.setattr(files, "_owner", lambda: "elsewhere-1")
+        with run_folder("x", tmp_path) as second:
+            (second / "b").write_text("b")
+            finals = {final_run_folder(second)}
+        monkeypatch.undo()
+        (first / "a").write_text("a")
+        finals.add(final_run_folder(first))
+    assert set(tmp_path.iterdir()) == finals
+    assert {path.name for final in finals for path in final.iterdir()} == {"a", "b"}

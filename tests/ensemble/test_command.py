@@ -183,3 +183,12 @@ def test_help_is_fast() -> None:
         assert command("--help").returncode == 0
         fastest_s = min(fastest_s, time.perf_counter() - started)
     assert fastest_s < 0.5
+
+
+def test_a_folder_called_like_the_data_set_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card says what its image folder was called, never where it lies."""
+    (tmp_path / "flowers").mkdir()
+    monkeypatch.chdir(tmp_path)
+    cards = [tiny_card("a", dataset="flowers")]
+    assert not validation.is_at_hand(cards, None, None)
+    assert validation.is_at_hand(cards, "flowers", None)

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from core.environment import REPOSITORY
 from core.files import sha256_of_file
+from core.statistics import PairedCounts
 from ensemble.fuse import fuse, load_members
 from export import quantize
 from export.quantize_graph import is_core, is_prefix
@@ -223,3 +225,11 @@ def test_help_is_quick_and_neither_framework_is_ever_imported(tmp_path: Path) ->
         "print('imported:', {'torch', 'tensorflow', 'keras'} & set(sys.modules))"
     )
     assert run("-c", code).stdout.splitlines()[-1] == "imported: set()"
+
+
+@pytest.mark.parametrize(("n_lost", "limit_points", "fails"), [(35, 0.7, False), (36, 0.7, True), (0, 0.0, False), (1, 0.0, True)])
+def test_a_drop_of_exactly_what_is_allowed_passes(n_lost: int, limit_points: float, fails: bool) -> None:
+    """35 of 5,000 images are 0.7 points, in floating point a little more."""
+    counts = PairedCounts(5000 - n_lost, 0, n_lost, 0)
+    variant = SimpleNamespace(target=Path("a_int8.onnx"), comparison=SimpleNamespace(counts=counts))
+    assert quantize._gate_fails([variant], limit_points) is fails  # type: ignore[list-item]
