@@ -89,7 +89,7 @@ def _table(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]], tit
     for change, (holm_p, verdict) in zip(changes, verdicts, strict=True):
         metric = change.metric if change.batch_size is None else f"{change.metric}, batch {change.batch_size}, {change.provider}"
         shown = "{:.3f}× ({:.3f}–{:.3f})" if change.provider else "{:+.4f} ({:+.4f} to {:+.4f})"
-        cells = (f"{change.old:.4g}", f"{change.new:.4g}", shown.format(change.change, *change.change_ci95))
-        cells += (f"{holm_p:.2g}" if holm_p == holm_p else "",)
-        table.add_row(change.model, metric, *cells, verdict, style="bold" if verdict != "no change" else None)
+        figures = (f"{change.old:.4g}", f"{change.new:.4g}", shown.format(change.change, *change.change_ci95))
+        adjusted = f"{holm_p:.2g}" if holm_p == holm_p else ""
+        table.add_row(change.model, metric, *figures, adjusted, verdict, style="bold" if verdict != "no change" else None)
     return table
