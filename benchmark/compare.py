@@ -22,7 +22,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m benchmark compare", description=__doc__)
     parser.add_argument("old", type=Path, help="run folder of the first benchmark")
     parser.add_argument("new", type=Path, help="run folder of the second")
-    parser.add_argument("--fail-on-regression", action="store_true", help="end with status 3 where anything regressed")
+    parser.add_argument(
+        "--fail-on-regression",
+        action="store_true",
+        help="end with status 3 where anything that can be compared regressed; what cannot is listed and passes",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table as CSV")
     options = parser.parse_args(arguments)
 
@@ -45,7 +49,9 @@ def report(old: StoredRun, new: StoredRun, out: Path | None, fail_on_regression:
     changes += [] if no_latency else metrics.latency_changes(old, new)
     refusals = [*no_accuracy, *no_latency]
     if not changes:
-        raise UserError(f"nothing can be compared: {'; '.join(refusals) or 'the runs have no model in common'}")
+        apart = [] if set(old.logits) & set(new.logits) else ["the runs have no model in common"]
+        reasons = "; ".join([*refusals, *apart])
+        raise UserError(f"nothing can be compared: {reasons}; benchmark the same models on the same images and machine")
     verdicts = metrics.judge(changes)
     screen = output_console()
     screen.print(_table(changes, verdicts, f"{old.path} against {new.path}"))

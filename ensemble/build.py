@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -162,4 +163,4 @@ def _summary(options: Options, card: ModelCard, how: Combination, cascade: list[
 
 
 def _paths(options: Options) -> str:
-    return " ".join(str(path) for path in (*options.members, options.out))
+    return " ".join(shlex.quote(str(path)) for path in dict.fromkeys((*options.members, options.out)))
