@@ -105,14 +105,19 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # keras is not followed 
 def build(n_classes: int, input_size: int = 32, arch: str = ARCHITECTURE, weights: str = "none") -> keras.Model:
     """`arch` made for images_nhwc float32 (n, input_size, input_size, 3) → logits (n, n_classes).
 
-    arch: a name of `BLOCKS`, from random weights, or of keras.applications; weights: "none" (random) or "imagenet".
-    Raises UserError for a name or size that cannot be, or weights that cannot be had.
+    arch: a name of `BLOCKS`, or of keras.applications. weights: "none" (random), "imagenet" (keras.applications only), or the
+    path of a .keras file of the same architecture, made for any size; its last layer is kept only where its number of classes
+    is this one. Raises UserError for a name or size that cannot be, or weights that cannot be had.
     """
+    if weights not in ("none", "imagenet"):
+        model = build(n_classes, input_size, arch)
+        _fill(model, Path(weights))
+        return model
     if arch not in BLOCKS:
         from models.tf_archs import application
 
         return application(arch, n_classes, input_size, weights)
-    if weights != "none":
+    if weights == "imagenet":
         raise UserError(f"{arch} of our own has no ImageNet weights; pass --weights none, or an --arch of keras.applications")
     images_nhwc = keras.Input((input_size, input_size, 3), name="images_nhwc")
     x = _conv(64, 7, 2, name="stem")(images_nhwc)
@@ -182,6 +187,18 @@ def _read_model(path: Path) -> keras.Model:
     if not isinstance(model, keras.Model):
         raise UserError(f"{path} holds a {type(model).__name__}, not a model; train again")
     return model
+
+
+def _fill(model: keras.Model, path: Path) -> None:
+    """Give `model` the weights of the network in a .keras file, by their order, which is that of the layers."""
+    given = _read_model(path)
+    own, values = model.get_weights(), given.get_weights()
+    n_head = len(model.layers[-1].weights)  # a network ends with the layer made for its classes
+    body = len(own) - n_head
+    if given.name != model.name or [value.shape for value in values[:body]] != [value.shape for value in own[:body]]:
+        raise UserError(f"{path} holds a {given.name}, not a {model.name}; pass another --weights, or its own --arch")
+    fits = [value.shape for value in values[body:]] == [value.shape for value in own[body:]]
+    model.set_weights(values if fits else values[:body] + own[body:])
 
 
 def _conv(filters: int, kernel: int, strides: int, name: str) -> keras.layers.Layer:

@@ -36,6 +36,8 @@ class Recipe:
     """Data set: cifar10, digits, or the path of a folder with train/<class>/ and test/<class>/."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Folder that holds cifar-10-batches-py/; left out: $CIFAR10_DIR, then data/."""
+    weights: str = "none"
+    """First weights."""
     image_size: int = 32
     """Side of the square that the network sees, in pixels."""
     horizontal_flip: bool = True
@@ -110,8 +112,9 @@ class Recipe:
         return {name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(self).items()}
 
     def hyperparameters(self) -> dict[str, Any]:
-        """`as_dict` without the places of one machine: what a model card records."""
-        return {name: value for name, value in self.as_dict().items() if name not in PLACES}
+        """`as_dict` without the places of one machine, of first weights only the file's name: what a model card records."""
+        values = {name: value for name, value in self.as_dict().items() if name not in PLACES}
+        return values | {"weights": Path(values["weights"]).name}
 
 
 @dataclass(frozen=True)
@@ -171,8 +174,8 @@ class TfRecipe(Recipe):
 
     arch: str = "resnet18"
     """resnet18 and resnet34 of our own, or any of keras.applications by name: MobileNetV3Small, EfficientNetB0, …"""
-    weights: Literal["none", "imagenet"] = "none"
-    """First weights; imagenet only for keras.applications."""
+    weights: str = "none"
+    """First weights: none (random), imagenet (only for keras.applications), or the path of a .keras file."""
     shift: float = 0.05
     fill: Literal["nearest", "reflect"] = "nearest"
     """What a shift uncovers shows the border's pixel, or the image mirrored."""

@@ -59,7 +59,8 @@ def _train(recipe: TfRecipe, device: str, folder: Path) -> Outcome:
     # model and optimisation
     keras.utils.set_random_seed(recipe.seed)
     precision = precision_of(recipe, device)
-    state = State(recipe, images.train.n_classes, precision, recipe.epochs * len(batches))
+    first = replace(recipe, weights="none") if resuming else recipe
+    state = State(first, images.train.n_classes, precision, recipe.epochs * len(batches))
 
     # loop
     ticks = len(batches) + n_batches(len(images.validation), EVALUATION_BATCH)

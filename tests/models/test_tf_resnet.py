@@ -78,6 +78,24 @@ def test_a_saved_network_comes_back(saved: Path) -> None:
     assert [type(layer).__name__ for layer in model.layers].count("Block") == 8
 
 
+def test_first_weights_come_from_a_file_with_the_last_layer_where_it_fits(saved: Path) -> None:
+    given = load(saved)[0]
+    for n_classes, input_size, kept in ((3, 48, True), (5, 32, False)):
+        model = build(n_classes, input_size, weights=str(saved))
+        assert (model.input_shape, model.output_shape) == ((None, input_size, input_size, 3), (None, n_classes))
+        own, values = model.get_weights(), given.get_weights()
+        assert all(np.array_equal(a, b) for a, b in zip(own[:-2], values[:-2], strict=True))
+        assert (own[-2].shape == values[-2].shape and np.array_equal(own[-2], values[-2])) == kept
+        assert np.array_equal(own[-1], values[-1] if kept else np.zeros(n_classes))
+
+
+def test_first_weights_of_another_network_are_refused(saved: Path) -> None:
+    with pytest.raises(UserError, match="holds a resnet18, not a resnet34"):
+        build(3, arch="resnet34", weights=str(saved))
+    with pytest.raises(UserError, match="is not a weights file"):
+        build(3, weights="absent.keras")
+
+
 def _broken(kind: str, saved: Path, path: Path) -> None:
     raw = bytearray(saved.read_bytes())
     if kind == "bit":
