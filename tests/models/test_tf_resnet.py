@@ -10,11 +10,12 @@ from models import tf_resnet  # isort: skip  # first: it keeps TensorFlow's impo
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from core.errors import UserError
 from models.card import ModelCard, Preprocessing, write_card
-from models.tf_resnet import Block, build, evaluation_batch, load
+from models.tf_resnet import Block, FusedBatchNormalization, build, evaluation_batch, load
 
 # Keras hands TensorFlow variables to h5py through numpy's older protocol
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
@@ -67,6 +68,28 @@ def test_a_block_adds_its_input_to_two_convolutions(filters: int, strides: int, 
         kernel = np.asarray(block.projection.kernel)[0, 0]  # 1×1: a matrix at every strides-th pixel
         shortcut = x[:, ::strides, ::strides] @ kernel * scale
     np.testing.assert_allclose(got, np.maximum(shortcut + residual, 0), atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_fused_normalisation_is_keras_own(training: bool) -> None:
+    random = np.random.default_rng(0)
+    x, weights = (random.normal(3, 2, (5, 4, 3, 6)).astype(np.float32) for _ in range(2))
+    outputs, gradients, statistics = [], [], []
+    for kind in (keras.layers.BatchNormalization, FusedBatchNormalization):
+        layer = kind(momentum=0.7, epsilon=1e-3)
+        layer.build(x.shape)
+        layer.set_weights([np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6), np.full(6, 0.1), np.full(6, 2.0)])
+        inputs = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = layer(inputs, training=training)
+            loss = tf.reduce_sum(y * weights)
+        outputs.append(y.numpy())
+        gradients.append([gradient.numpy() for gradient in tape.gradient(loss, [inputs, layer.gamma.value, layer.beta.value])])
+        statistics.append(layer.get_weights())
+    np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-5)
+    for ours, theirs in zip(gradients[1] + statistics[1], gradients[0] + statistics[0], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_a_saved_network_comes_back(saved: Path) -> None:
