@@ -58,12 +58,15 @@ BN_EPSILON = 1e-5
 class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]  # keras is not followed by mypy
     """Keras' layer of the last axis of (n, h, w, c), trained by TensorFlow's one kernel instead of a dozen.
 
-    Keras 3 composes mean, variance and scaling of single operations, each of which reads all of the images anew.
+    Keras 3 composes mean, variance and scaling of single operations, each of which reads all of the images anew; `fused` set
+    to False brings that back.
     """
+
+    fused = True
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Keras' own values, to rounding; the moving statistics move as Keras moves them."""
-        if not (training and self.trainable):
+        if not (training and self.trainable and self.fused):
             return super().call(inputs, training=training, mask=mask)
         images_nhwc = tf.cast(inputs, tf.float32)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

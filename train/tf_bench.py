@@ -33,7 +33,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
-    """What a notebook does: Keras' ImageDataGenerator shifts and flips float images one by one in numpy; train_on_batch."""
+    """What a notebook does: Keras' ImageDataGenerator shifts and flips float images one by one in numpy; train_on_batch.
+
+    The network is ours but for its normalisation, which is Keras' own.
+    """
     import keras
     import tensorflow as tf
 
@@ -42,6 +45,10 @@ def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
     from train.bench_worker import timed_steps
 
     model = tf_resnet.build(images.n_classes, recipe.image_size)
+    blocks = [layer for layer in model.layers if isinstance(layer, tf_resnet.Block)]
+    for layer in (model.get_layer("stem_bn"), *(bn for block in blocks for bn in (block.bn1, block.bn2, block.projection_bn))):
+        if layer is not None:
+            layer.fused = False
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(recipe.DEFAULT_LR), loss, metrics=["accuracy"])
     pixels = fit_u8(images.images_u8, recipe.image_size).astype("float32") / 255
