@@ -39,5 +39,5 @@ def test_train_export_and_benchmark_take_them_as_they_are(tmp_path: Path) -> Non
     for stem in STEMS:
         with np.load(folder / "predictions" / f"{stem}.npz") as held:
             labels, predicted = held["labels"], held["logits"].argmax(axis=1)
-        assert comparison.loc[stem, "top1_accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-9)
+        assert comparison.loc[stem, "top1_accuracy"] == pytest.approx(accuracy_score(labels, predicted), abs=1e-6)
         assert comparison.loc[stem, "macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-6)
