@@ -37,6 +37,24 @@ def find_weights(paths: Sequence[Path], models_dir: Path) -> list[Path]:
     return sorted(found)
 
 
+def without_built_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """`sources` in two: those to export where a folder of images is given, and those trained on a data set that has a name.
+
+    The second is empty where nothing else would be left. A file without a card that can be read stays, to be refused later.
+    """
+    from data.catalog import NAMES
+
+    def built_in(source: Path) -> bool:
+        try:
+            return read_card(source).dataset in NAMES
+        except UserError:
+            return False
+
+    passed_over = [source for source in sources if built_in(source)]
+    kept = [source for source in sources if source not in passed_over]
+    return (kept, passed_over) if kept else (list(sources), [])
+
+
 def export_all(
     sources: Sequence[Path], out: Path, n_images: int, folder: Path | None, data_dir: Path | None, *, show_noise: bool = False
 ) -> list[Outcome]:

@@ -25,10 +25,14 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"--images must be 1 or more, not {options.images}")
     from core.files import final_run_folder, run_folder
     from export import report
-    from export.batch import export_all, find_weights
+    from export.batch import export_all, find_weights, without_built_in
     from export.outcome import Exported, Failed
 
     sources = find_weights(options.paths, options.models_dir)
+    if options.data is not None and not options.paths:
+        sources, passed_over = without_built_in(sources)
+        for source in passed_over:
+            print(f"note: {source} was trained on other images than --data's; name it to export it", file=sys.stderr)
     out = options.out or options.models_dir
     outcomes: list[Exported | Failed] = []
     # The run folder is made first, so that one which cannot be made stops nobody after a minute of work.
@@ -63,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "--models-dir", type=Path, default=Path("models"), metavar="DIR", help="where weights lie (default: models)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where ONNX files go (default: --models-dir)")
-    parser.add_argument("--data", type=Path, metavar="PATH", help="folder of images, for models trained on one")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="folder of images: exports the models trained on one")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
     parser.add_argument("--images", type=int, default=PARITY_IMAGES, metavar="N", help="images to compare on (default: 256)")
     parser.add_argument(

@@ -13,7 +13,7 @@ from typing import Any
 from core.environment import environment, package_versions
 from core.errors import UserError
 from core.figures import confusion_heatmap
-from core.files import MODELS_DIR, atomic_path, final_run_folder, write_json
+from core.files import atomic_path, final_run_folder, write_json
 from core.records import Float32Array
 from data import Dataset
 from data.catalog import NAMES
@@ -39,9 +39,7 @@ class Outcome:
 
     def report(self) -> str:
         """Everything a person wants to know next, a line each."""
-        command = "python -m export.to_onnx"
-        if self.weights.parent != MODELS_DIR:
-            command += f" {shlex.quote(str(self.weights))}"
+        command = f"python -m export.to_onnx {shlex.quote(str(self.weights))}"
         if self.image_folder is not None:
             command += f" --data {shlex.quote(self.image_folder)}"
         return (

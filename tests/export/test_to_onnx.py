@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from export.batch import without_built_in
 from models.card import write_card
 from tests.tiny_models import tiny_card
 
@@ -115,6 +116,18 @@ def test_an_unknown_image_folder(tmp_path: Path) -> None:
     path = weights(tmp_path)
     write_card(tiny_card(path.stem, dataset="birds"), path)
     assert_one_line(export(path, cwd=tmp_path), "birds", "--data PATH")
+
+
+def test_a_folder_of_images_exports_the_models_trained_on_one(tmp_path: Path) -> None:
+    """Those that come with the repository were trained on CIFAR-10, which nobody needs for models of his own."""
+    for name, dataset in (("own.pth", "birds"), ("shipped.pth", "cifar10")):
+        path = weights(tmp_path / "models", name)
+        write_card(tiny_card(path.stem, dataset=dataset), path)
+    note, error = export("--data", "nowhere", cwd=tmp_path).stderr.splitlines()
+    assert note.startswith("note: models/shipped.pth was trained on other images")
+    assert error.startswith("error: models/own.pth: 'nowhere' is neither a data set nor a folder")
+    alone = [tmp_path / "models" / "shipped.pth"]
+    assert without_built_in(alone) == (alone, [])
 
 
 @pytest.mark.frameworks
