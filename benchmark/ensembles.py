@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.accuracy import measure
-from benchmark.candidates import EXPORT_HINT, Candidate
+from benchmark.candidates import Candidate
 from benchmark.findings import Ensemble, Findings
 from benchmark.images import drawn
 from benchmark.predict import predict
@@ -58,7 +58,10 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
         return [], []
     members, notes = _combinable(candidates)
     if len(members) < 2:
-        raise UserError(f"--ensemble needs at least two models to combine, there is only {members[0].path}; {EXPORT_HINT}")
+        raise UserError(
+            f"--ensemble needs at least two models to combine, and of this data set there is only {members[0].path}; leave it "
+            "out, or train and export another (python -m train.torch_resnet, python -m train.tf_resnet, python -m export.to_onnx)"
+        )
     wanted: list[Plan] = []
     if "mean" in rules:
         if len(members) > MOST_MEMBERS:

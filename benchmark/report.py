@@ -156,7 +156,8 @@ def comparison_table(rows: pd.DataFrame, title: str) -> Table:
     from rich.table import Table
 
     batch_sizes = sorted(int(size) for size in rows["batch_size"].dropna().unique())
-    table = Table(title=title, title_justify="left", caption="* on the Pareto front of accuracy and p50", caption_justify="left")
+    caption = "* on the Pareto front of accuracy and p50" if batch_sizes else None
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
     table.add_column("model", overflow="fold")
     for heading in ("top-1 %\n(95 %)", "NLL", "ECE", *(f"p50 ms (95 %)\nbatch {size}" for size in batch_sizes)):
         table.add_column(heading, justify="right", overflow="fold")

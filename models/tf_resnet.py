@@ -202,7 +202,9 @@ def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Flo
 def _read_model(path: Path) -> keras.Model:
     """The model of a .keras file; nothing in the file is executed."""
     if not path.is_file():
-        raise UserError(f"{path} is not a weights file; python -m train.tf_resnet makes one")
+        raise UserError(f"there is no file {path}; python -m train.tf_resnet makes one")
+    if path.suffix != ".keras":
+        raise UserError(f"{path} is not Keras' by its name; pass a .keras file, as python -m train.tf_resnet makes one")
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive, or it was cut short")

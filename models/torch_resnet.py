@@ -121,7 +121,9 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 def _read_state(path: Path) -> StateDict:
     """The tensors of a .pth file by name; nothing in the file is executed."""
     if not path.is_file():
-        raise UserError(f"{path} is not a weights file; python -m train.torch_resnet makes one")
+        raise UserError(f"there is no file {path}; python -m train.torch_resnet makes one")
+    if path.suffix == ".keras":
+        raise UserError(f"{path} is Keras', not PyTorch's; pass a .pth file, as python -m train.torch_resnet makes one")
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:

@@ -112,11 +112,14 @@ def test_first_weights_come_from_a_file_with_the_last_layer_where_it_fits(saved:
         assert np.array_equal(own[-1], values[-1] if kept else np.zeros(n_classes))
 
 
-def test_first_weights_of_another_network_are_refused(saved: Path) -> None:
+def test_first_weights_of_another_network_are_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds a resnet18, not a resnet34"):
         build(3, arch="resnet34", weights=str(saved))
-    with pytest.raises(UserError, match="is not a weights file"):
+    with pytest.raises(UserError, match=r"no file absent\.keras"):
         build(3, weights="absent.keras")
+    (tmp_path / "other.pth").write_bytes(saved.read_bytes())
+    with pytest.raises(UserError, match=r"pass a \.keras file"):
+        build(3, weights=str(tmp_path / "other.pth"))
 
 
 def _broken(kind: str, saved: Path, path: Path) -> None:
