@@ -81,6 +81,9 @@ def test_a_step_through_xla_is_the_same_step() -> None:
         import keras
 
         keras.utils.set_random_seed(0)
-        state = State(TfRecipe(data="digits", image_size=SIDE, jit=jit), N_CLASSES, "fp32", 10)
+        # SGD: Adam's first steps divide each gradient by its own size, so that rounding alone decides those near 0
+        recipe = TfRecipe(data="digits", image_size=SIDE, jit=jit, optimizer="sgd", lr=0.003)
+        state = State(recipe, N_CLASSES, "fp32", 10)
         losses[jit] = [state.step(images_nhwc, labels)[0] for _ in range(2)]
-    np.testing.assert_allclose(losses[True], losses[False], rtol=1e-2)
+    np.testing.assert_allclose(losses[True], losses[False], rtol=1e-3)
+    assert losses[True][1] < losses[True][0]
