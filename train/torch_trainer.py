@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from train.recipes import TorchRecipe
 
 SUFFIX = ".pth"
-# Images a batch of evaluation holds at 224 px; at fewer pixels it holds as many more as take the same memory.
+# Images a batch of evaluation holds, less above 224 px so that it takes no more memory. Larger ones are slower on a CPU, whose
+# caches they leave: at 112 px 104 images/s in batches of 1,024, 133 in 256 and 139 in 128 (two cores, fp32).
 EVALUATION_BATCH = 256
-LARGEST_EVALUATION_BATCH = 1024
 
 
 def train(recipe: TorchRecipe) -> Outcome:
@@ -176,7 +176,7 @@ def forward_backward(model: Any, state: State, images_nchw: Tensor, labels: Tens
 
 def evaluation_batch_size(image_size: int) -> int:
     """Images evaluated at once."""
-    return min(LARGEST_EVALUATION_BATCH, max(1, EVALUATION_BATCH * 224**2 // image_size**2))
+    return max(1, min(EVALUATION_BATCH, EVALUATION_BATCH * 224**2 // image_size**2))
 
 
 def logits_of(
