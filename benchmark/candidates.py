@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from ensemble.fuse import check_alike
-from models.card import ModelCard
+from models.card import ModelCard, read_card
 from models.onnx_file import load_model
 
 if TYPE_CHECKING:
     from data import Dataset
 
+# How a weights file ends, and what an export adds to its name, by the card's backend.
+WEIGHTS_NAMES = {"torch": (".pth", "_torch"), "tensorflow": (".keras", "_tf")}
 EXPORT_HINT = "python -m export.to_onnx makes ONNX files from the weights in models/"
 
 
@@ -33,7 +35,7 @@ class Candidate:
 
 
 def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) -> tuple[list[Candidate], list[str]]:
-    """The files named, or those of `models_dir` whose cards name `dataset`; and notes on files passed over.
+    """The files named, or those of `models_dir` whose cards name `dataset`; and notes on files passed over or stale.
 
     Raises UserError where there is none, one is broken, two have one name, or their classes or image sizes differ.
     """
@@ -50,7 +52,7 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
             notes.append(f"passed over {len(found) - len(candidates)} models of other data sets ({', '.join(others)})")
     _check_names(candidates)
     check_alike([candidate.card for candidate in candidates])
-    return candidates, notes
+    return candidates, notes + [note for candidate in candidates if (note := _stale(candidate))]
 
 
 def check_classes(candidates: Sequence[Candidate], dataset: Dataset) -> None:
@@ -66,6 +68,21 @@ def check_classes(candidates: Sequence[Candidate], dataset: Dataset) -> None:
 def _candidate(path: Path) -> Candidate:
     _model, card = load_model(path)
     return Candidate(path.stem, path, card)
+
+
+def _stale(candidate: Candidate) -> str | None:
+    """A note where the weights file beside an export is of another training than the export; None where nothing tells so."""
+    suffix, added = WEIGHTS_NAMES.get(candidate.card.backend, ("", ""))
+    weights = candidate.path.with_name(candidate.path.stem.removesuffix(added) + suffix)
+    if not added or weights.stem == candidate.path.stem or not weights.is_file():
+        return None
+    try:
+        trained = read_card(weights)
+    except UserError:
+        return None  # whoever exports that file will hear of it
+    if (trained.recipe, trained.figures) == (candidate.card.recipe, candidate.card.figures):
+        return None
+    return f"{candidate.path} is not an export of {weights} as it is now; python -m export.to_onnx {weights} makes one"
 
 
 def _onnx_files(models_dir: Path) -> list[Path]:

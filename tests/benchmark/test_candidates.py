@@ -1,0 +1,69 @@
+"""What is said of an ONNX file beside weights that were trained again since."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from benchmark.candidates import find_candidates
+from models.card import ModelCard, write_card
+from models.onnx_file import load_model, save_model
+from tests.tiny_models import write_tiny_model
+
+
+@pytest.fixture
+def trained() -> ModelCard:
+    onnx_card = load_model(write_tiny_model(Path("mine_torch.onnx")))[1]
+    return dataclasses.replace(onnx_card, name="mine", figures={"validation_accuracy": 0.9, "validation_nll": 0.1 + 0.2})
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _export(card: ModelCard, name: str = "mine_torch") -> None:
+    model, _ = load_model(Path("mine_torch.onnx"))
+    save_model(model, dataclasses.replace(card, name=name), Path(f"{name}.onnx"))
+
+
+def _train(card: ModelCard, weights: str = "mine.pth") -> None:
+    Path(weights).write_bytes(b"weights")
+    write_card(card, Path(weights))
+
+
+def _notes(*paths: Path) -> list[str]:
+    return find_candidates(paths, Path(), "digits")[1]
+
+
+def test_an_export_of_the_weights_beside_it_is_not_remarked_on(trained: ModelCard) -> None:
+    _train(trained)
+    _export(trained)
+    assert _notes() == []
+
+
+@pytest.mark.parametrize("named", [[], [Path("mine_torch.onnx")]])
+def test_an_export_older_than_the_weights_beside_it_is(trained: ModelCard, named: list[Path]) -> None:
+    _export(trained)
+    _train(dataclasses.replace(trained, figures={"validation_accuracy": 0.9, "validation_nll": 0.2}))
+    assert _notes(*named) == [
+        "mine_torch.onnx is not an export of mine.pth as it is now; python -m export.to_onnx mine.pth makes one"
+    ]
+
+
+def test_another_recipe_with_the_same_figures_is_another_training(trained: ModelCard) -> None:
+    _export(trained)
+    _train(dataclasses.replace(trained, recipe={"epochs": 2}))
+    assert len(_notes()) == 1
+
+
+def test_nothing_is_said_where_nothing_is_known(trained: ModelCard) -> None:
+    """Weights of the other framework, a variant's name, weights without a card."""
+    _export(trained)
+    _export(trained, "mine_torch_int8")
+    _train(dataclasses.replace(trained, figures={}), "mine.keras")
+    assert _notes() == []
+    Path("mine.pth").write_bytes(b"weights")
+    assert _notes() == []
