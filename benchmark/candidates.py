@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from core.errors import UserError
 from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
+from models.native import weights_beside
 from models.onnx_file import load_model
 
 if TYPE_CHECKING:
     from data import Dataset
 
-# How a weights file ends, and what an export adds to its name, by the card's backend.
-WEIGHTS_NAMES = {"torch": (".pth", "_torch"), "tensorflow": (".keras", "_tf")}
 EXPORT_HINT = "python -m export.to_onnx makes ONNX files from the weights in models/"
 
 
@@ -72,9 +71,8 @@ def _candidate(path: Path) -> Candidate:
 
 def _stale(candidate: Candidate) -> str | None:
     """A note where the weights file beside an export is of another training than the export; None where nothing tells so."""
-    suffix, added = WEIGHTS_NAMES.get(candidate.card.backend, ("", ""))
-    weights = candidate.path.with_name(candidate.path.stem.removesuffix(added) + suffix)
-    if not added or weights.stem == candidate.path.stem or not weights.is_file():
+    weights = weights_beside(candidate.path)
+    if weights is None:
         return None
     try:
         trained = read_card(weights)

@@ -13,15 +13,15 @@ import numpy as np
 
 from core.errors import UserError, one_line
 from core.progress import console, progress
-from export.children import WORKERS, export_in_child, target_path
+from export.children import export_in_child
 from export.images import ParityImages, parity_images
 from export.outcome import Exported, Failed, Outcome
 from models.card import ModelCard, read_card
+from models.native import BACKENDS, onnx_path
 
 if TYPE_CHECKING:
     from data import Dataset
 
-BACKENDS = {".pth": "torch", ".keras": "tensorflow"}
 TRAIN_FIRST = "train one with python -m train.torch_resnet or python -m train.tf_resnet"
 
 
@@ -31,7 +31,7 @@ def find_weights(paths: Sequence[Path], models_dir: Path) -> list[Path]:
         return list(dict.fromkeys(paths))
     if not models_dir.is_dir():
         raise UserError(f"{models_dir} is not a folder; pass --models-dir, or {TRAIN_FIRST}")
-    found = [path for path in models_dir.iterdir() if path.suffix in WORKERS and path.is_file() and not path.name.startswith(".")]
+    found = [path for path in models_dir.iterdir() if path.suffix in BACKENDS and path.is_file() and not path.name.startswith(".")]
     if not found:
         raise UserError(f"no .pth or .keras file in {models_dir}/; {TRAIN_FIRST}")
     return sorted(found)
@@ -86,14 +86,14 @@ def export_all(
 
 def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
     """The card of a weights file; UserError for what can be told wrong without a framework."""
-    if source.suffix not in WORKERS:
+    if source.suffix not in BACKENDS:
         raise UserError(f"not a weights file: its name ends in '{source.suffix}', not in .pth or .keras")
     if not source.is_file():
         raise UserError(f"there is no such file; {TRAIN_FIRST}")
     card = read_card(source)
     if card.backend != BACKENDS[source.suffix]:
         raise UserError(f"its card says {card.backend}, its name {BACKENDS[source.suffix]}; copy the right card beside it")
-    target = target_path(source, out)
+    target = onnx_path(source, out)
     if target in taken:
         raise UserError(f"{target} was just made from {taken[target]}; export one of them with another --out")
     taken[target] = source
@@ -118,7 +118,7 @@ def _stored(images: ParityImages, scratch: Path) -> Path:
 
 
 def _export(source: Path, out: Path, card: ModelCard, images: Path, say: Callable[[str], None], show_noise: bool) -> Exported:
-    target = target_path(source, out)
+    target = onnx_path(source, out)
     say("starting")
     started_s = time.perf_counter()
     parity = export_in_child(source, target, images, say, show_noise=show_noise)

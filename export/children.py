@@ -15,13 +15,8 @@ from core.errors import UserError
 from models.card import Parity
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-WORKERS = {".pth": ("export.torch_graph", "torch"), ".keras": ("export.tf_graph", "tf")}  # module, and ending of the ONNX name
+WORKERS = {".pth": "export.torch_graph", ".keras": "export.tf_graph"}
 SECONDS_TO_CLEAN_UP = 10
-
-
-def target_path(source: Path, out: Path) -> Path:
-    """Where the ONNX file of a weights file goes: `resnet18_digits.pth` becomes `resnet18_digits_torch.onnx`."""
-    return out / f"{source.stem}_{WORKERS[source.suffix][1]}.onnx"
 
 
 def export_in_child(source: Path, target: Path, images: Path, say: Callable[[str], None], *, show_noise: bool = False) -> Parity:
@@ -29,8 +24,7 @@ def export_in_child(source: Path, target: Path, images: Path, say: Callable[[str
 
     images: .npz with images_u8 and split. say: told each step. show_noise: pass on what exporters print, and tracebacks.
     """
-    module = WORKERS[source.suffix][0]
-    command = [sys.executable, "-m", module, str(source), str(target), str(images)]
+    command = [sys.executable, "-m", WORKERS[source.suffix], str(source), str(target), str(images)]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise:
         status, measured = _run([*command, "--traceback"] if show_noise else command, noise.fileno(), say)
         noise.seek(0)

@@ -176,7 +176,7 @@ def forward_backward(model: Any, state: State, images_nchw: Tensor, labels: Tens
 
 def evaluation_batch_size(image_size: int) -> int:
     """Images evaluated at once."""
-    return max(1, min(EVALUATION_BATCH, EVALUATION_BATCH * 224**2 // image_size**2))
+    return EVALUATION_BATCH * 224**2 // max(224, image_size) ** 2
 
 
 def logits_of(
