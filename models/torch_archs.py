@@ -1,4 +1,4 @@
-"""torchvision's classifiers by name, each for any number of classes."""
+"""torchvision's classifiers and our own by name, each for any number of classes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ import torch
 import torchvision
 
 from core.errors import UserError, one_line
+from models.torch_efficientnet_lite import LITE0
 
 if TYPE_CHECKING:
     from torch import nn
     from torchvision.models import Weights
 
+    from models.torch_own import OwnArchitecture
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# A further architecture of our own is a file that makes such a value, and a line here.
+OWN: dict[str, OwnArchitecture] = {"efficientnet_lite0": LITE0}
+
 
 def fresh(arch: str, n_classes: int, image_size: int) -> nn.Module:
-    """`arch` of torchvision with random weights: images_nchw of `image_size` → logits (n_images, n_classes).
+    """`arch` with random weights: images_nchw of `image_size` → logits (n_images, n_classes).
 
-    Auxiliary classifiers are left out. Raises UserError for a name that torchvision does not have, or a size it cannot take.
+    Auxiliary classifiers are left out. Raises UserError for a name that there is not, or a size it cannot take.
     """
     _check_name(arch)
     try:
+        if arch in OWN:
+            return OWN[arch].make(n_classes, image_size)
         model = torchvision.models.get_model(arch, weights=None, num_classes=n_classes, **_options(arch, image_size))
         return cast("nn.Module", model)
     except Exception as error:  # a transformer asserts, divides or raises, each about its patches
@@ -57,16 +67,21 @@ def imagenet_weights(arch: str) -> Weights:
     return first
 
 
+def normalisation(arch: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation of each channel, of pixels from 0 to 1, as `arch` is shown them: its own, else ImageNet's."""
+    return (OWN[arch].mean, OWN[arch].std) if arch in OWN else (IMAGENET_MEAN, IMAGENET_STD)
+
+
 def is_auxiliary(name: str) -> bool:
     """Whether a tensor of GoogLeNet or Inception belongs to a classifier that is used in training only."""
     return name.startswith(("aux1.", "aux2.", "AuxLogits."))
 
 
 def _check_name(arch: str) -> None:
-    known = torchvision.models.list_models(module=torchvision.models)
+    known = [*torchvision.models.list_models(module=torchvision.models), *OWN]
     if arch not in known:
         near = difflib.get_close_matches(arch, known, n=5, cutoff=0.4) or ["resnet18", "mobilenet_v3_small", "convnext_tiny"]
-        raise UserError(f"torchvision has no classifier {arch!r}; it has {', '.join(near)} and others")
+        raise UserError(f"there is no classifier {arch!r}; there are {', '.join(near)} and others")
 
 
 def _options(arch: str, image_size: int) -> dict[str, Any]:

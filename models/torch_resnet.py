@@ -1,4 +1,4 @@
-"""torchvision's ResNet18, or another of its classifiers, for any number of classes: build, load, prepare images for it.
+"""torchvision's ResNet18, another of its classifiers, or one of our own, for any number of classes: build, load, prepare images for it.
 
 Twin of `models.tf_resnet`: the same functions, in the same order.
 """
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "resnet18"
 BACKEND = "torch"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = torch_archs.IMAGENET_MEAN, torch_archs.IMAGENET_STD
 # Seconds that the weights server may stay silent: a network that drops packets must end in a message too.
 DOWNLOAD_TIMEOUT_S = 20.0
 
@@ -39,10 +38,10 @@ StateDict = dict[str, Tensor]
 
 
 def build(n_classes: int, weights: str = "none", arch: str = ARCHITECTURE, image_size: int = 224) -> nn.Module:
-    """`arch` of torchvision with its last layer made for `n_classes`: images_nchw → logits (n_images, n_classes).
+    """`arch` with its last layer made for `n_classes`: images_nchw → logits (n_images, n_classes).
 
-    weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its hub cache or the network), or the
-    path of a state dict of the same architecture, whose last layer is kept only where its number of classes is this one.
+    weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its hub cache or the network; those of an
+    architecture of our own, from an installed package), or the path of a state dict of the same architecture, whose last layer is kept only where its number of classes is this one.
     Raises UserError where the weights cannot be had, or `arch` cannot take images of `image_size`.
     """
     model = torch_archs.fresh(arch, n_classes, image_size)
@@ -50,6 +49,8 @@ def build(n_classes: int, weights: str = "none", arch: str = ARCHITECTURE, image
     if weights == "none":
         return model
     state = _imagenet_state(arch) if weights == "imagenet" else _read_state(Path(weights))
+    if arch in torch_archs.OWN:
+        state = torch_archs.OWN[arch].own_names(state)
     head, own = torch_archs.head_names(model), model.state_dict()
     if any(name in state and state[name].shape != own[name].shape for name in head):
         state = {name: value for name, value in state.items() if name not in head}
@@ -91,6 +92,11 @@ def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Ten
 
 
 def _imagenet_state(arch: str) -> StateDict:
+    if arch in torch_archs.OWN:
+        imagenet_file = torch_archs.OWN[arch].imagenet_file
+        if imagenet_file is None:
+            raise UserError(f"there are no ImageNet weights of {arch}; pass --weights none, or --weights PATH of a .pth file")
+        return _read_state(imagenet_file())
     published = torch_archs.imagenet_weights(arch)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(published.url).name
     if cached.exists():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models import torch_resnet
+from models import torch_archs
 from models.pixels import fit_u8
 from train.images import epoch_batches, epoch_seed, n_batches
 from train.torch_augment import crop_and_flip, cutout, per_image, random_boxes, shifted
@@ -40,8 +40,9 @@ class Batches:
         self.labels = torch.from_numpy(images.labels)
         self.recipe = recipe
         self.device = device
-        self.mean = 255 * torch.tensor(torch_resnet.IMAGENET_MEAN, device=device).view(3, 1, 1)
-        self.std = 255 * torch.tensor(torch_resnet.IMAGENET_STD, device=device).view(3, 1, 1)
+        mean, std = torch_archs.normalisation(recipe.arch)
+        self.mean = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
+        self.std = 255 * torch.tensor(std, device=device).view(3, 1, 1)
         self.mix = _mix(recipe, images.n_classes)
         self.operations, self.erasing = _per_image_operations(recipe)
         self.restart()

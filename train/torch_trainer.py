@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from core.environment import available_cores
 from core.errors import UserError
 from core.files import run_folder
-from models import torch_resnet
+from models import torch_archs, torch_resnet
 from models.card import Preprocessing
 from train.checkpoint import checkpoint_path, require
 from train.clock import StepClock
@@ -58,7 +58,7 @@ def _train(recipe: TorchRecipe, device: torch.device, folder: Path) -> Outcome:
     # data
     images = training_data(recipe)
     batches = Batches(images.train, recipe, device)
-    preprocessing = Preprocessing(recipe.image_size, torch_resnet.IMAGENET_MEAN, torch_resnet.IMAGENET_STD, layout="nchw")
+    preprocessing = Preprocessing(recipe.image_size, *torch_archs.normalisation(recipe.arch), layout="nchw")
     checkpoint = checkpoint_path(weights_path(recipe, images.dataset, SUFFIX))
     resuming = require(checkpoint, recipe)
 
