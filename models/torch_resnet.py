@@ -1,4 +1,4 @@
-"""torchvision's ResNet18, another of its classifiers, or one of our own, for any number of classes: build, load, prepare images for it.
+"""torchvision's ResNet18, or another classifier, for any number of classes: build, load, prepare images for it.
 
 Twin of `models.tf_resnet`: the same functions, in the same order.
 """
@@ -41,7 +41,8 @@ def build(n_classes: int, weights: str = "none", arch: str = ARCHITECTURE, image
     """`arch` with its last layer made for `n_classes`: images_nchw → logits (n_images, n_classes).
 
     weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its hub cache or the network; those of an
-    architecture of our own, from an installed package), or the path of a state dict of the same architecture, whose last layer is kept only where its number of classes is this one.
+    architecture of our own, from an installed package), or the path of a state dict of the same architecture, whose last layer
+    is kept only where its number of classes is this one.
     Raises UserError where the weights cannot be had, or `arch` cannot take images of `image_size`.
     """
     model = torch_archs.fresh(arch, n_classes, image_size)

@@ -124,7 +124,7 @@ class TorchRecipe(Recipe):
     DEFAULT_LR: ClassVar[float] = 5.59e-4
 
     arch: str = "resnet18"
-    """Any classifier of torchvision by name: resnet34, mobilenet_v3_small, convnext_tiny, vit_b_16, …"""
+    """efficientnet_lite0, or any classifier of torchvision by name: resnet34, mobilenet_v3_small, convnext_tiny, vit_b_16, …"""
     image_size: int = 224
     start_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Train the first epochs on images this small, growing to --image-size after two thirds of them; left out: no growing."""

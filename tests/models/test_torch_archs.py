@@ -1,4 +1,4 @@
-"""Classifiers of torchvision by name: the right last layer, sizes and names refused in one line, export and benchmark unchanged."""
+"""Classifiers by name: the right last layer, sizes and names refused in one line, export and benchmark unchanged."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from models.torch_resnet import IMAGENET_MEAN, IMAGENET_STD, build, load
 SEVERAL = [
     ("resnet34", 32, "fc"), ("mobilenet_v3_small", 32, "classifier.3"), ("shufflenet_v2_x0_5", 32, "fc"),
     ("squeezenet1_1", 32, "classifier.1"), ("efficientnet_b0", 32, "classifier.1"), ("convnext_tiny", 32, "classifier.2"),
-    ("vit_b_16", 32, "heads.head"), ("googlenet", 32, "fc"), ("densenet121", 32, "classifier"),
+    ("vit_b_16", 32, "heads.head"), ("efficientnet_lite0", 32, "classifier.1"),
+    ("googlenet", 32, "fc"), ("densenet121", 32, "classifier"),
 ]  # fmt: skip
-EXPORTED = ["resnet34", "shufflenet_v2_x0_5", "squeezenet1_1"]
+EXPORTED = ["resnet34", "shufflenet_v2_x0_5", "squeezenet1_1", "efficientnet_lite0"]
 
 
 @pytest.mark.parametrize(("arch", "size", "head"), SEVERAL)
@@ -47,7 +48,8 @@ def test_weights_of_other_classes_keep_everything_but_the_last_layer(tmp_path: P
 @pytest.mark.parametrize(
     ("arch", "size", "message"),
     [
-        ("resnet", 32, "no classifier 'resnet'; it has resnet"), ("resnet18\n", 32, "no classifier"),
+        ("resnet", 32, "no classifier 'resnet'; there are resnet"), ("resnet18\n", 32, "no classifier"),
+        ("efficientnet_lite", 32, "no classifier 'efficientnet_lite'; there are efficientnet_lite0"),
         ("alexnet", 32, "larger --image-size"), ("vit_b_16", 40, "another --image-size"), ("fcn_resnet50", 32, "no classifier"),
     ],
 )  # fmt: skip
