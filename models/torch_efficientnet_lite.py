@@ -35,7 +35,7 @@ PUBLISHED_IN_BLOCK = {
 }  # fmt: skip
 
 
-class ConvNorm(Conv2dNormActivation):
+class ConvNorm(Conv2dNormActivation):  # type: ignore[misc]  # torch is not followed by mypy
     """Convolution, batch normalisation and ReLU6 (or none), padded as TensorFlow's "SAME": an odd pixel right and below."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int, stride: int = 1, groups: int = 1, activation: Any = nn.ReLU6) -> None:
@@ -58,7 +58,7 @@ class ConvNorm(Conv2dNormActivation):
         return total // 2, total - total // 2
 
 
-class InvertedResidual(nn.Module):
+class InvertedResidual(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
     """Widen by 1 × 1, convolve each channel by itself, narrow by 1 × 1; added to the input where the shapes are equal."""
 
     def __init__(self, n_in: int, n_out: int, expansion: int, kernel: int, stride: int, drop_probability: float) -> None:
@@ -76,7 +76,7 @@ class InvertedResidual(nn.Module):
         return self.drop(change) + features_nchw if self.is_residual else change
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy
     """images_nchw of any size → logits (n_images, n_classes)."""
 
     def __init__(self, n_classes: int) -> None:
