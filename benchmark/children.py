@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
-from core.environment import REPOSITORY
 from core.errors import UserError, one_line
 
 TIMEOUT_S = 1800.0
@@ -17,6 +16,10 @@ TIMEOUT_S = 1800.0
 
 def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     """The answer of `python -m module` to `job`; UserError naming `what` where the child fails."""
+    import subprocess
+
+    from core.environment import REPOSITORY
+
     path = os.pathsep.join(part for part in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if part)
     try:
         done = subprocess.run(
@@ -24,7 +27,7 @@ def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
             input=json.dumps(job),
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path, **bytecode_settings()},
             timeout=TIMEOUT_S,
             check=True,
         )
@@ -37,6 +40,31 @@ def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     if "error" in answer:
         raise UserError(f"{what} failed: {answer['error']}")
     return answer
+
+
+def bytecode_settings() -> dict[str, str]:
+    """Environment variables with which children keep compiled modules in a temporary folder, where they are kept nowhere else.
+
+    With PYTHONDONTWRITEBYTECODE, or packages in a folder that may not be written, each child would compile numpy again,
+    which takes longer than all else until its session is open.
+    """
+    import numpy as np
+
+    cached = np.__spec__.cached if np.__spec__ else None
+    if cached and os.path.exists(cached):
+        return {}
+    return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": _bytecode_folder()}
+
+
+@lru_cache(maxsize=1)
+def _bytecode_folder() -> str:
+    """A folder that is gone when this process ends."""
+    import atexit
+    import tempfile
+
+    folder = tempfile.TemporaryDirectory(prefix="bytecode-")
+    atexit.register(folder.cleanup)
+    return folder.name
 
 
 def answer_parent(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:

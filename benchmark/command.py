@@ -118,7 +118,13 @@ def parser() -> argparse.ArgumentParser:
     add("--openvino", action="store_true", help="rows of OpenVINO's runtime too, in float32 and in bf16 where the CPU has it")
     add("--batch-sizes", type=_positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
     add("--threads", type=_positive, metavar="N", help="intra-op threads; the cores this process may use where not given")
-    add("--time-budget", type=_seconds, default=default.time_budget_s, metavar="SECONDS", help="for latency; 0 leaves it out")
+    add(
+        "--time-budget",
+        type=_seconds,
+        default=default.time_budget_s,
+        metavar="SECONDS",
+        help="for latency; 0 leaves it out; batch sizes for which there is no room are left out, the largest first",
+    )
     add("--out", type=Path, default=default.out, metavar="DIR", help="folder in which the run's own folder is made")
     add("--seed", type=int, default=default.seed, help="of the order of the latency runs and of --limit")
     add("--profile", action="store_true", help="print how much of the prediction time was spent outside the models")

@@ -44,9 +44,13 @@ def main(arguments: Sequence[str]) -> int:
     from core.progress import progress
 
     threads = options.threads or available_cores()
-    with progress() as display:
-        task = display.add_task("timing", total=options.rounds)
-        p50_ms = measure(options.members, options.rounds, options.batch_size, threads, options.seed, lambda: display.advance(task))
+    with progress(ticking=False) as display:
+        task = display.add_task("rounds timed", total=options.rounds)
+
+        def advance() -> None:
+            display.update(task, advance=1, refresh=True)
+
+        p50_ms = measure(options.members, options.rounds, options.batch_size, threads, options.seed, advance)
     print(f"p50 at batch {options.batch_size} on {cpu_name()}, {threads} threads, median of {options.rounds} fresh processes each")
     for name, values_ms in p50_ms.items():
         print(f"  {name:<40} {_median(values_ms):8.3f} ms")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
 
 from benchmark.children import ask_child
-from benchmark.latency_schedule import FEWEST_ROUNDS, Place, Schedule
+from benchmark.latency_cost import Place, ProcessCost, RoundCosts
+from benchmark.latency_schedule import FixedRounds, Schedule
+from benchmark.latency_worker import most_calls_s
 from benchmark.sessions import CUDA, Provider
 from core.records import LatencySamples, UInt8Array
 
@@ -40,15 +43,21 @@ class Configuration:
 class LatencyRun:
     """All samples in the order they were taken, the seed of that order, and what the experiment took.
 
-    rounds: how many there were; a configuration that takes long may have been timed in the first ones only.
+    wanted: what was asked for, in the order of the tables; rounds: how many there were, each of some batch sizes.
     """
 
+    wanted: Sequence[Configuration]
     samples: list[LatencySamples]
     placements: dict[str, dict[str, int]]
     seed: int
     rounds: int
     elapsed_s: float
     notes: list[str] = field(default_factory=list)
+
+    def in_order(self) -> list[LatencySamples]:
+        """The samples by model, provider, batch size and transfer as they were asked for, and by round within these."""
+        orders = [list(dict.fromkeys(values)) for values in zip(*map(_sorting, self.wanted), strict=True)]
+        return sorted(self.samples, key=lambda s: ([o.index(v) for o, v in zip(orders, _sorting(s), strict=True)], s.round))
 
 
 def configurations(
@@ -70,42 +79,69 @@ def run_experiment(
     budget_s: float = DEFAULT_BUDGET_S,
     seed: int = 0,
     report: Callable[[float, str], None] = lambda _elapsed_s, _doing: None,
-    min_rounds: int = FEWEST_ROUNDS,
+    announce: Callable[[str], None] = lambda _line: None,
+    *,
+    first_batch_size: int | None = None,
+    n_rounds: int | None = None,
 ) -> LatencyRun:
-    """Time every configuration in rounds until `budget_s` is spent, at least `min_rounds` of them.
+    """Time configurations in rounds for as long as `budget_s` has room for another round, or for `n_rounds` of everything.
 
-    Each round runs every configuration once, in an order drawn from `seed`, each in a fresh child process with nothing
-    else alive, so that drift of the machine hits all alike. After `min_rounds` the quickest places go on first, until they
-    have as many rounds as a verdict needs: what is compared is always timed in the same rounds. images_u8: raw images to
-    feed, repeated where a batch needs more. `report(elapsed_s, doing)` is called before each process. Raises UserError where
-    a configuration cannot run.
+    A round runs every model once at some batch sizes, in an order drawn from `seed`, each in a fresh child process with
+    nothing else alive, so that drift of the machine hits all alike: what is compared is always timed in the same rounds.
+    Which batch sizes is up to `benchmark.latency_schedule`: `first_batch_size`, the smallest where not given, comes first.
+    images_u8: raw images to feed, repeated where a batch needs more. `report(elapsed_s, doing)` is called before each
+    process, and `announce(line)` once with the plan, after the first round. Raises UserError where a configuration cannot run.
     """
     order = random.Random(seed)  # noqa: S311 - a schedule, not a secret
     samples: list[LatencySamples] = []
     placements: dict[str, dict[str, int]] = {}
-    schedule = Schedule({_place(c) for c in wanted}, budget_s, min_rounds)
-    started = time.perf_counter()
+    models = _models_by_place(wanted, first_batch_size)
+    costs = RoundCosts(models, partial(most_calls_s, sample_s=SAMPLE_S))
+    schedule = Schedule(list(models), budget_s, costs) if n_rounds is None else FixedRounds(list(models), n_rounds)
+    started = perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         images_path = write_images(images_u8, max(c.batch_size for c in wanted), Path(folder))
         rounds = 0
-        while places := schedule.next_round(time.perf_counter() - started):
+        while places := schedule.next_round(perf_counter() - started):
             shuffled = [c for c in wanted if _place(c) in places]
             order.shuffle(shuffled)
             for configuration in shuffled:
-                elapsed_s = time.perf_counter() - started
+                elapsed_s = perf_counter() - started
                 report(elapsed_s, f"round {rounds + 1}: {configuration.model}, batch {configuration.batch_size}")
                 answer = _measure(configuration, images_path)
-                schedule.spent(_place(configuration), time.perf_counter() - started - elapsed_s)
+                process_s = perf_counter() - started - elapsed_s
+                costs.add(_place(configuration), configuration.model, _cost(answer, process_s))
                 placements[f"{configuration.model} on {configuration.provider.name}"] = answer["placement"]
                 samples.append(_samples(configuration, answer, rounds, len(samples)))
             schedule.done(places)
             rounds += 1
-    elapsed_s = time.perf_counter() - started
-    return LatencyRun(samples, placements, seed, rounds, elapsed_s, schedule.notes(elapsed_s))
+            if rounds == 1 and (plan := schedule.plan_line(perf_counter() - started)):
+                announce(plan)
+    elapsed_s = perf_counter() - started
+    return LatencyRun(wanted, samples, placements, seed, rounds, elapsed_s, schedule.notes(elapsed_s))
+
+
+def _models_by_place(wanted: Sequence[Configuration], first_batch_size: int | None) -> dict[Place, list[str]]:
+    """The models of each place; places of the batch size that comes first, the smallest where not given, before all others."""
+    first = min(c.batch_size for c in wanted) if first_batch_size is None else first_batch_size
+    models: dict[Place, list[str]] = {}
+    for configuration in sorted(wanted, key=lambda c: c.batch_size != first):
+        models.setdefault(_place(configuration), []).append(configuration.model)
+    return models
 
 
 def _place(configuration: Configuration) -> Place:
     return configuration.provider.name, configuration.batch_size, configuration.transfer
+
+
+def _sorting(timed: Configuration | LatencySamples) -> tuple[str, str, int, str]:
+    provider = timed.provider.name if isinstance(timed, Configuration) else timed.provider
+    return timed.model, provider, timed.batch_size, timed.transfer
+
+
+def _cost(answer: dict[str, Any], process_s: float) -> ProcessCost:
+    calls_ms = answer["first_run_ms"] + sum(answer["warmup_ms"]) + sum(answer["samples_ms"])
+    return ProcessCost(process_s, calls_ms / 1000, float(np.median(answer["samples_ms"])) / 1000)
 
 
 def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ ALPHA = 0.01  # stricter than for accuracy: a machine's moods are no fair coin
 MIN_PAIRS = 8  # with fewer rounds no sign-flip test can reach 0.01: 2 / 2^7 is 0.016
 MOST_EXACT = 12  # rounds up to which every flip of signs is tried; above, this many random ones
 N_RANDOM_FLIPS = 4095
-FASTER, SLOWER, NO_DIFFERENCE = "faster", "slower", "no credible difference"
+FASTER, SLOWER, NO_DIFFERENCE, NOT_TESTED = "faster", "slower", "no credible difference", "not tested"
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class LatencyPair:
     """model_a's p50 over model_b's at one provider, batch size and transfer, with a verdict on model_a.
 
     ratio: the median over the rounds; ratio_ci95: the ratios that the test would not reject at 5 %; nan below six rounds.
+    Below `MIN_PAIRS` rounds the verdict is `NOT_TESTED` and sign_flip_p nan: no difference could have been found.
     """
 
     model_a: str
@@ -39,16 +40,20 @@ class LatencyPair:
 
 
 def compare_latencies(samples: Sequence[LatencySamples], only: Collection[tuple[str, str]] | None = None) -> list[LatencyPair]:
-    """The pairs of models named in `only`, or all, at each provider, batch size and transfer, over the rounds that timed both."""
-    places: dict[tuple[str, int, str], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    """The pairs of models named in `only`, or all, at each provider, batch size and transfer, over the rounds that timed both.
+
+    Pairs come in the order of `only`, or of the first samples of their models, and so do the places of each pair.
+    """
+    p50_ms: dict[str, dict[tuple[str, int, str], dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for process in samples:
         where = (process.provider, process.batch_size, process.transfer)
-        places[where][process.model][process.round] = float(np.median(process.samples_ms))
+        p50_ms[process.model][where][process.round] = float(np.median(process.samples_ms))
     return [
-        compare_rounds(a, b, *where, by_model[a], by_model[b])
-        for where, by_model in places.items()
-        for a, b in (combinations(by_model, 2) if only is None else only)
-        if a in by_model and b in by_model
+        compare_rounds(a, b, *where, p50_ms[a][where], p50_ms[b][where])
+        for a, b in (combinations(p50_ms, 2) if only is None else only)
+        if a in p50_ms and b in p50_ms
+        for where in p50_ms[a]
+        if where in p50_ms[b]
     ]
 
 
@@ -58,9 +63,13 @@ def compare_rounds(
     """The pair of two models given each one's p50 in ms by round."""
     rounds = sorted(a_ms.keys() & b_ms.keys())
     log_ratios = np.log([a_ms[r] / b_ms[r] for r in rounds])
-    middle, p = float(np.median(log_ratios)), sign_flip_p(log_ratios)
+    middle = float(np.median(log_ratios))
     low, high = sign_flip_ci95(log_ratios)
-    verdict = NO_DIFFERENCE if p >= ALPHA else (SLOWER if middle > 0 else FASTER)
+    if len(rounds) < MIN_PAIRS:
+        p, verdict = float("nan"), NOT_TESTED
+    else:
+        p = sign_flip_p(log_ratios)
+        verdict = NO_DIFFERENCE if p >= ALPHA else (SLOWER if middle > 0 else FASTER)
     interval = (float(np.exp(low)), float(np.exp(high)))
     return LatencyPair(model_a, model_b, provider, batch_size, transfer, len(rounds), float(np.exp(middle)), interval, p, verdict)
 

@@ -1,29 +1,29 @@
-"""What each round of a latency experiment times: everything at first, then what the rest of the budget can bring to a verdict."""
+"""What each round of a latency experiment times: one batch size to a verdict first, then the others as the budget has room."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Set
+import math
+from collections.abc import Sequence, Set
 
+from benchmark.latency_cost import Place, RoundCosts
 from benchmark.latency_pairs import MIN_PAIRS
 
-# Provider, batch size and transfer: models are compared within one of these, so it is timed as a whole or not at all
-Place = tuple[str, int, str]
-
-FEWEST_ROUNDS = 3  # fewer processes have no spread to speak of
+FEWEST_ROUNDS = 3  # fewer processes have no interval: a batch size for which there is no room for as many is left out
 
 
 class Schedule:
-    """Which places the next round times, from what the rounds so far took."""
+    """Which places the next round times, from what the rounds so far took.
 
-    def __init__(self, places: Collection[Place], budget_s: float, min_rounds: int = FEWEST_ROUNDS) -> None:
+    places: in the order of their importance; those of the first one's batch size are brought to `MIN_PAIRS` rounds first.
+    Every other batch size then gets `FEWEST_ROUNDS`, the smallest first, or is left out; then those that were timed are
+    brought to a verdict; and at last all of them go on together.
+    """
+
+    def __init__(self, places: Sequence[Place], budget_s: float, costs: RoundCosts) -> None:
         self.budget_s = budget_s
-        self.min_rounds = min_rounds
+        self.costs = costs
         self.rounds = dict.fromkeys(places, 0)
-        self.spent_s = dict.fromkeys(places, 0.0)
-
-    def spent(self, place: Place, seconds: float) -> None:
-        """Count what one process at `place` took."""
-        self.spent_s[place] += seconds
+        self.first_batch_size = places[0][1]
 
     def done(self, places: Set[Place]) -> None:
         """Count a round of `places`."""
@@ -31,44 +31,127 @@ class Schedule:
             self.rounds[place] += 1
 
     def next_round(self, elapsed_s: float) -> set[Place]:
-        """The places that the next round times; none where the budget is spent.
+        """The places that the next round times; none where the budget has no room for another round.
 
-        The quickest places come first: a place goes on where it can be brought to a verdict, or by one round at least, with
-        what is left once the quicker ones are. When all have a verdict, all go on together.
+        The very first round is of the first place alone, whatever it takes: it shows what a process takes here.
         """
-        if min(self.rounds.values()) < self.min_rounds:
-            return set(self.rounds)
+        if not any(self.rounds.values()):
+            return {next(iter(self.rounds))}
         left_s = self.budget_s - elapsed_s
-        lacking = [place for place in self._quickest_first() if self.rounds[place] < MIN_PAIRS]
-        if not lacking:
-            return set(self.rounds) if sum(map(self._round_s, self.rounds)) <= left_s else set()
-        chosen: set[Place] = set()
-        for place in lacking:
-            if self._round_s(place) > left_s:
-                break
-            chosen.add(place)
-            left_s -= self._to_verdict_s(place)
-        return chosen
+        for places, target in self._goals():
+            chosen = self._that_fit(places, target, left_s)
+            if chosen:
+                return chosen
+        timed = self._timed()
+        return set(timed) if sum(map(self.costs.round_s, timed)) <= left_s else set()
+
+    def plan(self, elapsed_s: float) -> tuple[dict[Place, int], float]:
+        """Rounds of each place and seconds of all of them, where rounds go on taking what they are known to take."""
+        ahead = Schedule(list(self.rounds), self.budget_s, self.costs)
+        ahead.rounds = dict(self.rounds)
+        while places := ahead.next_round(elapsed_s):
+            elapsed_s += sum(map(self.costs.round_s, places))
+            ahead.done(places)
+        return ahead.rounds, elapsed_s
+
+    def plan_line(self, elapsed_s: float) -> str:
+        """What the budget has room for, said before most of it is spent, and what would be needed for more."""
+        rounds, total_s = self.plan(elapsed_s)
+        n_models = len(self.costs.models[next(iter(rounds))])
+        models = f"{n_models} model{'s' * (n_models != 1)}"
+        return f"latency plan: about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{self._wanting(rounds)}"
 
     def notes(self, elapsed_s: float) -> list[str]:
         """What the budget bought, and what a longer one would: intervals narrow with the square root of the rounds."""
-        least, most = min(self.rounds.values()), max(self.rounds.values())
-        span = f"{most}" if least == most else f"{least} to {most}, fewest where a round takes longest,"
-        bought = f"latency: {span} rounds (fresh processes per configuration) in {elapsed_s:.0f} s"
-        if elapsed_s > self.budget_s * 1.1:
-            bought += (
-                f", more than the budget of {self.budget_s:.0f} s because fewer than {self.min_rounds} rounds have no interval"
-            )
-        lacking_s = sum(map(self._to_verdict_s, self.rounds))
-        verdicts = f"--time-budget {elapsed_s + lacking_s:.0f} would buy the {MIN_PAIRS} that a verdict needs everywhere, and "
-        narrower = f"--time-budget {4 * (elapsed_s + lacking_s):.0f} intervals about half as wide"
-        return [f"{bought}; {verdicts if lacking_s else ''}{narrower}"]
+        bought = (
+            f"latency: {elapsed_s:.0f} s{self._over(elapsed_s)}: {_in_words(self.rounds)}, each model in a fresh process per round"
+        )
+        wanting = self._wanting(self.rounds)
+        return [f"{bought}{wanting or f'; --time-budget {4 * elapsed_s:.0f} makes intervals about half as wide'}"]
 
-    def _quickest_first(self) -> list[Place]:
-        return sorted(self.rounds, key=self._round_s)
+    def _goals(self) -> list[tuple[list[Place], int]]:
+        """Places and how many rounds each of them is to have, the most important first."""
+        first = [place for place in self.rounds if place[1] == self.first_batch_size]
+        others = sorted({place[1] for place in self.rounds} - {self.first_batch_size})
+        by_size = [[place for place in self.rounds if place[1] == size] for size in others]
+        timed = [[place for place in places if self.rounds[place]] for places in by_size]
+        goals = [(first, MIN_PAIRS), *((places, FEWEST_ROUNDS) for places in by_size), *((places, MIN_PAIRS) for places in timed)]
+        return [([place for place in places if self.rounds[place] < target], target) for places, target in goals]
 
-    def _round_s(self, place: Place) -> float:
-        return self.spent_s[place] / self.rounds[place]
+    def _that_fit(self, places: Sequence[Place], target: int, left_s: float) -> set[Place]:
+        """Those of `places` with room for a round once the ones before them have all that they lack.
 
-    def _to_verdict_s(self, place: Place) -> float:
-        return max(0, MIN_PAIRS - self.rounds[place]) * self._round_s(place)
+        One that was not timed yet needs room for as many rounds as make an interval, unless it is of the first batch size.
+        """
+        chosen: set[Place] = set()
+        for place in places:
+            round_s = self.costs.round_s(place)
+            at_least = 1 if self.rounds[place] or place[1] == self.first_batch_size else FEWEST_ROUNDS
+            if at_least * round_s <= left_s:
+                chosen.add(place)
+                left_s -= (target - self.rounds[place]) * round_s
+        return chosen
+
+    def _over(self, total_s: float) -> str:
+        return "" if total_s <= 1.1 * self.budget_s else f", more than the budget of {self.budget_s:g} s, for a round takes as long"
+
+    def _timed(self) -> list[Place]:
+        return [place for place in self.rounds if self.rounds[place]]
+
+    def _wanting(self, rounds: dict[Place, int]) -> str:
+        """What `rounds` leave out, with the budgets that have room for it; empty where every place gets its verdicts."""
+        first = [place for place in rounds if place[1] == self.first_batch_size]
+        left_out = [place for place, n in rounds.items() if not n]
+        parts = []
+        if min(rounds[place] for place in first) < MIN_PAIRS:
+            parts.append(f"for speed verdicts run with --time-budget {self._budget_for(first)}")
+        if left_out:
+            sizes = " and ".join(str(size) for size in sorted({place[1] for place in left_out}))
+            parts.append(f"no room for batch {sizes}, which --time-budget {self._budget_for(first, list(rounds))} has")
+        if not parts and min(rounds.values()) < MIN_PAIRS:
+            parts.append(f"for speed verdicts at every batch size run with --time-budget {self._budget_for(list(rounds))}")
+        return "".join(f"; {part}" for part in parts)
+
+    def _budget_for(self, decided: Sequence[Place], timed: Sequence[Place] = ()) -> int:
+        """Seconds that bring the places of `decided` to a verdict and those of `timed` to an interval.
+
+        A twentieth more than that, since no two rounds take the same.
+        """
+        seconds = sum(MIN_PAIRS * self.costs.round_s(place) for place in decided)
+        seconds += sum(FEWEST_ROUNDS * self.costs.round_s(place) for place in timed if place not in decided)
+        return math.ceil(1.05 * seconds)
+
+
+class FixedRounds:
+    """A schedule of so many rounds of everything, whatever they take."""
+
+    def __init__(self, places: Sequence[Place], n_rounds: int) -> None:
+        self.places = set(places)
+        self.left = n_rounds
+
+    def next_round(self, _elapsed_s: float) -> set[Place]:
+        """Every place, until there were as many rounds as asked for."""
+        return self.places if self.left else set()
+
+    def done(self, _places: Set[Place]) -> None:
+        """Count a round."""
+        self.left -= 1
+
+    def plan_line(self, _elapsed_s: float) -> str:
+        """Nothing: who asks for a number of rounds knows it."""
+        return ""
+
+    def notes(self, _elapsed_s: float) -> list[str]:
+        """Nothing was left out."""
+        return []
+
+
+def _in_words(rounds: dict[Place, int]) -> str:
+    """`batch 1 × 8 rounds, batch 32 × 3 rounds`; from the fewest to the most where providers differ at one batch size."""
+    parts = []
+    for size in dict.fromkeys(place[1] for place in rounds):
+        counts = [n for place, n in rounds.items() if place[1] == size and n]
+        if counts:
+            span = f"{counts[0]}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+            parts.append(f"batch {size} × {span} round{'s' * (span != '1')}")
+    return ", ".join(parts)

@@ -7,20 +7,19 @@ other more than calls of two processes do: the parent needs many processes, not 
 from __future__ import annotations
 
 import gc
+import math
 import sys
 import time
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from benchmark.children import answer_parent
 
 SETTLE_WINDOW = 5  # calls in each of the two stretches whose medians must agree
 SETTLE_TOLERANCE = 0.03
-WARMUP_SHARE = 0.5  # of the sampling time, at most, unless a single call is longer
-MIN_TIMED_CALLS = 2  # of a call that takes longer than the sampling time: the next process tells more than a third call
+WARMUP_SHARE = 0.5  # of the sampling time, at most; a first run that took longer has warmed up enough
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
@@ -45,11 +44,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     call = _device_only(session, batches_u8[0]) if job["transfer"] == "device-only" else host_to_host(session, batches_u8)
     gc.disable()  # a collection in the middle of a call would be our latency, not the model's
     first_run_ms = timed_ms(call)
-    warmup_ms = warm_up(call, job["sample_s"] * WARMUP_SHARE)
-    samples_ms: list[float] = []
-    deadline = time.perf_counter() + job["sample_s"]
-    while len(samples_ms) < MIN_TIMED_CALLS or time.perf_counter() < deadline:
-        samples_ms.append(timed_ms(call))
+    warmup_ms = warm_up(call, job["sample_s"] * WARMUP_SHARE - first_run_ms / 1000)
+    samples_ms = sample(call, job["sample_s"])
     return {
         "session_load_ms": session_load_ms,
         "first_run_ms": first_run_ms,
@@ -63,10 +59,10 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 def warm_up(call: Callable[[], None], at_most_s: float) -> list[float]:
     """Milliseconds of the calls made until the medians of the last two stretches of five agree within 3 %.
 
-    Stops at `at_most_s` all the same; makes one call at least.
+    Stops after `at_most_s` all the same; makes none where that is not above 0.
     """
-    calls_ms = [timed_ms(call)]
-    deadline = time.perf_counter() + at_most_s - calls_ms[0] / 1000
+    calls_ms: list[float] = []
+    deadline = time.perf_counter() + at_most_s
     while time.perf_counter() < deadline and not settled(calls_ms):
         calls_ms.append(timed_ms(call))
     return calls_ms
@@ -76,8 +72,30 @@ def settled(calls_ms: list[float]) -> bool:
     """Whether the medians of the last five calls and of the five before them agree within 3 %."""
     if len(calls_ms) < 2 * SETTLE_WINDOW:
         return False
-    last, before = median(calls_ms[-SETTLE_WINDOW:]), median(calls_ms[-2 * SETTLE_WINDOW : -SETTLE_WINDOW])
+    last, before = _median(calls_ms[-SETTLE_WINDOW:]), _median(calls_ms[-2 * SETTLE_WINDOW : -SETTLE_WINDOW])
     return abs(last - before) <= SETTLE_TOLERANCE * before
+
+
+def _median(odd_number_of_values: list[float]) -> float:
+    return sorted(odd_number_of_values)[len(odd_number_of_values) // 2]
+
+
+def sample(call: Callable[[], None], sample_s: float) -> list[float]:
+    """Milliseconds of the calls begun within `sample_s` seconds: a single one of a call that takes longer than that.
+
+    One long call looks at the machine for as long as many short ones, and another process tells more than another call.
+    """
+    samples_ms = [timed_ms(call)]
+    deadline = time.perf_counter() + sample_s - samples_ms[0] / 1000
+    while time.perf_counter() < deadline:
+        samples_ms.append(timed_ms(call))
+    return samples_ms
+
+
+def most_calls_s(call_s: float, sample_s: float) -> float:
+    """Seconds that a process spends in calls that take `call_s` each, where its warm-up does not settle before its end."""
+    warm_up_s = max(0.0, sample_s * WARMUP_SHARE - call_s)
+    return call_s * (1 + math.ceil(warm_up_s / call_s) + math.ceil(sample_s / call_s))
 
 
 def batches(images_u8: Any, batch_size: int) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.calibration import Calibration
 from benchmark.findings import Findings
-from benchmark.latency_pairs import MIN_PAIRS, LatencyPair
+from benchmark.latency_pairs import MIN_PAIRS, NOT_TESTED, LatencyPair
 from benchmark.latency_summary import LatencySummary
 from benchmark.loadgen import CrossCheck
 
@@ -112,7 +112,7 @@ def _latency_cells(pair: LatencyPair | None) -> list[str]:
         return ["", ""]
     low, high = pair.ratio_ci95
     interval = "" if low != low else f"\n({low:.2f}–{high:.2f})"
-    verdict = pair.verdict if pair.n_rounds >= MIN_PAIRS else f"{pair.n_rounds} rounds cannot tell, {MIN_PAIRS} can"
+    verdict = pair.verdict if pair.n_rounds >= MIN_PAIRS else f"{NOT_TESTED}: {pair.n_rounds} of the {MIN_PAIRS} repeats needed"
     return [f"{pair.ratio:.2f}{interval}", verdict]
 
 

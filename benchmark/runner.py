@@ -31,7 +31,7 @@ from benchmark.sessions import choose_providers, default_threads
 from benchmark.tables import COMPARISON_COLUMNS, Entry
 from core.errors import UserError
 from core.files import final_run_folder, run_folder
-from core.progress import progress
+from core.progress import print_line, progress
 from core.records import Predictions
 
 
@@ -152,30 +152,39 @@ def measure_latency(findings: Findings, options: Options) -> None:
     """Time every single model and fused ensemble on every provider at every batch size."""
     wanted = timing.configurations(list(findings.files.items()), findings.providers, options.batch_sizes, findings.threads)
     budget_s = options.time_budget_s
-    with progress("doing") as display:
-        task = display.add_task("timing", total=round(budget_s), doing="")
+    with progress("doing", ticking=False) as display:
+        task = display.add_task("timing, seconds", total=round(budget_s), doing="")
 
         def report(elapsed_s: float, doing: str) -> None:
-            display.update(task, completed=min(round(elapsed_s), round(budget_s)), doing=doing)
+            display.update(task, completed=min(round(elapsed_s), round(budget_s)), doing=doing, refresh=True)
 
-        findings.latency_run = timing.run_experiment(wanted, findings.image_set.images_u8, budget_s, options.seed, report)
-    findings.latencies = summarise(findings.latency_run.samples)
+        run = timing.run_experiment(
+            wanted,
+            findings.image_set.images_u8,
+            budget_s,
+            options.seed,
+            report,
+            lambda line: print_line(display, line),
+            first_batch_size=options.at_batch,
+        )
+    findings.latency_run = run
+    findings.latencies = summarise(run.in_order())
     asked = [(pair.model_a, pair.model_b) for pair in findings.pairs]
-    findings.latency_pairs = compare_latencies(findings.latency_run.samples, asked)
-    findings.notes += findings.latency_run.notes
+    findings.latency_pairs = compare_latencies(run.in_order(), asked)
+    findings.notes += run.notes
 
 
 def check_against_loadgen(findings: Findings, options: Options) -> None:
     """Drive every model by MLPerf LoadGen as well, Offline at the batch size nearest to 32."""
     batch_size = min(options.batch_sizes, key=lambda size: abs(size - 32))
-    with progress("doing") as display:
+    with progress("doing", ticking=False) as display:
         task = display.add_task("LoadGen", total=None, doing="")
         findings.cross_checks = cross_check(
             list(findings.files.items()),
             findings.image_set.images_u8,
             batch_size,
             findings.threads,
-            lambda doing: display.update(task, doing=doing),
+            lambda doing: display.update(task, doing=doing, refresh=True),
         )
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from benchmark.children import answer_parent
-from benchmark.latency_worker import MIN_TIMED_CALLS, WARMUP_SHARE, batches, host_to_host, timed_ms, warm_up
+from benchmark.latency_worker import WARMUP_SHARE, batches, host_to_host, sample, warm_up
 
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
@@ -30,12 +29,9 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
             member()
 
     gc.disable()
+    call()
     warm_up(call, job["sample_s"] * WARMUP_SHARE)
-    samples_ms: list[float] = []
-    deadline = time.perf_counter() + job["sample_s"]
-    while len(samples_ms) < MIN_TIMED_CALLS or time.perf_counter() < deadline:
-        samples_ms.append(timed_ms(call))
-    return {"samples_ms": samples_ms}
+    return {"samples_ms": sample(call, job["sample_s"])}
 
 
 if __name__ == "__main__":

@@ -72,10 +72,10 @@ def measure(
     provider = Provider(CPU_PROVIDER, "") if runtime == CPU else openvino_providers(paths[0], threads)[0][0]
     noise_u8 = np.random.default_rng(0).integers(0, 256, (N_IMAGES, card.image_height, card.image_width, 3), dtype=np.uint8)
     wanted = configurations([(path.stem, path) for path in paths], [provider], sorted(set(batch_sizes)), threads)
-    with progress("doing") as display:
+    with progress("doing", ticking=False) as display:
         task = display.add_task("timing", total=rounds * len(wanted), doing="")
-        report = _counting(lambda done, doing: display.update(task, completed=done, doing=doing))
-        samples = run_experiment(wanted, noise_u8, 0, seed, report, rounds).samples
+        report = _counting(lambda done, doing: display.update(task, completed=done, doing=doing, refresh=True))
+        samples = run_experiment(wanted, noise_u8, seed=seed, report=report, n_rounds=rounds).in_order()
     p50_ms = {(summary.model, summary.batch_size): summary.p50_ms for summary in summarise(samples)}
     pairs = compare_latencies(samples, [(paths[0].stem, path.stem) for path in paths[1:]])
     return p50_ms, sorted(pairs, key=lambda pair: pair.batch_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -61,6 +60,8 @@ def memory_gib() -> float | None:
 
 def package_versions() -> dict[str, str]:
     """Versions of the installed packages that can change a figure."""
+    import importlib.metadata
+
     versions = {}
     for package in RECORDED_PACKAGES:
         try:

@@ -1,0 +1,73 @@
+"""A machine with a planted clock: what a timing process takes on it is known, so tests of timing need no stopwatch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark import children, latency, latency_worker
+
+
+class PlantedMachine:
+    """Answers latency jobs as a child process would, and moves its clock by what that child would take.
+
+    call_s: seconds of a call of each model at batch 1, by the stem of its file; they grow with the batch size. noise: the
+    standard deviation of the logarithm of a process's speed; drift(clock_s): what the machine itself is slower by at a moment;
+    places: what the processes of a round are slower by, one after the other, over and over.
+    """
+
+    def __init__(
+        self,
+        call_s: Mapping[str, float],
+        *,
+        besides_s: float = 0.6,
+        noise: float = 0.0,
+        drift: Callable[[float], float] = lambda _clock_s: 1.0,
+        places: tuple[float, ...] = (1.0,),
+        seed: int = 0,
+    ) -> None:
+        self.call_s, self.besides_s, self.noise, self.drift, self.places = call_s, besides_s, noise, drift, places
+        self.random = np.random.default_rng(seed)
+        self.clock_s = 1000.0
+        self.jobs: list[dict[str, Any]] = []
+
+    def perf_counter(self) -> float:
+        """The planted clock."""
+        return self.clock_s
+
+    def ask_child(self, module: str, job: dict[str, Any], _what: str) -> dict[str, Any]:
+        """The answer of a worker that makes every call of `latency_worker.most_calls_s`."""
+        sequential = module == "benchmark.sequential_worker"
+        stems = [Path(path).stem for path in (job["paths"] if sequential else [job["path"]])]
+        own = sum(self.call_s[stem] for stem in stems) * job["batch_size"]
+        disturbed = (
+            np.exp(self.random.normal(0, self.noise)) * self.drift(self.clock_s) * self.places[len(self.jobs) % len(self.places)]
+        )
+        call_s = own * disturbed
+        in_calls_s = latency_worker.most_calls_s(call_s, job["sample_s"])
+        n_calls = round(in_calls_s / call_s)
+        n_timed = max(1, round(job["sample_s"] / call_s))
+        self.jobs.append({"module": module, **job})
+        self.clock_s += self.besides_s + in_calls_s
+        calls_ms = [1000 * call_s] * n_calls
+        answer = {
+            "session_load_ms": 100.0,
+            "first_run_ms": calls_ms[0],
+            "warmup_ms": calls_ms[1 : n_calls - n_timed],
+            "samples_ms": calls_ms[n_calls - n_timed :] or calls_ms[:1],
+            "provider": job.get("provider", "CPUExecutionProvider"),
+            "placement": {job.get("provider", "CPUExecutionProvider"): 10},
+        }
+        found: dict[str, Any] = json.loads(json.dumps(answer))  # as it comes through a pipe
+        return found
+
+    def install(self, patch: Any) -> PlantedMachine:
+        """Put this machine in the place of child processes and of the clock, by pytest's `monkeypatch`; returns itself."""
+        patch.setattr(children, "ask_child", self.ask_child)
+        patch.setattr(latency, "ask_child", self.ask_child)
+        patch.setattr(latency, "perf_counter", self.perf_counter)
+        return self
