@@ -73,7 +73,7 @@ def test_the_default_minute_decides_every_pair_at_batch_1(monkeypatch) -> None:
     assert all((pair.n_rounds >= MIN_PAIRS, pair.verdict) == (True, "faster") for pair in pairs)
     assert [samples.batch_size for samples in run.samples][: 3 * MIN_PAIRS] == [1] * 3 * MIN_PAIRS
     assert plan.startswith("latency plan: about ")
-    assert "3 models, batch 1 × 8 rounds, batch 32 × " in plan
+    assert ": 3 models, batch 1 × 9 rounds, batch 32 × 9 rounds; no room for batch 256, which --time-budget " in plan
 
 
 @pytest.mark.parametrize("budget_s", [8, 15, 20, 60, 120])

@@ -1,4 +1,4 @@
-"""The command that answers whether a variant is faster: a planted case, and the sentence on the slowest rival."""
+"""The command that answers whether a variant is faster: a planted machine, and the sentence on the slowest rival."""
 
 from pathlib import Path
 
@@ -7,18 +7,21 @@ import pytest
 from benchmark import variant_ratio
 from benchmark.latency_pairs import LatencyPair
 from core.errors import UserError
+from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
 
-def test_a_model_with_forty_convolutions_less_is_found_faster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    quick = write_tiny_model(tmp_path / "quick.onnx", input_size=32)
-    slow = write_tiny_model(tmp_path / "slow.onnx", input_size=32, extra_work=40)
-    arguments = [str(quick), str(slow), "--batch-sizes", "4", "--rounds", "8", "--threads", "1"]
-    assert variant_ratio.main(arguments) == 0
+def test_a_model_that_takes_half_the_time_is_found_faster_at_each_batch_size(tmp_path: Path, monkeypatch, capsys) -> None:
+    machine = PlantedMachine({"quick": 0.001, "slow": 0.002}, noise=0.02).install(monkeypatch)
+    paths = [str(write_tiny_model(tmp_path / f"{name}.onnx")) for name in machine.call_s]
+    assert variant_ratio.main([*paths, "--batch-sizes", "4", "1", "--rounds", "8", "--threads", "1"]) == 0
+    assert len(machine.jobs) == 2 * 2 * 8
     said = capsys.readouterr().out.splitlines()
     assert "8 rounds" in said[0] and "1 threads" in said[0]
-    assert said[-2].startswith("batch 4: quick ÷ slow: 0.") and said[-2].endswith("faster")
-    assert said[-1].startswith("at batch 4, quick against the slowest rival, slow: faster, 0.")
+    pairs = [line for line in said if "÷" in line]
+    assert [line.split(" (")[0][:-4] for line in pairs] == ["batch 1: quick ÷ slow: 0", "batch 4: quick ÷ slow: 0"]
+    assert all(line.endswith("faster") for line in pairs)
+    assert said[-1].startswith("at batch 1, quick against the slowest rival, slow: faster, 0.")
 
 
 def test_the_slowest_rival_is_that_of_the_batch_size() -> None:

@@ -8,6 +8,15 @@ from core.cli import INTERRUPTED, guard, run
 from core.environment import REPOSITORY
 from core.errors import UserError, one_line
 
+HEAVY = "numpy scipy pandas matplotlib sklearn PIL rich onnx onnxruntime openvino mlperf_loadgen torch tensorflow keras".split()
+ROOMS = ("benchmark", "data", "ensemble", "export", "models")  # the trainers' help is tested with their recipes
+
+
+def commands() -> list[str]:
+    """Every module that `python -m` runs: those that end in `run(main)`."""
+    paths = [path for room in ROOMS for path in (REPOSITORY / room).glob("*.py") if "run(main" in path.read_text(encoding="utf-8")]
+    return sorted(f"{path.parent.name}.{path.stem}" for path in paths)
+
 
 def _raising(error: BaseException):
     def main(arguments):
@@ -65,3 +74,18 @@ def test_sigterm_ends_as_an_interrupt_and_cleans_up(tmp_path) -> None:
     assert done.returncode == INTERRUPTED
     assert done.stderr == "error: stopped by signal 15\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", commands())
+def test_help_imports_nothing_that_takes_its_time(module: str) -> None:
+    """What makes any help quick, on whatever machine."""
+    probe = (
+        "import runpy, sys\n"
+        f"sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as ended: print('status', ended.code)\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert done.stdout.startswith("usage: ")
+    assert done.stdout.splitlines()[-2:] == ["status 0", "heavy: []"]

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -174,15 +173,6 @@ def test_a_member_is_not_overwritten(members) -> None:
 
 def test_one_member_is_no_ensemble(members, tmp_path) -> None:
     refused(command(members[0], "--out", tmp_path / "x.onnx"), "at least two")
-
-
-def test_help_is_fast() -> None:
-    fastest_s = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        assert command("--help").returncode == 0
-        fastest_s = min(fastest_s, time.perf_counter() - started)
-    assert fastest_s < 0.5
 
 
 def test_a_folder_called_like_the_data_set_is_not_taken_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

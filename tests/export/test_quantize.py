@@ -4,7 +4,6 @@ import csv
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -210,13 +209,11 @@ def test_two_models_of_one_name_do_not_overwrite_each_other(tmp_path: Path, caps
     assert run_of(tmp_path).is_dir()
 
 
-def test_help_is_quick_and_neither_framework_is_ever_imported(tmp_path: Path) -> None:
+def test_help_names_the_choices_and_neither_framework_is_ever_imported(tmp_path: Path) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=REPOSITORY, check=True)
 
-    started = time.perf_counter()
     assert "--to {int8,fp16}" in run("-m", "export.quantize", "--help").stdout
-    assert time.perf_counter() - started < 2  # 0.1 s on an idle machine
     path = model(tmp_path / "a.onnx")
     code = (
         "import sys; from export import quantize\n"

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -107,10 +106,8 @@ def test_a_value_no_training_can_have_is_named_by_its_flag(kind: type[Recipe], a
 
 
 @pytest.mark.parametrize("command", ["train.torch_resnet", "train.tf_resnet"])
-def test_help_names_and_explains_every_field_quickly(command: str) -> None:
-    started_s = time.perf_counter()
+def test_help_names_and_explains_every_field(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", command, "--help"], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - started_s < 3  # half a second on an idle machine; tests run on busy ones
     kind = TorchRecipe if "torch" in command else TfRecipe
     for field in dataclasses.fields(kind):
         flag = "--out" if field.name == "results_dir" else "--" + field.name.replace("_", "-")
