@@ -90,7 +90,8 @@ def stability_note(process_p50_ms: Float64Array) -> str:
     if spread <= SPREAD_LIMIT:
         return ""
     return (
-        f"p50 of the processes spreads by {spread:.0%}: close other programs, fix the clock speed, or give a longer --time-budget"
+        f"runs differed by {100 * spread:.0f} %: results are noisy; close other programs, fix the clock speed, "
+        "or give a longer --time-budget"
     )
 
 

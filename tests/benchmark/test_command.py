@@ -1,5 +1,7 @@
 """The command as a user types it: in processes of its own, on small contract models of the bundled digits."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -10,8 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.command import main
 from core.environment import REPOSITORY
 from data import open_dataset
+from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
 
@@ -56,14 +60,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    out = tmp_path_factory.mktemp("results")
-    done = command(
-        "--ensemble", "--data", "digits", "--models-dir", models, "--out", out, "--batch-sizes", 1, 8, "--time-budget", 30
-    )
-    assert done.returncode == 0, done.stderr
-    assert all(line.startswith(("latency plan: ", "timing, seconds ")) for line in done.stderr.splitlines()), done.stderr
+    """A run in this process on a machine whose calls take known times: its folder and what it printed."""
+    out, stdout = tmp_path_factory.mktemp("results"), io.StringIO()
+    arguments = ["--ensemble", "--data", "digits", "--models-dir", models, "--out", out, "--batch-sizes", 1, 8, "--time-budget", 40]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout):
+        PlantedMachine({"one": 0.003, "two": 0.005, "ensemble_0": 0.007}, noise=0.02).install(patch)
+        assert main(list(map(str, arguments))) == 0
     (folder,) = out.iterdir()
-    return folder, done.stdout
+    return folder, stdout.getvalue()
 
 
 def test_a_run_leaves_every_file(run) -> None:
@@ -122,6 +126,35 @@ def test_every_timed_call_is_kept_and_makes_the_latency_table(run) -> None:
         assert table.loc[key, "n_processes"] == group["process"].nunique()
         medians = group.groupby("process")["latency_ms"].median()
         assert table.loc[key, "p50_ms"] == pytest.approx(medians.median(), abs=2e-6)
+
+
+def test_rows_are_in_the_order_of_models_and_batch_sizes(run) -> None:
+    comparison = pd.read_csv(run[0] / "comparison.csv").dropna(subset=["batch_size"])
+    order = [(model, size) for model in ("one", "two", "one+two") for size in (1, 8)]
+    assert list(zip(comparison["model"], comparison["batch_size"], strict=True)) == order
+    table = pd.read_csv(run[0] / "latency.csv")
+    assert list(zip(table["model"], table["batch_size"], strict=True)) == order
+    pairs = pd.read_csv(run[0] / "latency_pairs.csv")
+    accuracy_pairs = pd.read_csv(run[0] / "pairs.csv")[["model_a", "model_b"]].to_numpy().tolist()
+    expected = [[a, b, size] for a, b in accuracy_pairs for size in (1, 8)]
+    assert pairs[["model_a", "model_b", "batch_size"]].to_numpy().tolist() == expected
+
+
+def test_an_untested_pair_is_called_so_in_the_file_and_on_the_screen_alike(run, models, tmp_path, capsys, monkeypatch) -> None:
+    pairs = pd.read_csv(run[0] / "latency_pairs.csv")
+    untested = pairs["n_rounds"] < 8
+    assert (pairs["verdict"] == "not tested").tolist() == untested.tolist() == pairs["sign_flip_p"].isna().tolist()
+    assert pairs.loc[pairs["batch_size"] == 1, "n_rounds"].min() >= 8
+    assert untested.any()
+    PlantedMachine({"one": 0.003, "two": 0.005}).install(monkeypatch)
+    main(["--data", "digits", "--models-dir", str(models), "--limit", "30", "--time-budget", "5", "--out", str(tmp_path)])
+    printed = " ".join(capsys.readouterr().out.split())
+    (folder,) = tmp_path.iterdir()
+    (row,) = pd.read_csv(folder / "latency_pairs.csv").itertuples()
+    assert (row.n_rounds, row.verdict) == (2, "not tested")
+    assert "not tested: 2 of the 8 repeats needed" in printed
+    assert "for speed verdicts run with --time-budget" in printed
+    assert "no credible difference" not in printed.split("faster?")[1].split("0.6")[1].split("note:")[0]
 
 
 def test_run_json_says_what_ran_where(run) -> None:
