@@ -1,9 +1,8 @@
-"""The command as a user types it: in processes of its own, on small contract models of the bundled digits."""
+"""The command as a user types it, on small contract models of the bundled digits."""
 
 import contextlib
 import io
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,22 +12,20 @@ import pandas as pd
 import pytest
 
 from benchmark.command import main
+from core import cli
 from core.environment import REPOSITORY
 from data import open_dataset
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
 
-def command(*arguments: object, module: str = "benchmark", **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=settings,
-        cwd=REPOSITORY,
-        check=False,
-    )
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """What the command does with `arguments`, in this process: its status and what it printed."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    given = [str(argument) for argument in arguments]
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), pytest.raises(SystemExit) as ended:
+        cli.run(main, given)
+    return subprocess.CompletedProcess(given, int(str(ended.value.code)), stdout.getvalue(), stderr.getvalue())
 
 
 def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
