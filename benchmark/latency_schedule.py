@@ -14,7 +14,8 @@ FEWEST_ROUNDS = 3  # fewer processes have no interval: a batch size for which th
 class Schedule:
     """Which places the next round times, from what the rounds so far took.
 
-    places: in the order of their importance; those of the first one's batch size are brought to `MIN_PAIRS` rounds first.
+    places: in the order of their importance; those of the first one's batch size are brought to `MIN_PAIRS` rounds first,
+    all providers to `FEWEST_ROUNDS` before any to more.
     Every other batch size then gets `FEWEST_ROUNDS`, the smallest first, or is left out; then those that were timed are
     brought to a verdict; and at last all of them go on together.
     """
@@ -75,7 +76,8 @@ class Schedule:
         others = sorted({place[1] for place in self.rounds} - {self.first_batch_size})
         by_size = [[place for place in self.rounds if place[1] == size] for size in others]
         timed = [[place for place in places if self.rounds[place]] for places in by_size]
-        goals = [(first, MIN_PAIRS), *((places, FEWEST_ROUNDS) for places in by_size), *((places, MIN_PAIRS) for places in timed)]
+        goals = [(first, FEWEST_ROUNDS), (first, MIN_PAIRS)]  # no provider is left out for another one's verdict
+        goals += [(places, FEWEST_ROUNDS) for places in by_size] + [(places, MIN_PAIRS) for places in timed]
         return [([place for place in places if self.rounds[place] < target], target) for places, target in goals]
 
     def _that_fit(self, places: Sequence[Place], target: int, left_s: float) -> set[Place]:
@@ -106,11 +108,19 @@ class Schedule:
         if min(rounds[place] for place in first) < MIN_PAIRS:
             parts.append(f"for speed verdicts run with --time-budget {self._budget_for(first)}")
         if left_out:
-            sizes = " and ".join(str(size) for size in sorted({place[1] for place in left_out}))
-            parts.append(f"no room for batch {sizes}, which --time-budget {self._budget_for(first, list(rounds))} has")
+            parts.append(f"no room for {self._named(left_out)}, which --time-budget {self._budget_for(first, list(rounds))} has")
         if not parts and min(rounds.values()) < MIN_PAIRS:
             parts.append(f"for speed verdicts at every batch size run with --time-budget {self._budget_for(list(rounds))}")
         return "".join(f"; {part}" for part in parts)
+
+    def _named(self, places: Sequence[Place]) -> str:
+        """`batch 32 and 256`, by provider where there are several."""
+        several = len({place[0] for place in self.rounds}) > 1
+        named = []
+        for provider in dict.fromkeys(place[0] for place in places):
+            sizes = " and ".join(str(size) for size in sorted({place[1] for place in places if place[0] == provider}))
+            named.append(f"batch {sizes} on {provider}" if several else f"batch {sizes}")
+        return ", ".join(named)
 
     def _budget_for(self, decided: Sequence[Place], timed: Sequence[Place] = ()) -> int:
         """Seconds that bring the places of `decided` to a verdict and those of `timed` to an interval.

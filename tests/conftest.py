@@ -6,7 +6,12 @@ import importlib.util
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Its deadline of 0.2 s an example is a stopwatch, which a busy machine fails.
+hypothesis.settings.register_profile("no stopwatch", deadline=None)
+hypothesis.settings.load_profile("no stopwatch")
 
 _PREFIXES = {"torch": "test_torch_", "tensorflow": "test_tf_"}
 

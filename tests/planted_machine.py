@@ -71,3 +71,15 @@ class PlantedMachine:
         patch.setattr(latency, "ask_child", self.ask_child)
         patch.setattr(latency, "perf_counter", self.perf_counter)
         return self
+
+
+def real_children_on_a_planted_clock(patch: Any, process_s: float) -> None:
+    """Child processes are real, but the budget sees each of them take `process_s`: how many there are depends on no stopwatch."""
+    clock_s, ask = [0.0], children.ask_child
+
+    def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
+        clock_s[0] += process_s
+        return ask(module, job, what)
+
+    patch.setattr(latency, "ask_child", ask_child)
+    patch.setattr(latency, "perf_counter", lambda: clock_s[0])

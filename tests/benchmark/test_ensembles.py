@@ -1,5 +1,7 @@
 """Tuned ensembles in a benchmark: which are made, what is kept of them, and that none is worse for a bad member."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -13,12 +15,14 @@ import pytest
 from benchmark.accuracy import expected_calibration_error, negative_log_likelihood
 from benchmark.calibration import Calibration, Figures, worse_calibrated
 from benchmark.candidates import Candidate
+from benchmark.command import main
 from benchmark.ensembles import plans
 from benchmark.stored_run import read_run
 from core.environment import REPOSITORY
 from core.errors import UserError
 from core.records import softmax
 from data import open_dataset
+from tests.planted_machine import PlantedMachine
 from tests.tiny_models import tiny_card, write_tiny_model
 
 
@@ -41,12 +45,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         write_tiny_model(
             folder / f"{name}.onnx", seed=seed, temperature=temperature, dataset_sha256=digits.fingerprints(), **common
         )
-    arguments = ["--data", "digits", "--models-dir", folder, "--out", out, "--batch-sizes", 1, "--time-budget", 1]
-    done = command(*arguments, "--ensemble", "mean", "weighted", "geometric", "greedy", "--max-latency-ms", 1000)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    arguments = ["--data", "digits", "--models-dir", folder, "--out", out, "--batch-sizes", 1, "--time-budget", 30]
+    rules = ["--ensemble", "mean", "weighted", "geometric", "greedy", "--max-latency-ms", 1000]
+    stems = ["one", "two", "loud", *(f"ensemble_{index}" for index in range(7))]
+    stdout = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout):
+        PlantedMachine(dict.fromkeys(stems, 0.002), noise=0.05).install(patch)
+        assert main([str(argument) for argument in (*arguments, *rules)]) == 0
     (found,) = out.iterdir()
-    return found, done.stdout
+    return found, stdout.getvalue()
 
 
 def test_the_mean_of_every_subset_and_each_tuned_rule_of_all(run) -> None:

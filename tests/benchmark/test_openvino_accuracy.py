@@ -15,6 +15,7 @@ from benchmark.openvino_session import OPENVINO, OPENVINO_BF16, cpu_properties
 from benchmark.sessions import CPU
 from benchmark.tables import Entry, comparison_rows
 from core.records import ImageSet, Predictions
+from tests.planted_machine import real_children_on_a_planted_clock
 from tests.tiny_models import write_tiny_model
 
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -41,9 +42,10 @@ def test_a_row_has_its_own_providers_accuracy_or_else_the_models() -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed (group openvino)")
-def test_a_real_run_has_rows_of_both_runtimes(tmp_path: Path) -> None:
+def test_a_real_run_has_rows_of_both_runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_children_on_a_planted_clock(monkeypatch, process_s=10)
     path = write_tiny_model(tmp_path / "tiny.onnx", class_names=DIGITS, image_height=32, image_width=32, input_size=40)
-    arguments = ["--models", path, "--data", "digits", "--openvino", "--device", "cpu", "--batch-sizes", 1, "--time-budget", 0.1]
+    arguments = ["--models", path, "--data", "digits", "--openvino", "--device", "cpu", "--batch-sizes", 1, "--time-budget", 50]
     assert command.main([str(argument) for argument in (*arguments, "--out", tmp_path / "out")]) == 0
     (folder,) = (tmp_path / "out").iterdir()
     with open(folder / "comparison.csv", encoding="utf-8") as file:
