@@ -90,6 +90,7 @@ def compare_with_copies(
         save_model(model, card, files[COPY])
         save_model(slowed(model, n_products), card, files[SLOWED])
         for index, other in enumerate([*[COPY] * n_same, *[SLOWED] * n_slowed]):
+            display.update(task, description=f"comparing with {other}" if not pairs else None, refresh=True)
             pairs.append(compare_files((other, files[other]), ("model", files["model"]), images_u8, n_rounds, index, threads))
             display.update(task, advance=1, description=f"{other}: ratio {pairs[-1].ratio:.3f}, {pairs[-1].verdict}", refresh=True)
     return pairs, n_products
