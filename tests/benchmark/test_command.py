@@ -1,10 +1,8 @@
-"""The command as a user types it: in processes of its own, on small contract models of the bundled digits."""
+"""The command as a user types it, on small contract models of the bundled digits."""
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +11,8 @@ import pytest
 
 from core.environment import REPOSITORY
 from data import open_dataset
+from tests.commands import in_own_process, in_this_process
 from tests.tiny_models import write_tiny_model
-
-
-def command(*arguments: object, module: str = "benchmark", **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=settings,
-        cwd=REPOSITORY,
-        check=False,
-    )
 
 
 def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
@@ -58,8 +45,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("results")
-    done = command(
-        "--ensemble", "--data", "digits", "--models-dir", models, "--out", out, "--batch-sizes", 1, 8, "--time-budget", 1
+    done = in_own_process(
+        "benchmark",
+        "--ensemble",
+        "--data",
+        "digits",
+        "--models-dir",
+        models,
+        "--out",
+        out,
+        "--batch-sizes",
+        1,
+        8,
+        "--time-budget",
+        1,
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -133,15 +132,6 @@ def test_run_json_says_what_ran_where(run) -> None:
     assert facts["models"][0]["card"]["class_names"] == [str(digit) for digit in range(10)]
 
 
-def test_help_is_fast() -> None:
-    fastest_s = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        assert command("--help").returncode == 0
-        fastest_s = min(fastest_s, time.perf_counter() - started)
-    assert fastest_s < 0.5
-
-
 def test_a_benchmark_imports_neither_framework(models, tmp_path) -> None:
     code = (
         "import sys; from benchmark.command import main; main(sys.argv[1:]); "
@@ -154,17 +144,27 @@ def test_a_benchmark_imports_neither_framework(models, tmp_path) -> None:
 
 class TestBadInput:
     def quick(self, models: Path, out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return command("--data", "digits", "--models-dir", models, "--out", out, "--time-budget", 0, "--limit", 20, *arguments)
+        return in_this_process(
+            "benchmark", "--data", "digits", "--models-dir", models, "--out", out, "--time-budget", 0, "--limit", 20, *arguments
+        )
 
     def test_no_models(self, tmp_path) -> None:
         refused(self.quick(tmp_path, tmp_path / "out"), "no .onnx file", "python -m export.to_onnx")
         assert not (tmp_path / "out").exists()
 
     def test_models_of_another_data_set(self, models, tmp_path) -> None:
-        refused(command("--models-dir", models, "--out", tmp_path), "are for digits, not cifar10; add --data digits")
+        refused(
+            in_this_process("benchmark", "--models-dir", models, "--out", tmp_path),
+            "are for digits, not cifar10; add --data digits",
+        )
 
     def test_unknown_data_set(self, models, tmp_path) -> None:
-        refused(command("--models-dir", models, "--out", tmp_path, "--models", models / "one.onnx", "--data", "svhn"), "svhn")
+        refused(
+            in_this_process(
+                "benchmark", "--models-dir", models, "--out", tmp_path, "--models", models / "one.onnx", "--data", "svhn"
+            ),
+            "svhn",
+        )
 
     @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"not onnx at all"])
     def test_a_damaged_file(self, models, tmp_path, damage) -> None:
@@ -226,4 +226,4 @@ class TestBadInput:
         "arguments", [("--batch-sizes", 0), ("--limit", -1), ("--time-budget", "nan"), ("--split", "all"), ("--no-such-flag",)]
     )
     def test_arguments_that_make_no_sense(self, arguments) -> None:
-        refused(command(*arguments), arguments[0], "see python -m benchmark --help")
+        refused(in_this_process("benchmark", *arguments), arguments[0], "see python -m benchmark --help")

@@ -1,4 +1,5 @@
 import errno
+import re
 import subprocess
 import sys
 
@@ -7,6 +8,17 @@ import pytest
 from core.cli import INTERRUPTED, guard, run
 from core.environment import REPOSITORY
 from core.errors import UserError, one_line
+from tests.commands import packages_imported_for
+
+ROOMS = ("core", "data", "models", "train", "export", "ensemble", "benchmark")
+COMMANDS = sorted(
+    {
+        found
+        for room in ROOMS
+        for path in (REPOSITORY / room).rglob("*.py")
+        for found in re.findall(r'prog="python -m ([\w. ]+)"', path.read_text(encoding="utf-8"))
+    }
+)
 
 
 def _raising(error: BaseException):
@@ -65,3 +77,17 @@ def test_sigterm_ends_as_an_interrupt_and_cleans_up(tmp_path) -> None:
     assert done.returncode == INTERRUPTED
     assert done.stderr == "error: stopped by signal 15\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_commands_are_found() -> None:
+    assert {"benchmark", "benchmark compare", "data", "ensemble", "export.quantize", "export.to_onnx", "train.bench"} <= set(
+        COMMANDS
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_nothing_but_the_standard_library(command: str) -> None:
+    """That is why it is quick: of all that a `--help` does, only imports of packages take long, and those can be counted."""
+    help_, packages = packages_imported_for(*command.split(), "--help")
+    assert f"usage: python -m {command}" in help_
+    assert packages == set()

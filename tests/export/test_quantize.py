@@ -4,7 +4,6 @@ import csv
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -210,13 +209,7 @@ def test_two_models_of_one_name_do_not_overwrite_each_other(tmp_path: Path, caps
     assert run_of(tmp_path).is_dir()
 
 
-def test_help_is_quick_and_neither_framework_is_ever_imported(tmp_path: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=REPOSITORY, check=True)
-
-    started = time.perf_counter()
-    assert "--to {int8,fp16}" in run("-m", "export.quantize", "--help").stdout
-    assert time.perf_counter() - started < 2  # 0.1 s on an idle machine
+def test_neither_framework_is_ever_imported(tmp_path: Path) -> None:
     path = model(tmp_path / "a.onnx")
     code = (
         "import sys; from export import quantize\n"
@@ -224,7 +217,8 @@ def test_help_is_quick_and_neither_framework_is_ever_imported(tmp_path: Path) ->
         "for precision in ('int8', 'fp16'): assert quantize.main([*arguments, '--to', precision]) == 0\n"
         "print('imported:', {'torch', 'tensorflow', 'keras'} & set(sys.modules))"
     )
-    assert run("-c", code).stdout.splitlines()[-1] == "imported: set()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert done.stdout.splitlines()[-1] == "imported: set()"
 
 
 @pytest.mark.parametrize(("n_lost", "limit_points", "fails"), [(35, 0.7, False), (36, 0.7, True), (0, 0.0, False), (1, 0.0, True)])
