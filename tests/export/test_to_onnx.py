@@ -123,10 +123,10 @@ def test_a_folder_of_images_exports_the_models_trained_on_one(tmp_path: Path) ->
 
 
 @pytest.mark.frameworks
-@pytest.mark.parametrize(("ending", "backend", "layout"), [(".pth", "torch", "nchw"), (".keras", "tensorflow", "nhwc")])
-def test_corrupt_weights(ending: str, backend: str, layout: str, tmp_path: Path) -> None:
-    path = weights(tmp_path / "models", f"resnet18_digits{ending}")
-    digits_card(path, backend, layout)
+def test_corrupt_weights(tmp_path: Path) -> None:
+    """That each framework refuses its own, its tests of `models` tell; here one does, in the child process."""
+    path = weights(tmp_path / "models")
+    digits_card(path)
     before = files(tmp_path)
     assert_one_line(export(cwd=tmp_path), str(path.name), "not a whole", "again")
     assert files(tmp_path) == before
