@@ -62,7 +62,7 @@ def transposes_left(path: Path, folder: Path) -> int:
     return sum(node.op_type == "Transpose" for node in onnx.load(options.optimized_model_filepath).graph.node)
 
 
-def test_the_shipped_weights_say_what_they_said_when_their_accuracy_was_measured(tmp_path: Path) -> None:
+def test_the_shipped_weights_give_the_recorded_logits(tmp_path: Path) -> None:
     """Without CIFAR-10: the logits of models/README.md's network on images that anybody can make, natively and in ONNX."""
     source = in_the_checkout("resnet18_cifar10.keras")
     images_u8 = synthetic_images()

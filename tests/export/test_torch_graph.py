@@ -71,7 +71,7 @@ def test_logits_come_batch_by_batch_in_order(tmp_path: Path, monkeypatch: pytest
     np.testing.assert_allclose(FRAMEWORK.logits(model, images_u8, card.preprocessing), whole, atol=1e-5)
 
 
-def test_the_shipped_weights_say_what_they_said_when_their_accuracy_was_measured(tmp_path: Path) -> None:
+def test_the_shipped_weights_give_the_recorded_logits(tmp_path: Path) -> None:
     """Without CIFAR-10: the logits of models/README.md's network on images that anybody can make, natively and in ONNX."""
     source = in_the_checkout("resnet18_cifar10.pth")
     images_u8 = synthetic_images()
