@@ -21,7 +21,7 @@ demo: $(VENV)/installed
 install: $(VENV)/installed
 
 test: $(VENV)/tools
-	$(BIN)/tox
+	$(BIN)/tox run-parallel --parallel 2
 
 # A stamp, so that a second call installs nothing; a changed requirement makes it stale.
 $(VENV)/installed: $(VENV)/uv pyproject.toml constraints.txt

@@ -3,32 +3,23 @@
 import contextlib
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmark.command import main
-from core import cli
-from core.environment import REPOSITORY
+from core.environment import available_cores
 from data import open_dataset
+from tests.commands import in_this_process
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """What the command does with `arguments`, in this process: its status and what it printed."""
-    stdout, stderr = io.StringIO(), io.StringIO()
-    given = [str(argument) for argument in arguments]
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), pytest.raises(SystemExit) as ended:
-        cli.run(main, given)
-    return subprocess.CompletedProcess(given, int(str(ended.value.code)), stdout.getvalue(), stderr.getvalue())
-
-
-def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+def refused(done: CompletedProcess[str], *parts: str) -> None:
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1, done.stderr
@@ -157,34 +148,42 @@ def test_an_untested_pair_is_called_so_in_the_file_and_on_the_screen_alike(run, 
 def test_run_json_says_what_ran_where(run) -> None:
     facts = json.loads((run[0] / "run.json").read_text())
     assert facts["latency"]["placements"]["one on CPUExecutionProvider"].keys() == {"CPUExecutionProvider"}
-    assert facts["environment"]["cores_available"] >= 1
+    assert facts["environment"]["cores_available"] == available_cores()
     assert [model["name"] for model in facts["models"]] == ["one", "two"]
     assert facts["models"][0]["card"]["class_names"] == [str(digit) for digit in range(10)]
 
 
 def test_a_benchmark_imports_neither_framework(models, tmp_path) -> None:
-    code = (
-        "import sys; from benchmark.command import main; main(sys.argv[1:]); "
-        "sys.exit(bool({'torch', 'tensorflow', 'keras'} & set(sys.modules)))"
+    done = in_this_process(
+        "benchmark", "--data", "digits", "--models-dir", models, "--limit", 9, "--time-budget", 0, "--out", tmp_path
     )
-    arguments = ["--data", "digits", "--models-dir", str(models), "--limit", "9", "--time-budget", "0", "--out", str(tmp_path)]
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert done.returncode == 0, done.stderr
+    assert not {"torch", "tensorflow", "keras"} & set(sys.modules)
 
 
 class TestBadInput:
-    def quick(self, models: Path, out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return command("--data", "digits", "--models-dir", models, "--out", out, "--time-budget", 0, "--limit", 20, *arguments)
+    def quick(self, models: Path, out: Path, *arguments: object) -> CompletedProcess[str]:
+        return in_this_process(
+            "benchmark", "--data", "digits", "--models-dir", models, "--out", out, "--time-budget", 0, "--limit", 20, *arguments
+        )
 
     def test_no_models(self, tmp_path) -> None:
         refused(self.quick(tmp_path, tmp_path / "out"), "no .onnx file", "python -m export.to_onnx")
         assert not (tmp_path / "out").exists()
 
     def test_models_of_another_data_set(self, models, tmp_path) -> None:
-        refused(command("--models-dir", models, "--out", tmp_path), "are for digits, not cifar10; add --data digits")
+        refused(
+            in_this_process("benchmark", "--models-dir", models, "--out", tmp_path),
+            "are for digits, not cifar10; add --data digits",
+        )
 
     def test_unknown_data_set(self, models, tmp_path) -> None:
-        refused(command("--models-dir", models, "--out", tmp_path, "--models", models / "one.onnx", "--data", "svhn"), "svhn")
+        refused(
+            in_this_process(
+                "benchmark", "--models-dir", models, "--out", tmp_path, "--models", models / "one.onnx", "--data", "svhn"
+            ),
+            "svhn",
+        )
 
     @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"not onnx at all"])
     def test_a_damaged_file(self, models, tmp_path, damage) -> None:
@@ -246,4 +245,4 @@ class TestBadInput:
         "arguments", [("--batch-sizes", 0), ("--limit", -1), ("--time-budget", "nan"), ("--split", "all"), ("--no-such-flag",)]
     )
     def test_arguments_that_make_no_sense(self, arguments) -> None:
-        refused(command(*arguments), arguments[0], "see python -m benchmark --help")
+        refused(in_this_process("benchmark", *arguments), arguments[0], "see python -m benchmark --help")

@@ -3,9 +3,6 @@
 import contextlib
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +15,12 @@ from benchmark.candidates import Candidate
 from benchmark.command import main
 from benchmark.ensembles import plans
 from benchmark.stored_run import read_run
-from core.environment import REPOSITORY
 from core.errors import UserError
 from core.records import softmax
 from data import open_dataset
+from tests.commands import in_this_process
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import tiny_card, write_tiny_model
-
-
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmark", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        cwd=REPOSITORY,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +148,10 @@ def test_too_few_and_too_many_members() -> None:
     ],
 )
 def test_an_answer_that_cannot_be_had_is_refused_at_once(arguments, what) -> None:
-    done = command(*arguments)
+    done = in_this_process("benchmark", *arguments)
     assert done.returncode == 1
     assert what in done.stderr
-    done = command("--min-accuracy", "95")
+    done = in_this_process("benchmark", "--min-accuracy", "95")
     assert done.returncode == 1
     assert done.stderr.startswith("error: argument --min-accuracy")
 
@@ -181,9 +167,10 @@ def test_the_oracle_asks_the_members_alone(run, tmp_path: Path) -> None:
         right = own if right is None else right | own
     models = [Path(model["path"]) for model in json.loads((folder / "run.json").read_text())["models"]]
     fused = tmp_path / "fused.onnx"
-    fusing = [sys.executable, "-m", "ensemble", *map(str, models), "--weights", "3", "2", "1", "--out", str(fused)]
-    subprocess.run(fusing, check=True, cwd=REPOSITORY, capture_output=True)
-    done = command("--data", "digits", "--models", *models, fused, "--ensemble", "--time-budget", 0, "--out", tmp_path / "results")
+    assert in_this_process("ensemble", *models, "--weights", 3, 2, 1, "--out", fused).returncode == 0
+    done = in_this_process(
+        "benchmark", "--data", "digits", "--models", *models, fused, "--ensemble", "--time-budget", 0, "--out", tmp_path / "results"
+    )
     assert done.returncode == 0, done.stderr
     (found,) = (tmp_path / "results").iterdir()
     comparison = pd.read_csv(found / "comparison.csv").set_index("model")

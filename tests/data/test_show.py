@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from PIL import Image
 
+from core.environment import REPOSITORY
 from data import open_dataset
+from tests.commands import in_own_process, in_this_process
 
-REPOSITORY = Path(__file__).parents[2]
 
-
-def run_data(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    import os
-
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "120"}
-    command = [sys.executable, "-m", "data", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd or REPOSITORY, env=environment)
+def run_data(*arguments: str, cwd: Path | None = None) -> CompletedProcess[str]:
+    return in_this_process("data", *arguments, cwd=cwd or REPOSITORY, COLUMNS="120")
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -29,8 +24,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_show_prints_counts_and_writes_tables_and_sheet(tmp_path: Path) -> None:
-    done = run_data("show", "digits", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = in_own_process("data", "show", "digits", cwd=tmp_path, COLUMNS="120")
+    assert (done.returncode, done.stderr) == (0, "")
     (folder,) = (tmp_path / "results").iterdir()
     assert folder.name.endswith("-data-digits")
     assert str(folder.relative_to(tmp_path)) in done.stdout
@@ -84,12 +79,3 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: l
     assert done.stderr.count("\n") == 1
     assert told in done.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
-
-
-def test_help_is_told_without_numpy() -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "data", "show", "--help"], capture_output=True, text=True, cwd=REPOSITORY
-    )
-    assert done.returncode == 0
-    assert "--split-seed" in done.stdout
-    assert "numpy" not in done.stderr

@@ -1,36 +1,27 @@
 """`python -m ensemble` as a user types it, on small contract models of the bundled digits."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from core.environment import REPOSITORY
 from core.errors import UserError
 from core.files import sha256_of_file
 from data import open_dataset
 from ensemble import validation
 from ensemble.rules import combination, combine
 from models.onnx_file import load_model
+from tests.commands import in_own_process, in_this_process
 from tests.tiny_models import tiny_card, write_tiny_model
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "ensemble", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        cwd=REPOSITORY,
-        check=False,
-    )
+def command(*arguments: object) -> CompletedProcess[str]:
+    return in_this_process("ensemble", *arguments)
 
 
-def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+def refused(done: CompletedProcess[str], *parts: str) -> None:
     assert done.returncode == 1, done.stdout
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1, done.stderr
@@ -56,8 +47,8 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_the_mean_keeps_parity_and_names_its_members(members, tmp_path) -> None:
     out = tmp_path / "deep" / "x.onnx"
-    done = command(*members, "--out", out)
-    assert done.returncode == 0, done.stderr
+    done = in_own_process("ensemble", *members, "--out", out)
+    assert (done.returncode, done.stderr) == (0, "")
     assert str(out) in done.stdout
     _, card = load_model(out)
     assert [(m.name, m.sha256) for m in card.members] == [(path.stem, sha256_of_file(path)) for path in members]

@@ -1,26 +1,21 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from export.batch import without_built_in
 from models.card import write_card
+from tests.commands import in_this_process
 from tests.tiny_models import tiny_card
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+
+def export(*arguments: object, cwd: Path) -> CompletedProcess[str]:
+    return in_this_process("export.to_onnx", *arguments, cwd=cwd)
 
 
-def export(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "export.to_onnx", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
-
-
-def assert_one_line(done: subprocess.CompletedProcess[str], *words: str) -> None:
+def assert_one_line(done: CompletedProcess[str], *words: str) -> None:
     assert done.returncode == 1, done
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -128,10 +123,10 @@ def test_a_folder_of_images_exports_the_models_trained_on_one(tmp_path: Path) ->
 
 
 @pytest.mark.frameworks
-@pytest.mark.parametrize(("ending", "backend", "layout"), [(".pth", "torch", "nchw"), (".keras", "tensorflow", "nhwc")])
-def test_corrupt_weights(ending: str, backend: str, layout: str, tmp_path: Path) -> None:
-    path = weights(tmp_path / "models", f"resnet18_digits{ending}")
-    digits_card(path, backend, layout)
+def test_corrupt_weights(tmp_path: Path) -> None:
+    """That each framework refuses its own, its tests of `models` tell; here one does, in the child process."""
+    path = weights(tmp_path / "models")
+    digits_card(path)
     before = files(tmp_path)
     assert_one_line(export(cwd=tmp_path), str(path.name), "not a whole", "again")
     assert files(tmp_path) == before

@@ -13,6 +13,8 @@ from export.worker import export_file
 from models import torch_resnet
 from models.card import ModelCard, Preprocessing, write_card
 from models.onnx_file import load_model
+from tests.models.shipped import LOGITS, synthetic_images
+from tests.models.test_shipped_weights import in_the_checkout
 
 
 def untrained(folder: Path, input_size: int) -> Path:
@@ -34,9 +36,8 @@ def untrained(folder: Path, input_size: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("input_size", [32, 64])
-def test_resnet18_says_the_same_in_onnx(input_size: int, tmp_path: Path) -> None:
-    source = untrained(tmp_path, input_size)
+def test_resnet18_says_the_same_in_onnx(tmp_path: Path) -> None:
+    source = untrained(tmp_path, 32)
     target = tmp_path / "resnet18_digits_torch.onnx"
     _, card = FRAMEWORK.load(source)
     images = parity_images(card, 64, None, None)
@@ -68,3 +69,15 @@ def test_logits_come_batch_by_batch_in_order(tmp_path: Path, monkeypatch: pytest
     whole = FRAMEWORK.logits(model, images_u8, card.preprocessing)
     monkeypatch.setattr("export.parity.PARITY_BATCH", 2)
     np.testing.assert_allclose(FRAMEWORK.logits(model, images_u8, card.preprocessing), whole, atol=1e-5)
+
+
+def test_the_shipped_weights_give_the_recorded_logits(tmp_path: Path) -> None:
+    """Without CIFAR-10: the logits of models/README.md's network on images that anybody can make, natively and in ONNX."""
+    source = in_the_checkout("resnet18_cifar10.pth")
+    images_u8 = synthetic_images()
+    model, card = FRAMEWORK.load(source)
+    assert card.preprocessing is not None
+    np.testing.assert_allclose(FRAMEWORK.logits(model, images_u8, card.preprocessing), LOGITS["torch"], atol=0.02)
+    measured = export_file(FRAMEWORK, source, tmp_path / "shipped.onnx", images_u8, "synthetic", lambda step: None)
+    assert (measured.n_images, measured.equal_labels) == (4, 1)
+    assert measured.max_abs_logit_difference < 1e-3

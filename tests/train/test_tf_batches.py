@@ -70,6 +70,7 @@ def test_random_operations_change_images_and_neither_labels_nor_shapes(flags: di
     assert (abs(plain - changed) > 1).any(axis=(1, 2, 3)).mean() >= least_share
 
 
+@pytest.mark.usefixtures("narrow")
 def test_a_step_through_xla_is_the_same_step() -> None:
     from train.tf_state import State
 

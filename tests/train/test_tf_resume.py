@@ -16,7 +16,10 @@ from train.recipes import TfRecipe, from_command_line
 from train.tf_trainer import train
 
 # Keras hands TensorFlow variables to h5py through numpy's older protocol
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+    pytest.mark.usefixtures("narrow"),
+]
 
 
 def _arguments(folder: Path, *more: str) -> list[str]:
@@ -33,7 +36,7 @@ def _recipe(folder: Path, *more: str) -> TfRecipe:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def killed(narrow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("killed")
     train_and_kill("train.tf_resnet", _arguments(folder), checkpoint_path(folder / "models" / "resnet18_digits.keras"))
     return folder

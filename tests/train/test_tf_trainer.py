@@ -24,7 +24,10 @@ from train.tf_trainer import choose_device, logits_of, train
 from train.watch import Watch
 
 # Keras hands TensorFlow variables to h5py through numpy's older protocol
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+    pytest.mark.usefixtures("narrow"),
+]
 
 
 PLAIN = Preprocessing(32, (0, 0, 0), (1, 1, 1), "nhwc")
@@ -39,7 +42,7 @@ def _recipe(folder: Path, **changes: object) -> TfRecipe:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[TfRecipe, Outcome]:
+def trained(narrow: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[TfRecipe, Outcome]:
     recipe = _recipe(tmp_path_factory.mktemp("trained"))
     return recipe, train(recipe)
 
