@@ -123,4 +123,4 @@ def test_more_images_than_memory_are_refused_before_reading(tmp_path: Path, monk
 
 def test_many_images_keep_their_order(tmp_path: Path) -> None:
     paths = [saved(Image.new("RGB", (5, 5), (n, n, n)), tmp_path / f"{n}.png") for n in range(100)]
-    assert read_images(paths, (5, 5))[:, 0, 0, 0].tolist() == list(range(100))
+    assert read_images(paths, (5, 5)).images_u8[:, 0, 0, 0].tolist() == list(range(100))

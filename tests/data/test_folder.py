@@ -11,7 +11,8 @@ from PIL import Image
 
 from core.errors import UserError
 from data import open_dataset
-from data.folder import EXTENSIONS, ImageFolder, slug
+from data.folder import ImageFolder, slug
+from data.scan import EXTENSIONS
 
 Sizes = Mapping[str, list[tuple[int, int]]]  # by class: (width, height) of each image
 
@@ -118,7 +119,7 @@ def _break_layout(root: Path, how: str) -> None:
             (root / split / "dog").rename(root / f"{split}-dog")
     elif how == "no splits":
         (root / "train").rename(root / "training")
-        (root / "test").rename(root / "val")
+        (root / "test").rename(root / "testing")
     elif how == "loose image":
         (root / "train/dog/000.png").rename(root / "train/000.png")
 
@@ -126,10 +127,10 @@ def _break_layout(root: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ("classes differ", r"differ: test/ lacks dog; train/ lacks wolf"),
+        ("classes differ", r"differ: train/ lacks wolf; test/ lacks dog"),
         ("empty class", r"train/dog holds no images"),
         ("one class", r"holds 1 class folders \(cat\)"),
-        ("no splits", r"holds neither train/ nor test/ \(found: training/, val/\)"),
+        ("no splits", r"holds neither train/ nor test/ \(found: testing/, training/\)"),
         ("loose image", r"train/000\.png lies outside any class"),
     ],
 )
