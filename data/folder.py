@@ -164,7 +164,7 @@ class ImageFolder:
             return ["labels are matched by name: the model has the classes in another order than the folder"]
         return [
             f"{self._root.name or self._root} has {len(self._own_names)} of the model's {len(self.class_names)} classes; labels "
-            f"are matched by name, and a prediction of one of the other {others} is a mistake"
+            f"are matched by name, and predictions of the other {others} count as mistakes"
         ]
 
     def _median_side(self) -> int:

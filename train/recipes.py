@@ -38,7 +38,7 @@ class Recipe:
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Folder that holds cifar-10-batches-py/; left out: $CIFAR10_DIR, then data/."""
     resize: Resize = "shortest"
-    """How a folder's images get one size; shortest: cover it, cut out the centre; squash: give up the aspect; pad: black borders."""
+    """How a folder's images get one size; shortest: cover it, cut out the centre; squash: change the aspect; pad: add borders."""
     max_side: int = MAX_SIDE
     """A folder's images of differing sizes become at most this many pixels a side, or --image-size where that is more."""
     skip_damaged: FLAG = False
