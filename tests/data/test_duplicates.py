@@ -112,7 +112,9 @@ def test_what_is_left_has_a_fingerprint_of_its_own_and_is_counted() -> None:
     assert found.found.tolist() == [2, 7]
     assert np.array_equal(rest.images_u8, np.delete(test, [2, 7], axis=0))
     assert rest.sha256 == fingerprint(rest.images_u8, rest.labels, ("a", "b")) != judged.sha256
-    assert "2 of 12 test images are also training images (2 with the same pixels" in duplicates_note(judged, found, excluded=False)[0]
+    assert (
+        "2 of 12 test images are also training images (2 with the same pixels" in duplicates_note(judged, found, excluded=False)[0]
+    )
     assert duplicates_note(judged, find_duplicates(scenes(3, 5), train), excluded=False) == []
 
 
