@@ -82,12 +82,8 @@ def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list
         if len(absent) == len(names):
             raise UserError(f"{folders[split]} holds no images ({' '.join(sorted(EXTENSIONS))}); add some or remove the folder")
         if absent:
-            notes.append(
-                notes.append(
-                    f"{folders[split].name}/ has no images of {few(absent)} ({len(absent)} of {len(names)} classes): "
-                    "no recall for them"
-                )
-            )
+            which = f"{few(absent)} ({len(absent)} of {len(names)} classes)"
+            notes.append(f"{folders[split].name}/ has no images of {which}: no recall for them")
     return complete, notes
 
 
