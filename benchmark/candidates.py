@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.images import other_classes
 from core.errors import UserError
 from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
@@ -58,10 +59,7 @@ def check_classes(candidates: Sequence[Candidate], dataset: Dataset) -> None:
     """UserError unless the models' classes are those of the data set, in its order."""
     card = candidates[0].card
     if card.class_names != dataset.class_names:
-        raise UserError(
-            f"the models' classes ({_shortened(card.class_names)}) are not those of {dataset.name} "
-            f"({_shortened(dataset.class_names)}); pass the data set they were trained for with --data"
-        )
+        raise UserError(other_classes(card, dataset))
 
 
 def _candidate(path: Path) -> Candidate:
@@ -96,7 +94,3 @@ def _check_names(candidates: Sequence[Candidate]) -> None:
         if candidate.name in seen:
             raise UserError(f"{seen[candidate.name]} and {candidate.path} have one name in the tables; rename one of them")
         seen[candidate.name] = candidate.path
-
-
-def _shortened(names: Sequence[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f", … {len(names)} in all" if len(names) > most else "")

@@ -10,6 +10,7 @@ from typing import Literal, cast
 
 from benchmark.gates import GRAMMAR
 from core.cli import Parser
+from data.reading import RESIZES, Resize
 
 Device = Literal["auto", "cpu", "cuda"]
 SplitName = Literal["test", "validation", "train"]
@@ -29,6 +30,9 @@ class Options:
     batch_sizes: tuple[int, ...] = (1, 32, 256)
     threads: int | None = None
     limit: int | None = None
+    resize: Resize | None = None
+    skip_damaged: bool = False
+    exclude: tuple[str, ...] = ()
     split: SplitName = "test"
     out: Path = Path("results")
     time_budget_s: float = 60.0
@@ -68,6 +72,9 @@ def parse(arguments: Sequence[str]) -> Options:
         batch_sizes=tuple(sorted(set(values["batch_sizes"]))),
         threads=values["threads"],
         limit=values["limit"],
+        resize=cast("Resize | None", values["resize"]),
+        skip_damaged=values["skip_damaged"],
+        exclude=tuple(values["exclude"]),
         split=cast(SplitName, values["split"]),
         out=values["out"],
         time_budget_s=values["time_budget"],
@@ -114,6 +121,15 @@ def parser() -> argparse.ArgumentParser:
     add("--models-dir", type=Path, default=default.models_dir, metavar="DIR", help="folder of ONNX files")
     add("--split", choices=["test", "validation", "train"], default=default.split, help="the images to predict")
     add("--limit", type=_positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
+    add(
+        "--exclude",
+        nargs="+",
+        choices=["duplicates"],
+        default=[],
+        help="leave out images that are also training images, or near to one",
+    )
+    add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
+    add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained where not given")
     add("--device", choices=["auto", "cpu", "cuda"], default=default.device, help="auto: CPU, and GPU where it is proved")
     add("--openvino", action="store_true", help="rows of OpenVINO's runtime too, in float32 and in bf16 where the CPU has it")
     add("--batch-sizes", type=_positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")

@@ -4,52 +4,133 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from core.errors import UserError
-from core.records import ImageSet, Split
+from core.records import ImageSet, Int64Array, Split
 from models.card import ModelCard
 
 if TYPE_CHECKING:
     from data import Dataset
+    from data.reading import Resize
+
+
+_MOST_COMPARISONS = 10**8  # of thumbnails in search of near duplicates: about a second on two cores
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which images of a split are judged: `limit` of them, drawn by `seed`; without those that the train split has too."""
+
+    limit: int | None = None
+    seed: int = 0
+    exclude_duplicates: bool = False
 
 
 def images_for(
-    data: str, data_dir: Path | None, split: Split, limit: int | None, seed: int, cards: Sequence[ModelCard]
+    data: str,
+    data_dir: Path | None,
+    split: Split,
+    choice: Choice,
+    cards: Sequence[ModelCard],
+    *,
+    resize: Resize | None = None,
+    skip_damaged: bool = False,
 ) -> tuple[Dataset, ImageSet, list[str]]:
-    """The data set, the images of `split` (or `limit` of them, drawn by `seed`), and notes on what differs from the cards.
+    """The data set, the chosen images of `split`, and notes on what differs from the cards and what is odd about the images.
 
-    Raises UserError where the data cannot be had, or validation images would differ from one model to the next.
+    resize: other than the cards say, which is noted. Where there is a limit, no more images of a folder are read than it
+    leaves. Raises UserError where the data cannot be had, or validation images would differ from one model to the next.
     """
     from data import open_dataset
+    from data.reading import Reading
 
-    dataset = open_dataset(data, data_dir, (cards[0].image_height, cards[0].image_width))
-    image_set = dataset.split(split, _split_seed(cards) if split != "test" else 0)
-    official: Literal["train", "test"] = "test" if split == "test" else "train"
-    notes = _fingerprint_notes(cards, official, dataset.official(official).sha256)
-    if limit is not None and limit < len(image_set):
-        notes.append(f"only {limit} of {len(image_set)} images were predicted (--limit): a try, not a result")
-        image_set = drawn(image_set, limit, seed)
-    return dataset, image_set, notes
+    size, trained_with = (cards[0].image_height, cards[0].image_width), cast("Resize", cards[0].resize)
+    reading = Reading(resize or trained_with, skip_damaged)
+    dataset = open_dataset(data, data_dir, size, cards[0].class_names, reading)
+    if dataset.class_names != cards[0].class_names:  # told at once, before anything is read or drawn
+        raise UserError(other_classes(cards[0], dataset))
+    split_seed = _split_seed(cards, dataset) if split != "test" else 0
+    notes = []
+    n_images = len(dataset.labels(split, split_seed))
+    if choice.limit is not None and choice.limit < n_images:
+        notes.append(f"only {choice.limit} of {n_images} images were predicted (--limit): a try, not a result")
+        image_set = dataset.split(split, split_seed, draw(n_images, choice.limit, choice.seed))
+    else:
+        image_set = dataset.split(split, split_seed)
+        source = dataset.source(split)
+        notes += _fingerprint_notes(cards, source, dataset.official(source).sha256)
+    if reading.resize != trained_with:
+        notes.append(f"images are resized by '{reading.resize}', the models were trained with '{trained_with}'")
+    image_set, found = _checked_for_duplicates(dataset, image_set, split_seed, exclude=choice.exclude_duplicates)
+    return dataset, image_set, [*notes, *dataset.notes, *found]
+
+
+def other_classes(card: ModelCard, dataset: Dataset) -> str:
+    """The error of a model whose classes are not those of the data set."""
+    from core.class_names import first_difference
+
+    difference = first_difference(card.class_names, dataset.class_names, card.name, dataset.name)
+    return f"the models' classes are not those of {dataset.name}: {difference}; pass the data set they were trained for with --data"
+
+
+def _checked_for_duplicates(dataset: Dataset, image_set: ImageSet, split_seed: int, *, exclude: bool) -> tuple[ImageSet, list[str]]:
+    """The images, without those that are training images where `exclude`; and notes. Looks only as long as that is quick.
+
+    To exclude, it looks however long it takes.
+    """
+    if image_set.split == "train":
+        if exclude:
+            raise UserError("--exclude duplicates leaves training images out, which --split train asks for; use --split test")
+        return image_set, []
+    if "train" not in dataset.available:
+        if exclude:
+            raise UserError(f"--exclude duplicates needs the training images, and {dataset.name} has none; add a train/ folder")
+        return image_set, []
+    from data.duplicates import conflict_note, duplicates_note, find_duplicates, without
+
+    if not exclude and not dataset.is_quick("train"):
+        return image_set, [f"not checked: whether {image_set.split} images are also training images ({_HOW_TO_LOOK})"]
+    train = dataset.split("train", split_seed) if image_set.split == "validation" else dataset.official("train")
+    near = exclude or len(image_set) * len(train) <= _MOST_COMPARISONS
+    duplicates = find_duplicates(image_set.images_u8, train.images_u8, near=near)
+    notes = duplicates_note(image_set, duplicates, excluded=exclude) + conflict_note(train, image_set)
+    if not near:
+        notes.append(
+            f"not checked: whether {image_set.split} images have near duplicates among the training images ({_HOW_TO_LOOK})"
+        )
+    return without(image_set, duplicates) if exclude and len(duplicates.found) else image_set, notes
+
+
+_HOW_TO_LOOK = "--exclude duplicates and python -m data show look for them"
+
+
+def draw(n_images: int, wanted: int, seed: int) -> Int64Array:
+    """Ascending indices of `wanted` of `n_images`, drawn by `seed` without replacement."""
+    return np.sort(np.random.default_rng(seed).permutation(n_images)[:wanted])
 
 
 def drawn(image_set: ImageSet, n_images: int, seed: int) -> ImageSet:
     """`n_images` of a split, drawn by `seed` without replacement, in the split's order, with their own fingerprint."""
     from data.fingerprint import fingerprint
 
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(image_set))[:n_images])
+    chosen = draw(len(image_set), n_images, seed)
     images_u8, labels = image_set.images_u8[chosen], image_set.labels[chosen]
     sha256 = fingerprint(images_u8, labels, image_set.class_names)
     return dataclasses.replace(image_set, images_u8=images_u8, labels=labels, sha256=sha256)
 
 
-def _split_seed(cards: Sequence[ModelCard]) -> int:
+def _split_seed(cards: Sequence[ModelCard], dataset: Dataset) -> int:
     """The seed that took the validation images out of the train split; UserError where the models differ in it."""
+    from ensemble.validation import require_unseen
+
+    require_unseen(dataset, cards)
     seeds = {card.split_seed for card in cards}
-    if len(seeds) > 1:
+    if len(seeds) > 1 and not dataset.has_own_validation:
         raise UserError(
             f"the models were trained with different validation images (split seeds {sorted(seeds)}), so some have seen what "
             "others have not; use --split test, or train them with one --split-seed"

@@ -18,7 +18,7 @@ from benchmark.command import Options
 from benchmark.ensembles import Plan, add_ensemble, plans, predict_validation, tuning_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
-from benchmark.images import images_for
+from benchmark.images import Choice, images_for
 from benchmark.latency_pairs import compare_latencies
 from benchmark.latency_summary import summarise
 from benchmark.loadgen import cross_check, require_loadgen
@@ -82,7 +82,15 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     candidates, notes = find_candidates(options.models, options.models_dir, _dataset_name(options))
     wanted, plan_notes = plans(candidates, options.ensemble)
     cards = [candidate.card for candidate in candidates]
-    dataset, image_set, data_notes = images_for(options.data, options.data_dir, options.split, options.limit, options.seed, cards)
+    dataset, image_set, data_notes = images_for(
+        options.data,
+        options.data_dir,
+        options.split,
+        Choice(options.limit, options.seed, "duplicates" in options.exclude),
+        cards,
+        resize=options.resize,
+        skip_damaged=options.skip_damaged,
+    )
     check_classes(candidates, dataset)
     providers, provider_notes = choose_providers(options.device, candidates[0].path, threads, openvino=options.openvino)
     tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)

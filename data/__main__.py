@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.cli import Parser, run
+from data.reading import MAX_SIDE, RESIZES, Reading
 
 EPILOG = """examples:
   python -m data show digits
   python -m data show cifar10 --data-dir ~/datasets
-  python -m data show path/to/my/images    (holds train/<class>/*.jpg and test/<class>/*.jpg)"""
+  python -m data show path/to/my/images    (holds train/<class>/*.jpg, test/<class>/*.jpg and perhaps val/<class>/*.jpg)"""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -20,7 +21,9 @@ def main(arguments: Sequence[str]) -> None:
     from data.catalog import open_dataset
     from data.show import show
 
-    folder = show(open_dataset(options.name, options.data_dir), options.out, options.split_seed)
+    reading = Reading(options.resize, options.skip_damaged, options.max_side)
+    dataset = open_dataset(options.name, options.data_dir, reading=reading)
+    folder = show(dataset, options.out, options.split_seed, exclude_duplicates="duplicates" in options.exclude)
     print(f"contact sheet and tables: {folder}")
 
 
@@ -38,6 +41,16 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--data-dir", type=Path, help="where CIFAR-10 lies or is downloaded to (default: $CIFAR10_DIR, or data/)")
     show.add_argument("--out", type=Path, help="folder to write to (default: results/<UTC time>-data-<name>)")
     show.add_argument("--split-seed", type=int, default=0, help="which images are validation (default: 0)")
+    show.add_argument(
+        "--resize", choices=RESIZES, default=RESIZES[0], help="how a folder's images get one size (default: shortest)"
+    )
+    show.add_argument(
+        "--max-side", type=int, default=MAX_SIDE, metavar="PX", help=f"highest resolution of images of differing sizes ({MAX_SIDE})"
+    )
+    show.add_argument("--skip-damaged", action="store_true", help="leave out what cannot be decoded; lists it in damaged.csv")
+    show.add_argument(
+        "--exclude", nargs="+", choices=["duplicates"], default=[], help="leave out test images that are also training images"
+    )
     return parser
 
 

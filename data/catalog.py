@@ -2,31 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Protocol
 
 import numpy as np
 
 from core.errors import UserError
-from core.records import ImageSet, Int64Array, Split, UInt8Array
+from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array
 from data import DEFAULT_DATASET as DEFAULT_DATASET
 from data.fingerprint import fingerprint
+from data.reading import Reading
 from data.splits import stratified_holdout
 
 NAMES = ("cifar10", "digits")
 VALIDATION_FRACTION = 0.1
 
-OfficialSplit = Literal["train", "test"]
-OFFICIAL_SPLITS: tuple[OfficialSplit, ...] = ("train", "test")
 ImageSize = tuple[int, int]  # height, width
-Reader = Callable[[OfficialSplit], tuple[UInt8Array, Int64Array]]
+Reader = Callable[[Split], tuple[UInt8Array, Int64Array]]
+
+
+class Files(Protocol):
+    """Images that can be chosen before they are read: `data.folder.ImageFolder` says what each member means."""
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether `labels` are known before any image is read."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know."""
+
+    @property
+    def damaged(self) -> tuple[tuple[Path, str], ...]:
+        """Files that were left out, and why."""
+
+    def labels(self, split: Split) -> Int64Array:
+        """Label of each file."""
+
+    def names(self, split: Split) -> list[str]:
+        """Name of each file."""
+
+    def is_quick(self, split: Split) -> bool:
+        """Whether reading a whole split takes about a second at most."""
+
+    def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array]:
+        """Images, labels, and which files they are."""
 
 
 class Dataset:
     """A data set by its official splits. Images are read when first asked for and kept.
 
-    name: usable in file names; class_names: in the order of the labels; available: the official splits it has.
+    name: usable in file names; class_names: in the order of the labels; available: the official splits it has, which are
+    train, test, and validation where the data set brings its own; files: where the images lie as files, one each.
     """
 
     def __init__(
@@ -34,46 +62,133 @@ class Dataset:
         name: str,
         class_names: tuple[str, ...],
         read: Reader,
-        available: tuple[OfficialSplit, ...] = OFFICIAL_SPLITS,
+        available: tuple[Split, ...] = ("train", "test"),
+        files: Files | None = None,
     ) -> None:
         self.name = name
         self.class_names = class_names
         self.available = available
         self._read = read
-        self._official: dict[OfficialSplit, ImageSet] = {}
+        self._files = files
+        self._official: dict[Split, ImageSet] = {}
+        self._which: dict[Split, Int64Array] = {}
+        self._in_part = False
 
-    def official(self, split: OfficialSplit) -> ImageSet:
-        """The whole official split; "train" includes the validation images. UserError where the data set lacks it."""
-        if split not in OFFICIAL_SPLITS:
-            raise ValueError(f"an official split is train or test, not {split!r}")
-        if split not in self.available:
-            raise UserError(
-                f"data set {self.name} has no {split} images, only {' and '.join(self.available)}; add a {split}/ folder"
-            )
+    def official(self, split: Split) -> ImageSet:
+        """The whole official split; UserError where the data set lacks it.
+
+        "train" includes the images that `split` takes for validation where the data set has no validation split of its own.
+        """
+        if split not in SPLITS or (split == "validation" and split not in self.available):
+            raise ValueError(f"an official split is train or test, or validation where {self.name} has one, not {split!r}")
+        self._require(split)
         if split not in self._official:
-            images_u8, labels = self._read(split)
+            if self._files is not None:
+                images_u8, labels, self._which[split] = self._files.read(split)
+            else:
+                images_u8, labels = self._read(split)
             self._official[split] = self._image_set(images_u8, labels, split)
         return self._official[split]
 
-    def split(self, split: Split, split_seed: int = 0) -> ImageSet:
-        """Train without validation, validation (10 % of the official train split, stratified, by seed), or test.
+    def source(self, split: Split) -> Split:
+        """The official split that a split's images come from: validation comes from train, unless the data set has its own."""
+        return "train" if split == "validation" and split not in self.available else split
 
-        Every choice is made on validation; test is touched once, for the final figures. The seed does not move test.
+    def split(self, split: Split, split_seed: int = 0, chosen: Int64Array | None = None) -> ImageSet:
+        """Train without validation, validation, or test; of it the images `chosen`, ascending indices, all where None.
+
+        Validation is the data set's own, and train then whole; else 10 % of the official train split, stratified, by seed.
+        Every choice is made on validation; test is touched once, for the final figures. The seed does not move test. Only
+        the chosen images are read where they are files.
         """
-        if split == "test":
-            return self.official("test")
-        if split not in ("train", "validation"):
-            raise ValueError(f"a split is train, validation or test, not {split!r}")
-        whole = self.official("train")
-        kept, held = stratified_holdout(whole.labels, VALIDATION_FRACTION, split_seed)
-        chosen = kept if split == "train" else held
-        if not len(chosen):
-            raise UserError(f"the train split of {self.name} is too small to take validation images from; add images")
-        return self._image_set(whole.images_u8[chosen], whole.labels[chosen], split)
+        source = self._checked_source(split)
+        if chosen is not None and self._can_choose(source) and self._files is not None:
+            self._in_part = True
+            members = self._members(split, self._files.labels(source), split_seed)
+            images_u8, labels, _ = self._files.read(source, members[chosen])
+            return self._image_set(images_u8, labels, split)
+        whole = self.official(source)
+        if chosen is None and source == split and not self._is_divided(split):
+            return whole
+        members = self._members(split, whole.labels, split_seed)
+        members = members if chosen is None else members[chosen]
+        return self._image_set(whole.images_u8[members], whole.labels[members], split)
+
+    def labels(self, split: Split, split_seed: int = 0) -> Int64Array:
+        """The labels of `split`, (n_images,); reads no image where they are files, unless damaged ones are to be skipped."""
+        source = self._checked_source(split)
+        known = self._files.labels(source) if self._can_choose(source) and self._files else self.official(source).labels
+        return known[self._members(split, known, split_seed)]
+
+    def image_names(self, split: Split) -> list[str]:
+        """A name for each image of an official split: its file below the data set's folder, else its index."""
+        n_images = len(self.official(split))
+        if self._files is None:
+            return [str(index) for index in range(n_images)]
+        names = self._files.names(split)
+        return [names[index] for index in self._which[split]]
+
+    def is_quick(self, split: Split) -> bool:
+        """Whether all of `split` is at hand within about a second."""
+        source = self.source(split)
+        return source in self._official or self._files is None or self._files.is_quick(source)
+
+    @property
+    def has_own_validation(self) -> bool:
+        """Whether the validation images are not taken from the train split."""
+        return "validation" in self.available
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the images read so far, and of what is left out; a line each."""
+        return self._files.notes if self._files else ()
+
+    @property
+    def damaged(self) -> tuple[tuple[Path, str], ...]:
+        """Files that were left out because they cannot be decoded, and why."""
+        return self._files.damaged if self._files else ()
 
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of each official split that the data set has, by its name (`data.fingerprint`); reads them all."""
-        return {split: self.official(split).sha256 for split in self.available}
+        """SHA-256 of each official split that the data set has, by its name (`data.fingerprint`); reads them all.
+
+        After a part of a split was read by itself, only of those that were read whole: a try does not cost what it saved.
+        """
+        wanted = [split for split in self.available if split in self._official] if self._in_part else self.available
+        return {split: self.official(split).sha256 for split in wanted}
+
+    def _checked_source(self, split: Split) -> Split:
+        if split not in SPLITS:
+            raise ValueError(f"a split is train, validation or test, not {split!r}")
+        source = self.source(split)
+        self._require(source, split)
+        return source
+
+    def _can_choose(self, source: Split) -> bool:
+        return self._files is not None and self._files.can_choose and source not in self._official
+
+    def _is_divided(self, split: Split) -> bool:
+        """Whether `split` is a part of the official train split."""
+        return split != "test" and not self.has_own_validation
+
+    def _members(self, split: Split, labels: Int64Array, split_seed: int) -> Int64Array:
+        """Which images of the official split that has these `labels` are those of `split`, ascending."""
+        if not self._is_divided(split):
+            return np.arange(len(labels), dtype=np.int64)
+        kept, held = stratified_holdout(labels, VALIDATION_FRACTION, split_seed)
+        members = kept if split == "train" else held
+        if not len(members):
+            raise UserError(f"the train split of {self.name} is too small to take validation images from; add images")
+        return members
+
+    def _require(self, source: Split, asked: Split | None = None) -> None:
+        if source in self.available:
+            return
+        there = " and ".join(self.available)
+        if source == "test":
+            further = "add a test/ folder, or judge on the validation images (python -m benchmark --split validation)"
+        else:
+            further = f"add a {source}/ folder" + (" or a val/ folder" if asked == "validation" else "")
+        raise UserError(f"data set {self.name} has no {source} images, only {there}; {further}")
 
     def _image_set(self, images_u8: UInt8Array, labels: Int64Array, split: Split) -> ImageSet:
         images_u8 = np.ascontiguousarray(images_u8)
@@ -81,12 +196,19 @@ class Dataset:
         return ImageSet(images_u8, labels, self.class_names, self.name, split, sha256)
 
 
-def open_dataset(name: str, data_dir: Path | None = None, image_size: ImageSize | None = None) -> Dataset:
+def open_dataset(
+    name: str,
+    data_dir: Path | None = None,
+    image_size: ImageSize | None = None,
+    class_names: Sequence[str] | None = None,
+    reading: Reading | None = None,
+) -> Dataset:
     """The data set called `name`: "cifar10", "digits", or the path of a folder in the ImageFolder layout.
 
     data_dir: where CIFAR-10 lies or is downloaded to; the other data sets need none.
     image_size: height and width that the images must come in, as a model's card states them. A folder's images are
     fitted to it; the others have one size, and asking for a different one is a UserError.
+    class_names, reading: for a folder, whose labels are then matched by name to these, and how its images are read.
     """
     if name == "cifar10":
         from data import cifar10
@@ -104,8 +226,8 @@ def open_dataset(name: str, data_dir: Path | None = None, image_size: ImageSize 
         raise UserError(f"'{name}' {what}; pass {', '.join(NAMES)}, or the path of a folder with train/<class>/ and test/<class>/")
     from data.folder import ImageFolder, slug
 
-    images = ImageFolder(folder, image_size)
-    return Dataset(slug(folder, reserved=NAMES), images.class_names, images.read, images.available)
+    images = ImageFolder(folder, image_size, class_names, reading)
+    return Dataset(slug(folder, reserved=NAMES), images.class_names, lambda split: images.read(split)[:2], images.available, images)
 
 
 def _check_size(name: str, own: ImageSize, wanted: ImageSize | None) -> None:

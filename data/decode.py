@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,25 +18,57 @@ from core.errors import UserError, one_line
 from core.progress import progress
 from core.records import UInt8Array
 from data.catalog import ImageSize
+from data.reading import Resize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 # What may be opened, whatever a file's extension claims: PIL knows formats that start other programs to decode (EPS).
-_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION_TAG = 0x0112
 _TURNED_BY_A_QUARTER = (5, 6, 7, 8)
 
 Result = TypeVar("Result")
 
 
-def read_sizes(paths: Sequence[Path]) -> list[ImageSize]:
-    """Height and width of each image as it is seen (EXIF orientation applied), from the headers alone."""
-    return list(_each(paths, read_size, "reading image sizes"))
+class DamagedImage(UserError):  # noqa: N818  # it is told to people as it stands
+    """A file that holds no image that can be decoded; `path` and, in a few words, the `reason`."""
+
+    def __init__(self, path: Path, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.path, self.reason = path, reason
 
 
-def read_images(paths: Sequence[Path], size: ImageSize) -> UInt8Array:
-    """Every image, uint8 RGB (n_images, height, width, 3), fitted to `size`; UserError naming a file that is not whole."""
+@dataclass(frozen=True)
+class Decoded:
+    """images_u8: uint8 RGB (n_read, height, width, 3); sizes: height and width as each came; read: which of the paths asked
+    for they are, ascending; damaged: the others.
+    """
+
+    images_u8: UInt8Array
+    sizes: list[ImageSize]
+    read: list[int]
+    damaged: list[DamagedImage]
+
+
+def read_sizes(paths: Sequence[Path]) -> list[ImageSize | DamagedImage]:
+    """Height and width of each image as it is seen (EXIF orientation applied), from the headers alone, or what is wrong."""
+    return list(_each(paths, _or_damage(read_size), "reading image sizes"))
+
+
+def find_damaged(paths: Sequence[Path]) -> list[DamagedImage]:
+    """Every file among `paths` that cannot be decoded; decodes them all."""
+
+    def work(path: Path) -> None:
+        with _opened(path) as image:
+            to_rgb(image)
+
+    found = _each(paths, _or_damage(work), "looking for damaged images")
+    return [one for one in found if isinstance(one, DamagedImage)]
+
+
+def read_images(paths: Sequence[Path], size: ImageSize, resize: Resize = "shortest", *, skip_damaged: bool = False) -> Decoded:
+    """Every image fitted to `size`; DamagedImage at the first that is not whole, unless they are to be skipped."""
     needed_gib = len(paths) * size[0] * size[1] * 3 / 2**30
     present_gib = memory_gib()
     if present_gib is not None and needed_gib > present_gib:
@@ -43,9 +77,18 @@ def read_images(paths: Sequence[Path], size: ImageSize) -> UInt8Array:
             f"make the images under {paths[0].parent.parent} smaller"
         )
     images_u8 = np.empty((len(paths), *size, 3), dtype=np.uint8)
-    for index, pixels in enumerate(_each(paths, lambda path: read_image(path, size), "decoding images")):
-        images_u8[index] = pixels
-    return images_u8
+    decoded = Decoded(images_u8, [], [], [])
+    results = _each(paths, _or_damage(lambda path: _read(path, size, resize)), "decoding images")
+    for index, result in enumerate(results):
+        if not isinstance(result, DamagedImage):
+            images_u8[len(decoded.read)], own_size = result
+            decoded.sizes.append(own_size)
+            decoded.read.append(index)
+        elif skip_damaged:
+            decoded.damaged.append(result)
+        else:
+            raise result
+    return Decoded(images_u8[: len(decoded.read)], decoded.sizes, decoded.read, decoded.damaged)
 
 
 def read_size(path: Path) -> ImageSize:
@@ -55,13 +98,18 @@ def read_size(path: Path) -> ImageSize:
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def read_image(path: Path, size: ImageSize) -> UInt8Array:
+def read_image(path: Path, size: ImageSize, resize: Resize = "shortest") -> UInt8Array:
     """One image, uint8 RGB (height, width, 3), fitted to `size`."""
+    return _read(path, size, resize)[0]
+
+
+def _read(path: Path, size: ImageSize, resize: Resize) -> tuple[UInt8Array, ImageSize]:
+    """The image fitted to `size`, and the size in which it came."""
     from PIL import ImageOps
 
     with _opened(path) as image:
         upright = image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
-        return np.asarray(fit(to_rgb(upright), size))
+        return np.asarray(fit(to_rgb(upright), size, resize)), (upright.height, upright.width)
 
 
 def to_rgb(image: Image) -> Image:
@@ -77,24 +125,42 @@ def to_rgb(image: Image) -> Image:
     return image.convert("RGB")
 
 
-def fit(image: Image, size: ImageSize) -> Image:
-    """The image resized, aspect kept, to just cover `size`, and its centre; the image itself where it has that size.
+def fit(image: Image, size: ImageSize, resize: Resize = "shortest") -> Image:
+    """The image in `size` (height, width), bilinear with antialiasing; the image itself where it has that size.
 
-    For a square, the same pixels as torchvision's Resize(S) and CenterCrop(S) on a PIL image.
+    shortest: resized, aspect kept, to just cover `size`, and its centre; for a square, the same pixels as torchvision's
+    Resize(S) and CenterCrop(S) on a PIL image. squash: resized without regard to its aspect. pad: resized, aspect kept, to
+    fit into `size`, in the middle of black.
     """
     from PIL import Image as PILImage
+    from PIL import ImageOps
 
     height, width = size
     if image.size == (width, height):
         return image
-    if image.width * height <= image.height * width:  # the width decides
-        covering = width, max(height, image.height * width // image.width)
-    else:
-        covering = max(width, image.width * height // image.height), height
+    if resize == "squash":
+        return image.resize((width, height), PILImage.Resampling.BILINEAR)
+    if resize == "pad":
+        return ImageOps.pad(image, (width, height), PILImage.Resampling.BILINEAR)
+    covering = _covering(image.width, image.height, size)
     if covering[0] * covering[1] > (PILImage.MAX_IMAGE_PIXELS or 2**31):
         raise ValueError(f"{image.width}×{image.height} (width×height) is too narrow to be resized")
     left, top = round((covering[0] - width) / 2), round((covering[1] - height) / 2)
     return image.resize(covering, PILImage.Resampling.BILINEAR).crop((left, top, left + width, top + height))
+
+
+def share_cut_away(own: ImageSize, size: ImageSize) -> float:
+    """Fraction of an image's area that the centre crop of `fit` removes, the image being `own` (height, width)."""
+    covering = _covering(own[1], own[0], size)
+    return 1 - size[0] * size[1] / (covering[0] * covering[1])
+
+
+def _covering(image_width: int, image_height: int, size: ImageSize) -> tuple[int, int]:
+    """Width and height, aspect kept, that just cover `size` (height, width)."""
+    height, width = size
+    if image_width * height <= image_height * width:  # the width decides
+        return width, max(height, image_height * width // image_width)
+    return max(width, image_width * height // image_height), height
 
 
 def _orientation(image: Image) -> int:
@@ -114,22 +180,39 @@ def _opened(path: Path) -> Iterator[Image]:
     from PIL import UnidentifiedImageError
 
     try:
+        if path.stat().st_size == 0:
+            raise DamagedImage(path, "empty", f"{path} is not an image (it is empty); replace or remove it")
         with PILImage.open(path, formats=_FORMATS) as image:
             yield image
+    except DamagedImage:
+        raise
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not an image ({', '.join(_FORMATS)}); replace or remove it") from error
+        raise DamagedImage(path, "not an image", f"{path} is not an image ({', '.join(_FORMATS)}); replace or remove it") from error
     except (PILImage.DecompressionBombError, PILImage.DecompressionBombWarning) as error:
-        raise UserError(f"{path} is refused: {one_line(error)}; make it smaller or remove it") from error
+        raise DamagedImage(path, "too large", f"{path} is refused: {one_line(error)}; make it smaller or remove it") from error
     except Exception as error:  # damaged files make decoders raise almost anything
-        raise UserError(f"cannot decode {path}: {one_line(error)}; replace or remove it") from error
+        raise DamagedImage(path, one_line(error, 80), f"cannot decode {path}: {one_line(error)}; replace or remove it") from error
+
+
+def _or_damage(work: Callable[[Path], Result]) -> Callable[[Path], Result | DamagedImage]:
+    """`work` that returns the damage instead of raising it, so that one file does not hide the next."""
+
+    def guarded(path: Path) -> Result | DamagedImage:
+        try:
+            return work(path)
+        except DamagedImage as damage:
+            return damage
+
+    return guarded
 
 
 def _each(paths: Sequence[Path], work: Callable[[Path], Result], what: str) -> Iterator[Result]:
     """`work(path)` for each path, in order, on all cores, with a progress bar."""
     from PIL import Image as PILImage
 
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what it logs for want of any handler
     with warnings.catch_warnings(), progress() as display, ThreadPoolExecutor(available_cores()) as pool:
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata; the pixels are what counts
+        warnings.simplefilter("ignore")  # odd metadata and the like; the pixels are what counts
         warnings.simplefilter("error", PILImage.DecompressionBombWarning)
         try:
             yield from display.track(pool.map(work, paths), total=len(paths), description=what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,32 +16,76 @@ from core.progress import console
 from core.records import SPLITS, ImageSet
 from data.catalog import Dataset
 from data.contact_sheet import write_contact_sheet
+from data.duplicates import conflict_note, duplicates_note, find_duplicates, without
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def show(dataset: Dataset, out: Path | None, split_seed: int = 0) -> Path:
+def show(dataset: Dataset, out: Path | None, split_seed: int = 0, *, exclude_duplicates: bool = False) -> Path:
     """Print the data set's tables, write them as CSV with the contact sheet; returns the folder that holds them.
 
     The files are `counts.csv` (class_name, split, n_images), `splits.csv` (split, n_images, image_height, image_width,
-    sha256) and `contact_sheet.png`, in `out`, or in a run folder of their own where it is None.
+    sha256), `contact_sheet.png`, and where there are any `duplicates.csv` (split, image, train_image, kind) and
+    `damaged.csv` (file, reason), in `out`, or in a run folder of their own where it is None.
     """
-    image_sets = [dataset.split(split, split_seed) for split in SPLITS if _source(split) in dataset.available]
+    image_sets = [dataset.split(split, split_seed) for split in SPLITS if dataset.source(split) in dataset.available]
+    looked = look_for_duplicates(image_sets, dataset, exclude=exclude_duplicates)
+    image_sets = looked.image_sets
     if out is not None:
         _make(out)
-        write_files(image_sets, dataset, out)
+        write_files(image_sets, dataset, out, looked.rows)
         folder = out
     else:
         with run_folder(f"data-{dataset.name}") as partial:
-            write_files(image_sets, dataset, partial)
+            write_files(image_sets, dataset, partial, looked.rows)
         folder = final_run_folder(partial)
     _print(image_sets, dataset)
+    for note in (*dataset.notes, *looked.notes):
+        console().print(f"note: {note}", markup=False)
     return folder
 
 
-def write_files(image_sets: Sequence[ImageSet], dataset: Dataset, folder: Path) -> None:
-    """The two tables and the contact sheet of the first image set, which is the training split where there is one."""
+@dataclass(frozen=True)
+class Looked:
+    """The image sets, without duplicates where that was asked for; rows of duplicates.csv; notes."""
+
+    image_sets: list[ImageSet]
+    rows: list[tuple[str, str, str, str]]
+    notes: list[str]
+
+
+def look_for_duplicates(image_sets: Sequence[ImageSet], dataset: Dataset, *, exclude: bool) -> Looked:
+    """Hold the test images, and a validation split of the data set's own, against the official train split."""
+    if "train" not in dataset.available:
+        if exclude:
+            raise UserError(f"--exclude duplicates needs training images, and {dataset.name} has none; add a train/ folder")
+        return Looked(list(image_sets), [], conflict_note(*image_sets))
+    train = dataset.official("train")
+    kept: list[ImageSet] = []
+    rows: list[tuple[str, str, str, str]] = []
+    notes: list[str] = []
+    train_names = dataset.image_names("train")
+    for images in image_sets:
+        if dataset.source(images.split) == "train":
+            kept.append(images)
+            continue
+        found = find_duplicates(images.images_u8, train.images_u8)
+        notes += duplicates_note(images, found, excluded=exclude)
+        names = dataset.image_names(images.split)
+        for index in found.found:
+            same = found.exact[index] >= 0
+            twin = found.exact[index] if same or found.near is None else found.near[index]
+            rows.append((images.split, names[index], train_names[twin], "same pixels" if same else "near"))
+        kept.append(without(images, found) if exclude and len(found.found) else images)
+    judged = [images for images in image_sets if dataset.source(images.split) != "train"]
+    return Looked(kept, rows, notes + conflict_note(train, *judged))
+
+
+def write_files(
+    image_sets: Sequence[ImageSet], dataset: Dataset, folder: Path, duplicates: Sequence[tuple[str, str, str, str]] = ()
+) -> None:
+    """The tables and the contact sheet of the first image set, which is the training split where there is one."""
     counts = [
         (class_name, images.split, n_images)
         for images in image_sets
@@ -48,6 +93,10 @@ def write_files(image_sets: Sequence[ImageSet], dataset: Dataset, folder: Path) 
     ]
     _write_csv(folder / "counts.csv", ("class_name", "split", "n_images"), counts)
     _write_csv(folder / "splits.csv", _SPLIT_COLUMNS, splits_rows(image_sets, dataset))
+    if duplicates:
+        _write_csv(folder / "duplicates.csv", ("split", "image", "train_image", "kind"), duplicates)
+    if dataset.damaged:
+        _write_csv(folder / "damaged.csv", ("file", "reason"), [(str(path), reason) for path, reason in dataset.damaged])
     write_contact_sheet(image_sets[0], folder / "contact_sheet.png")
 
 
@@ -55,9 +104,12 @@ _SPLIT_COLUMNS = ("split", "n_images", "image_height", "image_width", "sha256")
 
 
 def splits_rows(image_sets: Sequence[ImageSet], dataset: Dataset) -> list[tuple[str, int, int, int, str]]:
-    """A row for each split, and one for the official train split, whose fingerprint goes into the model cards."""
+    """A row for each split, and one for the official train split where validation is taken from it: its fingerprint goes into
+    the model cards.
+    """
     sets = [(images.split, images) for images in image_sets]
-    official = [("train + validation", dataset.official("train"))] if "train" in dataset.available else []
+    divided = "train" in dataset.available and not dataset.has_own_validation
+    official = [("train + validation", dataset.official("train"))] if divided else []
     return [(name, len(one), one.image_height, one.image_width, one.sha256) for name, one in (*sets, *official)]
 
 
@@ -91,14 +143,11 @@ def _print(image_sets: Sequence[ImageSet], dataset: Dataset) -> None:
     screen.print("fingerprint (SHA-256 of pixels, labels and class names)")
     for split, _, _, _, sha256 in splits_rows(image_sets, dataset):
         screen.print(f"  {split:<18} {sha256}")
-    for split in ("train", "test"):
-        if split not in dataset.available:
-            console().print(f"{dataset.name} has no {split}/ folder, so no {split} images")
-
-
-def _source(split: str) -> str:
-    """The official split that a split is taken from."""
-    return "test" if split == "test" else "train"
+    if "train" not in dataset.available:
+        console().print(f"{dataset.name} has no train/ folder, so no train images")
+    if "test" not in dataset.available:
+        further = "" if dataset.source("validation") not in dataset.available else ": benchmark with --split validation"
+        console().print(f"{dataset.name} has no test/ folder, so no test images{further}")
 
 
 def _make(folder: Path) -> None:

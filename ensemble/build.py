@@ -74,7 +74,9 @@ def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -
             image_set = validation.validation_images(dataset, cards)
             logits = members_logits(options.members, image_set.images_u8, image_set.split)
             return Evidence(image_set.images_u8, image_set.split, logits, image_set)
-        image_set = dataset.split("validation" if "train" in dataset.available else "test", cards[0].split_seed)
+        image_set = dataset.split(
+            "validation" if dataset.source("validation") in dataset.available else "test", cards[0].split_seed
+        )
         few = image_set.images_u8[:N_IMAGES]
         kept = dataclasses.replace(image_set, images_u8=few, labels=image_set.labels[:N_IMAGES])
         return Evidence(few, image_set.split, members_logits(options.members, few, image_set.split), kept)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.class_names import first_difference
 from core.environment import package_versions
 from core.errors import UserError
 from core.files import sha256_of_file
@@ -45,14 +46,21 @@ def check_alike(cards: Sequence[ModelCard]) -> None:
     first = cards[0]
     for card in cards[1:]:
         if card.class_names != first.class_names:
+            difference = first_difference(first.class_names, card.class_names, first.name, card.name)
             raise UserError(
-                f"{first.name} and {card.name} differ in their classes: {_difference(first.class_names, card.class_names)}; "
+                f"{first.name} and {card.name} differ in their classes: {difference}; "
                 "members must be trained on the same classes in the same order"
             )
         if (card.image_height, card.image_width) != (first.image_height, first.image_width):
             raise UserError(
                 f"{first.name} takes {first.image_height}×{first.image_width} images and {card.name} "
                 f"{card.image_height}×{card.image_width}; members must take raw images of one size"
+                " (train with one --max-side for folders of large images)"
+            )
+        if card.resize != first.resize:
+            raise UserError(
+                f"{first.name} was trained on images resized by '{first.resize}' and {card.name} by '{card.resize}': what one sees "
+                "the other does not; train them with one --resize"
             )
 
 
@@ -101,6 +109,7 @@ def ensemble_card(members: Sequence[LoadedMember], name: str, how: Combination) 
         dataset_sha256=first.dataset_sha256,
         image_height=first.image_height,
         image_width=first.image_width,
+        resize=first.resize,
         split_seed=first.split_seed,
         seed=first.seed,
         precision="+".join(sorted({part for card in cards for part in card.precision.split("+")})),
@@ -108,10 +117,3 @@ def ensemble_card(members: Sequence[LoadedMember], name: str, how: Combination) 
         rule=how.rule,
         members=tuple(Member(m.card.name, m.sha256, weight, temperature) for m, weight, temperature in values),
     )
-
-
-def _difference(left: tuple[str, ...], right: tuple[str, ...]) -> str:
-    if sorted(left) == sorted(right):
-        return "the same names in another order"
-    only_left, only_right = sorted(set(left) - set(right)), sorted(set(right) - set(left))
-    return f"{len(left)} and {len(right)} classes, only one has {', '.join([*only_left, *only_right][:5])}"

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from core.class_names import first_difference
 from core.errors import UserError
+from core.progress import console
 from core.records import ImageSet
+from data.reading import Reading, Resize
 from models.card import ModelCard
 
 if TYPE_CHECKING:
@@ -27,9 +30,13 @@ def open_members_dataset(cards: Sequence[ModelCard], data: str | None, data_dir:
         raise UserError(
             f"{card.name} was trained on the image folder '{card.dataset}'; say where it lies with --data PATH, or give --weights"
         )
-    dataset = open_dataset(data or card.dataset, data_dir, (card.image_height, card.image_width))
+    reading = card_reading(card, skip_damaged=True)
+    dataset = open_dataset(data or card.dataset, data_dir, (card.image_height, card.image_width), card.class_names, reading)
     if dataset.class_names != card.class_names:
-        raise UserError(f"the classes of {dataset.name} are not those of {card.name}; pass the data set of the members with --data")
+        difference = first_difference(dataset.class_names, card.class_names, dataset.name, card.name)
+        raise UserError(
+            f"the classes of {dataset.name} are not those of {card.name}: {difference}; pass that of the members with --data"
+        )
     return dataset
 
 
@@ -52,14 +59,32 @@ def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
     not, and where `require_validation` refuses.
     """
     seeds = {card.split_seed for card in cards}
-    if len(seeds) > 1:
+    if len(seeds) > 1 and not dataset.has_own_validation:
         raise UserError(
             f"the members were trained with different validation images (split seeds {sorted(seeds)}), so none are left to tune "
             "on; train them with one --split-seed, or give --weights"
         )
+    require_unseen(dataset, cards)
     image_set = dataset.split("validation", seeds.pop())
-    require_validation(image_set, cards, dataset.official("train").sha256)
+    if dataset.damaged:
+        console().print(f"note: {len(dataset.damaged)} damaged images of {dataset.name} left out", markup=False)
+    require_validation(image_set, cards, dataset.official(dataset.source("validation")).sha256)
     return image_set
+
+
+def require_unseen(dataset: Dataset, cards: Sequence[ModelCard]) -> None:
+    """UserError where validation images would be taken out of a train split that a model was trained on as a whole."""
+    whole = [card.name for card in cards if "validation" in card.dataset_sha256]
+    if whole and not dataset.has_own_validation:
+        raise UserError(
+            f"{', '.join(whole)} was trained on all of train/, with a val/ folder for validation that {dataset.name} lacks, so no "
+            "validation images are left; add that folder, or use --split test"
+        )
+
+
+def card_reading(card: ModelCard, *, skip_damaged: bool) -> Reading:
+    """How a folder's images are read for the model of `card`: as those it was trained on."""
+    return Reading(cast(Resize, card.resize), skip_damaged)
 
 
 def require_validation(image_set: ImageSet, cards: Sequence[ModelCard], taken_from_sha256: str | None = None) -> None:

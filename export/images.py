@@ -40,8 +40,8 @@ def parity_images(
             f"data set {dataset.name} has the classes {_few(dataset.class_names)}, the model knows {_few(card.class_names)}; "
             f"pass --data with the folder of data set {card.dataset}"
         )
-    if "train" in dataset.available:
-        official, chosen = dataset.official("train"), dataset.split("validation", card.split_seed)
+    if dataset.source("validation") in dataset.available:
+        official, chosen = dataset.official(dataset.source("validation")), dataset.split("validation", card.split_seed)
         chosen = chosen if len(chosen) >= n_images else official
     else:
         official = chosen = dataset.official("test")
@@ -51,7 +51,7 @@ def parity_images(
             f"the model was trained for {card.image_height}×{card.image_width}; pass --data with the folder it was trained on"
         )
     note = None
-    if card.dataset_sha256.get(official.split) != official.sha256:
+    if card.dataset_sha256.get(official.split, official.sha256) != official.sha256:
         note = f"data set {dataset.name} at hand is not the one the model was trained on: its {official.split} fingerprint differs"
     spread = np.linspace(0, len(chosen) - 1, min(n_images, len(chosen))).round().astype(np.int64)
     return ParityImages(chosen.images_u8[spread], chosen.split, note)
@@ -61,6 +61,7 @@ def _open(card: ModelCard, folder: Path | None, data_dir: Path | None, open_befo
     """The data set of `card`, from `open_before` where another card has asked for it."""
     from data import open_dataset
     from data.catalog import NAMES
+    from ensemble.validation import card_reading
 
     built_in = card.dataset in NAMES
     if not built_in and folder is None:
@@ -69,9 +70,12 @@ def _open(card: ModelCard, folder: Path | None, data_dir: Path | None, open_befo
             "say where it lies with --data PATH"
         )
     size = (card.image_height, card.image_width)
-    key = card.dataset if built_in else f"{folder} {size}"
-    if key not in open_before:
-        open_before[key] = open_dataset(card.dataset, data_dir) if built_in else open_dataset(str(folder), image_size=size)
+    key = card.dataset if built_in else f"{folder} {size} {card.resize} {card.class_names}"
+    if key not in open_before and built_in:
+        open_before[key] = open_dataset(card.dataset, data_dir)
+    elif key not in open_before:
+        reading = card_reading(card, skip_damaged=True)  # one image less changes no agreement
+        open_before[key] = open_dataset(str(folder), None, size, card.class_names, reading)
     return open_before[key]
 
 

@@ -30,18 +30,22 @@ class VariantImages:
 
 def open_for(card: ModelCard, data: str | None, data_dir: Path | None) -> Dataset:
     """The data set `data`, or the one `card` names; UserError where it cannot be had or does not fit the card."""
+    from core.class_names import first_difference
     from data import open_dataset
     from data.catalog import NAMES
+    from ensemble.validation import card_reading
 
     if data is None and card.dataset not in NAMES:
         raise UserError(f"{card.name} was trained on the image folder '{card.dataset}'; say where it lies with --data PATH")
     if data in NAMES and card.dataset in NAMES and data != card.dataset:  # before anything is downloaded
         raise UserError(f"{card.name} was trained on {card.dataset}, not on {data}; leave out --data")
-    dataset = open_dataset(data or card.dataset, data_dir, (card.image_height, card.image_width))
+    size, reading = (card.image_height, card.image_width), card_reading(card, skip_damaged=True)
+    dataset = open_dataset(data or card.dataset, data_dir, size, card.class_names, reading)
     if dataset.class_names != card.class_names:
         raise UserError(
-            f"data set {dataset.name} has other classes ({', '.join(dataset.class_names[:3])}, …) than {card.name} "
-            f"({', '.join(card.class_names[:3])}, …); pass the data set it was trained on with --data"
+            f"data set {dataset.name} has other classes than {card.name}: "
+            f"{first_difference(dataset.class_names, card.class_names, dataset.name, card.name)}; "
+            "pass the data set it was trained on with --data"
         )
     if "train" not in dataset.available:
         raise UserError(f"data set {dataset.name} has no train images to calibrate on; add a train/ folder")
@@ -53,8 +57,11 @@ def variant_images(card: ModelCard, dataset: Dataset, n_calibration: int, n_vali
 
     Splits are those of the card's seed, so that no image that decided or decides anything is calibrated on.
     """
+    from ensemble.validation import require_unseen
+
+    require_unseen(dataset, [card])
     train, validation = dataset.split("train", card.split_seed), dataset.split("validation", card.split_seed)
-    notes = []
+    notes = list(dataset.notes)
     official = dataset.official("train").sha256
     if card.dataset_sha256.get("train", official) != official:
         notes.append(f"the train images here are not those that the card of {card.name} names (fingerprint {official[:12]}…)")

@@ -69,6 +69,7 @@ class ModelCard:
 
     name: file name without its ending, unique in a comparison; backend: torch, tensorflow or ensemble;
     dataset_sha256: fingerprint of each official split by name; image_height, image_width: of the raw images;
+    resize: how a folder's images of other sizes become these (`data.reading`), the same wherever the model is used;
     recipe: every hyperparameter it was trained with; figures: what training measured on the validation split;
     preprocessing: None for an ensemble, whose members carry their own.
     """
@@ -91,6 +92,7 @@ class ModelCard:
     parity: Parity | None = None
     rule: str | None = None
     members: tuple[Member, ...] = ()
+    resize: str = "shortest"
     schema: int = SCHEMA
 
     def to_json(self) -> str:

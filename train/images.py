@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.errors import UserError
+from core.progress import console
 from core.records import Float32Array, ImageSet, Int64Array
 from data import Dataset, open_dataset
+from data.catalog import NAMES
 from train.recipes import Recipe
 
 
@@ -23,17 +24,38 @@ class TrainingData:
 
 
 def training_data(recipe: Recipe) -> TrainingData:
-    """What `recipe` trains on; UserError for data that cannot be read."""
-    dataset = open_dataset(recipe.data, recipe.data_dir)
-    train = dataset.split("train", recipe.split_seed)
-    validation = dataset.split("validation", recipe.split_seed)
-    if len(train) < 2:
-        raise UserError(f"data set {dataset.name} has {len(train)} training images besides validation; add images")
-    if recipe.limit is not None and recipe.limit < len(train):
-        n_validation = max(1, round(len(validation) * recipe.limit / len(train)))
-        train = _first(train, recipe.limit, recipe.seed)
-        validation = _first(validation, n_validation, recipe.seed)
+    """What `recipe` trains on; UserError for data that cannot be read. Notes on the data go to stderr.
+
+    Without a limit every split is read here, test too, whose fingerprint goes into the card: what is wrong with it should be
+    known before an hour of training, not after. With a limit only the images that it leaves are read.
+    """
+    dataset = open_dataset(recipe.data, recipe.data_dir, reading=recipe.reading())
+    seed = recipe.split_seed
+    labels = dataset.labels("train", seed)
+    held = dataset.labels("validation", seed)
+    if len(labels) < 2:
+        raise UserError(f"data set {dataset.name} has {len(labels)} training images besides validation; add images")
+    if recipe.limit is not None and recipe.limit < len(labels):
+        n_validation = max(1, round(len(held) * recipe.limit / len(labels)))
+        train = dataset.split("train", seed, _first(labels, recipe.limit, recipe.seed))
+        validation = dataset.split("validation", seed, _first(held, n_validation, recipe.seed))
+    else:
+        dataset.fingerprints()
+        train, validation = dataset.split("train", seed), dataset.split("validation", seed)
+    for note in (*dataset.notes, *_enlarged(recipe, train)):
+        console().print(f"note: {note}", markup=False)
     return TrainingData(dataset, train, validation)
+
+
+def _enlarged(recipe: Recipe, images: ImageSet) -> list[str]:
+    """A line where a folder's images are smaller than what the network is to see; those of data sets by name always are."""
+    side = min(images.image_height, images.image_width)
+    if recipe.data in NAMES or recipe.image_size <= side:
+        return []
+    return [
+        f"--image-size {recipe.image_size} is more than the {images.image_width}×{images.image_height} of the images of "
+        f"{images.name}: they are enlarged, which adds no detail (--image-size {side} would train faster)"
+    ]
 
 
 def stratified_order(labels: Int64Array, seed: int) -> Int64Array:
@@ -81,6 +103,6 @@ def loss_and_accuracy(logits: Float32Array, labels: Int64Array) -> tuple[float, 
     return float(loss), float((logits.argmax(axis=1) == labels).mean())
 
 
-def _first(images: ImageSet, n_images: int, seed: int) -> ImageSet:
-    chosen = np.sort(stratified_order(images.labels, seed)[:n_images])
-    return dataclasses.replace(images, images_u8=images.images_u8[chosen], labels=images.labels[chosen])
+def _first(labels: Int64Array, n_images: int, seed: int) -> Int64Array:
+    """Ascending indices of `n_images` with each class in proportion."""
+    return np.sort(stratified_order(labels, seed)[:n_images])

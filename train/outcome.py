@@ -134,6 +134,7 @@ def _card(trained: Trained, name: str) -> ModelCard:
         dataset_sha256=trained.images.dataset.fingerprints(),
         image_height=train.image_height,
         image_width=train.image_width,
+        resize=recipe.resize,
         split_seed=recipe.split_seed,
         seed=recipe.seed,
         preprocessing=trained.preprocessing,

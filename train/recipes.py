@@ -16,6 +16,7 @@ import tyro
 
 from core.errors import UserError
 from core.files import MODELS_DIR, RESULTS_DIR
+from data.reading import MAX_SIDE, Reading, Resize
 
 # Where things lie on one machine, and how a run was watched: kept in the run's record, left out of the card, which travels.
 PLACES = ("data_dir", "models_dir", "results_dir", "resume", "profile")
@@ -33,9 +34,15 @@ class Recipe:
     recipe: Literal["default", "fast"] = "default"
     """Named defaults of all other flags; fast: a good model in the least time. --recipe fast --help shows its values."""
     data: str = "cifar10"
-    """Data set: cifar10, digits, or the path of a folder with train/<class>/ and test/<class>/."""
+    """Data set: cifar10, digits, or the path of a folder with train/<class>/ and, if any, val/<class>/ and test/<class>/."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Folder that holds cifar-10-batches-py/; left out: $CIFAR10_DIR, then data/."""
+    resize: Resize = "shortest"
+    """How a folder's images get one size; shortest: cover it, cut out the centre; squash: change the aspect; pad: add borders."""
+    max_side: int = MAX_SIDE
+    """A folder's images of differing sizes become at most this many pixels a side, or --image-size where that is more."""
+    skip_damaged: FLAG = False
+    """Leave out files of a folder that cannot be decoded, and say how many, instead of stopping."""
     weights: str = "none"
     """First weights."""
     image_size: int = 32
@@ -73,7 +80,7 @@ class Recipe:
     limit: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Train on this many images only, equally many per cent of each class, for a quick try; validation in proportion."""
     split_seed: int = 0
-    """Chooses the 10 % of the training images that are kept for validation."""
+    """Chooses the 10 % of the training images that are kept for validation, where there is no val/ folder."""
     seed: int = 0
     """Of everything random in training: first weights, order of the images, augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -89,7 +96,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """UserError for a value no training can have."""
-        least = {"image_size": 8, "epochs": 1, "batch_size": 4, "limit": 4, "seed": 0, "split_seed": 0}
+        least = {"image_size": 8, "max_side": 8, "epochs": 1, "batch_size": 4, "limit": 4, "seed": 0, "split_seed": 0}
         for name, minimum in least.items():
             self._check(name, lambda value, minimum=minimum: value >= minimum, f"at least {minimum}")
         self._check("image_size", lambda value: value <= 1024, "at most 1024")
@@ -106,6 +113,10 @@ class Recipe:
         if value is not None and not holds(value):
             flag = "--" + name.replace("_", "-")
             raise UserError(f"{flag} must be {law}, not {value}; see --help")
+
+    def reading(self) -> Reading:
+        """How the images of a folder are read: in no lower resolution than the network sees."""
+        return Reading(self.resize, self.skip_damaged, max(self.max_side, self.image_size))
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by name, ready for JSON."""

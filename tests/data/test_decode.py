@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from core.errors import UserError
 from data import decode
-from data.decode import fit, read_image, read_images, read_size
+from data.decode import fit, read_image, read_images, read_size, share_cut_away
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -123,4 +123,27 @@ def test_more_images_than_memory_are_refused_before_reading(tmp_path: Path, monk
 
 def test_many_images_keep_their_order(tmp_path: Path) -> None:
     paths = [saved(Image.new("RGB", (5, 5), (n, n, n)), tmp_path / f"{n}.png") for n in range(100)]
-    assert read_images(paths, (5, 5))[:, 0, 0, 0].tolist() == list(range(100))
+    assert read_images(paths, (5, 5)).images_u8[:, 0, 0, 0].tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("shape", [(64, 16), (16, 64), (30, 30)])
+def test_squash_and_pad_are_those_of_pil(shape: tuple[int, int]) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
+    squashed, padded = np.asarray(fit(image, (20, 24), "squash")), np.asarray(fit(image, (20, 24), "pad"))
+    assert np.array_equal(squashed, np.asarray(image.resize((24, 20), Image.Resampling.BILINEAR)))
+    assert np.array_equal(padded, np.asarray(ImageOps.pad(image, (24, 20), Image.Resampling.BILINEAR)))
+
+
+@pytest.mark.parametrize(
+    ("own", "size", "share"), [((60, 400), (60, 60), 0.85), ((10, 10), (5, 5), 0.0), ((30, 20), (10, 10), 1 / 3)]
+)
+def test_the_share_cut_away_is_that_of_the_area(own: tuple[int, int], size: tuple[int, int], share: float) -> None:
+    assert share_cut_away(own, size) == pytest.approx(share)
+
+
+def test_what_libraries_warn_of_or_log_reaches_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Damaged metadata make PIL warn: the pixels are whole, and nobody asked for the rest."""
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff" + b"\xff" * 40
+    paths = [saved(half_and_half(), tmp_path / f"{n}.jpg", exif=exif) for n in range(4)]
+    assert read_images(paths, (4, 8)).images_u8.shape == (4, 4, 8, 3)
+    assert capfd.readouterr().err == ""

@@ -11,7 +11,9 @@ from PIL import Image
 
 from core.errors import UserError
 from data import open_dataset
-from data.folder import EXTENSIONS, ImageFolder, slug
+from data.folder import ImageFolder, slug
+from data.reading import Reading
+from data.scan import EXTENSIONS
 
 Sizes = Mapping[str, list[tuple[int, int]]]  # by class: (width, height) of each image
 
@@ -118,7 +120,7 @@ def _break_layout(root: Path, how: str) -> None:
             (root / split / "dog").rename(root / f"{split}-dog")
     elif how == "no splits":
         (root / "train").rename(root / "training")
-        (root / "test").rename(root / "val")
+        (root / "test").rename(root / "testing")
     elif how == "loose image":
         (root / "train/dog/000.png").rename(root / "train/000.png")
 
@@ -126,10 +128,10 @@ def _break_layout(root: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ("classes differ", r"differ: test/ lacks dog; train/ lacks wolf"),
+        ("classes differ", r"differ: train/ lacks wolf; test/ lacks dog"),
         ("empty class", r"train/dog holds no images"),
         ("one class", r"holds 1 class folders \(cat\)"),
-        ("no splits", r"holds neither train/ nor test/ \(found: training/, val/\)"),
+        ("no splits", r"holds neither train/ nor test/ \(found: testing/, training/\)"),
         ("loose image", r"train/000\.png lies outside any class"),
     ],
 )
@@ -167,3 +169,119 @@ def test_slugs(tmp_path: Path, name: str, expected: str) -> None:
 
 def test_the_resolution_is_known_without_decoding(root: Path) -> None:
     assert ImageFolder(root).image_size == (10, 12)
+
+
+def _damage(path: Path, how: str) -> None:
+    if how == "empty":
+        path.write_bytes(b"")
+    elif how == "cut":
+        noise = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[:-200])
+    else:
+        path.write_text("<html>404</html>")
+
+
+DAMAGED = {"train/cat/003.png": "empty", "train/dog/001.png": "cut", "test/cat/000.png": "text", "test/dog/002.png": "cut"}
+
+
+@pytest.mark.parametrize("image_size", [None, (10, 12)])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_every_damaged_file_of_every_split_is_named_at_once(root: Path, split: str, image_size: tuple[int, int] | None) -> None:
+    for name, how in DAMAGED.items():
+        _damage(root / name, how)
+    with pytest.raises(UserError, match="4 of 37 images cannot be decoded") as caught:
+        open_dataset(str(root), image_size=image_size).official(split)  # type: ignore[arg-type]
+    for name in DAMAGED:
+        assert str(root / name) in str(caught.value)
+    assert "--skip-damaged" in str(caught.value)
+
+
+def test_skipped_files_are_counted_and_the_rest_is_what_it_would_be_without_them(root: Path) -> None:
+    for name, how in DAMAGED.items():
+        _damage(root / name, how)
+    skipping = open_dataset(str(root), reading=Reading(skip_damaged=True))
+    prints = skipping.fingerprints()
+    names = skipping.image_names("train")
+    assert "train/cat/003.png" not in names
+    assert len(names) == len(skipping.official("train")) == 30
+    assert {path.relative_to(root).as_posix() for path, _ in skipping.damaged} == set(DAMAGED)
+    assert any("4 damaged images left out" in note for note in skipping.notes)
+    for name in DAMAGED:
+        (root / name).unlink()
+    assert open_dataset(str(root)).fingerprints() == prints
+
+
+def test_a_folder_of_nothing_but_damage_is_one_line(root: Path) -> None:
+    for path in (root / "test").rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="none of the 5 test images"):
+        open_dataset(str(root), reading=Reading(skip_damaged=True)).official("test")
+
+
+@pytest.mark.parametrize(
+    ("resize", "size", "told"),
+    [
+        ("shortest", (20, 20), "cuts 2 of 2 images, on average 73% of their area, at most 80%"),  # (2/3 + 4/5) / 2
+        ("squash", (20, 20), None),
+        ("pad", (80, 80), None),  # the median longer side, so that what is seen keeps its pixels
+    ],
+)
+def test_what_is_cut_away_is_said_and_can_be_kept(tmp_path: Path, resize: str, size: tuple[int, int], told: str | None) -> None:
+    write_images(tmp_path, "test", {"a": [(60, 20)], "b": [(100, 20)]})  # the crop leaves 1/3 and 1/5
+    dataset = open_dataset(str(tmp_path), reading=Reading(resize))  # type: ignore[arg-type]
+    assert dataset.official("test").images_u8.shape[1:3] == size
+    assert bool(dataset.notes) == (told is not None)
+    assert told is None or told in dataset.notes[0]
+
+
+def test_a_cap_that_takes_pixels_away_is_said_and_can_be_raised(tmp_path: Path) -> None:
+    write_images(tmp_path, "test", {"a": [(640, 640)], "b": [(640, 639)]})
+    capped, raised = open_dataset(str(tmp_path)), open_dataset(str(tmp_path), reading=Reading(max_side=500))
+    assert capped.official("test").image_height == 256
+    assert any("shrunk to 256×256" in note and "639" in note for note in capped.notes)
+    assert raised.official("test").image_height == 500
+
+
+def test_labels_are_matched_by_name_to_a_models_classes(root: Path) -> None:
+    own = open_dataset(str(root)).official("test")
+    wanted = ("wolf", "dog", "cat", "bird")
+    dataset = open_dataset(str(root), class_names=wanted)
+    matched = dataset.official("test")
+    assert dataset.class_names == matched.class_names == wanted
+    assert sorted(wanted[label] for label in matched.labels) == sorted(own.class_names[label] for label in own.labels)
+    for pixels, label in zip(matched.images_u8, matched.labels, strict=True):
+        assert pixels[0, 0, 1] == 10 * own.class_names.index(wanted[label])  # the green says the class of the file
+    assert "2 of the model's 4 classes" in dataset.notes[0]
+
+
+def test_the_same_order_changes_no_fingerprint_and_no_note(root: Path) -> None:
+    dataset = open_dataset(str(root), class_names=("cat", "dog"))
+    assert dataset.fingerprints() == open_dataset(str(root)).fingerprints()
+    assert dataset.notes == ()
+
+
+def test_a_class_that_the_model_does_not_know_is_named(root: Path) -> None:
+    with pytest.raises(UserError, match="does not know: dog"):
+        open_dataset(str(root), class_names=("cat", "wolf"))
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_chosen_images_are_those_of_the_whole_and_no_other_is_decoded(
+    root: Path, split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data import decode
+
+    whole = open_dataset(str(root)).split(split, 5)  # type: ignore[arg-type]
+    chosen = np.arange(len(whole))[1::2]
+    read: list[Path] = []
+    before = decode._read
+    monkeypatch.setattr(decode, "_read", lambda path, *rest: (read.append(path), before(path, *rest))[1])
+    dataset = open_dataset(str(root))
+    assert np.array_equal(dataset.labels(split, 5), whole.labels)  # type: ignore[arg-type]
+    part = dataset.split(split, 5, chosen)  # type: ignore[arg-type]
+    assert np.array_equal(part.images_u8, whole.images_u8[chosen])
+    assert np.array_equal(part.labels, whole.labels[chosen])
+    assert len(read) == len(chosen)
+    assert dataset.fingerprints() == {}  # nothing was read whole, and a try must not cost what it saved
+    assert len(read) == len(chosen)

@@ -95,7 +95,7 @@ def test_one_member_is_no_ensemble(members) -> None:
     ("other", "what"),
     [
         (tiny_card("y", class_names=("a", "c", "b")), "another order"),
-        (tiny_card("y", class_names=("a", "b", "d")), "only one has c, d"),
+        (tiny_card("y", class_names=("a", "b", "d")), "only y has d; only x has c"),
         (tiny_card("y", class_names=("a", "b")), "3 and 2 classes"),
         (tiny_card("y", class_names=("a", "b", "c"), image_height=9), "8×8 images and y 9×8"),
     ],

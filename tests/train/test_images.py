@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
+from core.errors import UserError
 from core.records import softmax
 from data import open_dataset
+from tests.data.test_folder import write_images
 from train.images import confusion_of, epoch_batches, loss_and_accuracy, n_batches, stratified_order, training_data
-from train.recipes import TfRecipe
+from train.recipes import TfRecipe, TorchRecipe
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=80), st.integers(0, 5))
@@ -68,3 +72,61 @@ def test_a_limit_takes_train_and_validation_in_proportion() -> None:
     assert np.bincount(limited.train.labels).min() >= 18
     unlimited = training_data(TfRecipe(data="digits", limit=n_train + 1))
     assert (len(unlimited.train), len(unlimited.validation)) == (n_train, n_validation)
+
+
+def photographs(root: Path, side: int = 40, n_train: int = 30) -> Path:
+    """A folder of images of differing sizes."""
+    write_images(root, "train", {name: [(side, side + 2 * (n % 2)) for n in range(n_train)] for name in "ab"})
+    write_images(root, "test", {name: [(side, side)] * 3 for name in "ab"})
+    return root
+
+
+def test_a_limit_on_a_folder_takes_the_images_it_always_took_and_decodes_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data import decode
+
+    root = photographs(tmp_path)
+    whole = open_dataset(str(root)).split("train", 3)
+    expected = np.sort(stratified_order(whole.labels, 7)[:10])
+    read: list[Path] = []
+    before = decode._read
+    monkeypatch.setattr(decode, "_read", lambda path, *rest: (read.append(path), before(path, *rest))[1])
+    limited = training_data(TfRecipe(data=str(root), limit=10, split_seed=3, seed=7))
+    assert np.array_equal(limited.train.images_u8, whole.images_u8[expected])
+    assert len(read) == 10 + len(limited.validation)
+    limited.dataset.fingerprints()
+    assert len(read) == 10 + len(limited.validation)
+
+
+def test_a_val_folder_is_what_training_is_judged_by(tmp_path: Path) -> None:
+    root = photographs(tmp_path)
+    write_images(root, "valid", {name: [(40, 40)] * 2 for name in "ab"})
+    data = training_data(TfRecipe(data=str(root), split_seed=5))
+    assert (len(data.train), len(data.validation)) == (60, 4)
+    assert set(data.dataset.fingerprints()) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(("image_size", "max_side", "expected"), [(64, 256, 256), (300, 256, 300), (64, 320, 320), (500, 256, 400)])
+def test_a_network_is_given_as_much_as_it_sees(tmp_path: Path, image_size: int, max_side: int, expected: int) -> None:
+    root = photographs(tmp_path, side=400, n_train=2)
+    data = training_data(TorchRecipe(data=str(root), image_size=image_size, max_side=max_side))
+    assert data.train.image_height == expected
+
+
+@pytest.mark.parametrize(("image_size", "told"), [(48, True), (40, False), (32, False)])
+def test_enlarging_a_folders_images_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], image_size: int, told: bool
+) -> None:
+    training_data(TorchRecipe(data=str(photographs(tmp_path)), image_size=image_size))
+    assert (f"--image-size {image_size} is more than the 40×40" in capsys.readouterr().err) == told
+    training_data(TorchRecipe(data="digits", image_size=image_size))
+    assert "enlarged" not in capsys.readouterr().err
+
+
+def test_a_damaged_test_image_is_known_before_training(tmp_path: Path) -> None:
+    root = photographs(tmp_path)
+    next((root / "test/a").iterdir()).write_bytes(b"")
+    with pytest.raises(UserError, match="is empty"):
+        training_data(TfRecipe(data=str(root)))
+    assert len(training_data(TfRecipe(data=str(root), skip_damaged=True)).train) == 54

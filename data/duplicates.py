@@ -1,0 +1,150 @@
+"""Images of one split that are also in another: same pixels, or looks so alike that one was made from the other.
+
+Every accuracy rests on test images that no model was trained on. Same pixels are found by a digest. Near duplicates are
+found by thumbnails of 8×8 and 16×16 areas, each channel less its mean and the whole of unit length, whose product is a
+correlation that brightness, contrast, scale and compression hardly move.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.errors import UserError
+from core.progress import progress
+from core.records import Float32Array, ImageSet, Int64Array, UInt8Array
+from data.fingerprint import fingerprint
+
+# A pair is near where its thumbnails correlate by this much, and it stands out: what is missing to 1 is at most this share of
+# what is missing to the tenth-best training image. Without the second, all centred digits, all blue skies would be near.
+_LEAST_CORRELATION = 0.9
+_STANDS_OUT = 0.2
+_RIVAL = 10
+_LEAST_CONTRAST = 4.0  # standard deviation in grey levels; of a flat image only the noise would be compared
+_BLOCK_VALUES = 2**24  # of correlations at once: 64 MiB
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """For each judged image, (n_images,), the index of the training image with the same pixels, and of one that is near; -1: none.
+
+    near: None where it was not looked for.
+    """
+
+    exact: Int64Array
+    near: Int64Array | None
+
+    @property
+    def found(self) -> Int64Array:
+        """Indices of the judged images that are training images too, one way or the other, ascending."""
+        return np.flatnonzero((self.exact >= 0) | (self.near >= 0 if self.near is not None else False)).astype(np.int64)
+
+
+def find_duplicates(judged_u8: UInt8Array, train_u8: UInt8Array, *, near: bool = True) -> Duplicates:
+    """Which of `judged_u8` are among `train_u8`, both uint8 RGB (n_images, height, width, 3) of one size."""
+    first: dict[bytes, int] = {}
+    for index, digest in enumerate(_digests(train_u8)):
+        first.setdefault(digest, index)
+    exact = np.array([first.get(digest, -1) for digest in _digests(judged_u8)], dtype=np.int64)
+    if not near:
+        return Duplicates(exact, None)
+    found = np.full(len(judged_u8), -1, dtype=np.int64)
+    rest = np.flatnonzero(exact < 0)
+    found[rest] = _near(judged_u8[rest], train_u8) if len(rest) and len(train_u8) else -1
+    return Duplicates(exact, found)
+
+
+def without(judged: ImageSet, duplicates: Duplicates) -> ImageSet:
+    """The judged images that are no training images, with a fingerprint of their own; UserError where none is left."""
+    kept = np.setdiff1d(np.arange(len(judged)), duplicates.found)
+    if not len(kept):
+        raise UserError(
+            f"every one of the {len(judged)} {judged.split} images of {judged.name} is also a training image, so that "
+            "--exclude duplicates leaves none; collect others"
+        )
+    images_u8, labels = judged.images_u8[kept], judged.labels[kept]
+    sha256 = fingerprint(images_u8, labels, judged.class_names)
+    return dataclasses.replace(judged, images_u8=images_u8, labels=labels, sha256=sha256)
+
+
+def duplicates_note(judged: ImageSet, duplicates: Duplicates, *, excluded: bool) -> list[str]:
+    """What a person should know of them: no line where there are none."""
+    n_exact = int((duplicates.exact >= 0).sum())
+    n_near = 0 if duplicates.near is None else int((duplicates.near >= 0).sum())
+    if not n_exact + n_near:
+        return []
+    exact = f"{n_exact:,} with the same pixels"
+    parts = exact if duplicates.near is None else f"{exact}, {n_near:,} near duplicates"
+    what = f"{n_exact + n_near:,} of {len(judged):,} {judged.split} images are also training images ({parts})"
+    if excluded:
+        return [f"{what} and were left out (--exclude duplicates)"]
+    return [f"{what}, so that accuracy looks better than it is; --exclude duplicates leaves them out"]
+
+
+def conflicting_labels(*image_sets: ImageSet) -> int:
+    """Number of images whose very pixels occur with another label too."""
+    labels: dict[bytes, list[int]] = {}
+    for images in image_sets:
+        for digest, label in zip(_digests(images.images_u8), images.labels, strict=True):
+            labels.setdefault(digest, []).append(int(label))
+    return sum(len(found) for found in labels.values() if len(set(found)) > 1)
+
+
+def conflict_note(*image_sets: ImageSet) -> list[str]:
+    """A line where images have two labels, for at least one of them must be wrong."""
+    count = conflicting_labels(*image_sets)
+    if not count:
+        return []
+    where = " and ".join(images.split for images in image_sets)
+    return [f"{count:,} images of {where} have the same pixels as another with a different label: one of the two is wrong"]
+
+
+def thumbnails(images_u8: UInt8Array, side: int) -> tuple[Float32Array, Float32Array]:
+    """Means of side×side areas, each channel less its mean and the whole of unit length, float32 (n_images, side × side × 3),
+    and the standard deviation they had, (n_images,), in grey levels.
+    """
+    n_images, height, width, _ = images_u8.shape
+    rows, columns = (np.arange(side) * size // side for size in (height, width))
+    n_rows, n_columns = (np.maximum(np.diff(np.append(edges, size)), 1) for edges, size in ((rows, height), (columns, width)))
+    values = np.empty((n_images, side, side, 3), dtype=np.float32)
+    step = max(1, _BLOCK_VALUES // (height * width * 3))
+    for start in range(0, n_images, step):
+        part = images_u8[start : start + step].reshape(-1, height, width * 3)
+        sums = np.add.reduceat(part, rows, axis=1, dtype=np.float32).reshape(-1, side, width, 3)
+        values[start : start + step] = np.add.reduceat(sums, columns, axis=2)
+    values /= (n_rows[:, None] * n_columns[None, :])[..., None]
+    values -= values.mean(axis=(1, 2), keepdims=True)
+    flat = values.reshape(n_images, -1)
+    length = np.linalg.norm(flat, axis=1)
+    flat /= np.maximum(length, 1e-6)[:, None]
+    return flat, (length / np.sqrt(flat.shape[1])).astype(np.float32)
+
+
+def _near(judged_u8: UInt8Array, train_u8: UInt8Array) -> Int64Array:
+    """Index of the training image that each judged image is a near duplicate of, (n_images,); -1: of none."""
+    coarse, contrast = thumbnails(judged_u8, 8)
+    train_coarse, train_contrast = thumbnails(train_u8, 8)
+    train_coarse[train_contrast < _LEAST_CONTRAST] = 0  # correlates with nothing
+    coarse[contrast < _LEAST_CONTRAST] = 0
+    fine, train_fine = thumbnails(judged_u8, 16)[0], thumbnails(train_u8, 16)[0]
+    n_rivals = min(_RIVAL, len(train_u8) // 2)
+    found = np.full(len(judged_u8), -1, dtype=np.int64)
+    step = max(1, _BLOCK_VALUES // len(train_u8))
+    with progress() as display:
+        for start in display.track(range(0, len(judged_u8), step), description="looking for near duplicates"):
+            correlations = coarse[start : start + step] @ train_coarse.T
+            for row in np.flatnonzero(correlations.max(axis=1) >= _LEAST_CORRELATION):
+                best = np.argpartition(-correlations[row], n_rivals)[: n_rivals + 1]
+                closer = train_fine[best] @ fine[start + row]
+                order = np.argsort(-closer, kind="stable")
+                missing, rival_missing = 1 - closer[order[0]], 1 - closer[order[-1]]
+                if closer[order[0]] >= _LEAST_CORRELATION and (n_rivals == 0 or missing <= _STANDS_OUT * rival_missing):
+                    found[start + row] = best[order[0]]
+    return found
+
+
+def _digests(images_u8: UInt8Array) -> list[bytes]:
+    return [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest() for image in images_u8]

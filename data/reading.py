@@ -1,0 +1,33 @@
+"""How the images of a folder are read; imports nothing slow, for a command's help is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from core.errors import UserError
+
+Resize = Literal["shortest", "squash", "pad"]
+RESIZES: tuple[Resize, ...] = get_args(Resize)
+MAX_SIDE = 256
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What may be chosen about a folder's images; data sets by name have one size and nothing damaged, and ignore it.
+
+    resize: how an image becomes the size of the data set. shortest: resized, aspect kept, to just cover it, and the
+    centre cut out; squash: width and height resized each by its own factor; pad: resized, aspect kept, to just fit into
+    it, with black borders. skip_damaged: leave files out that cannot be decoded, instead of refusing the data set.
+    max_side: highest resolution, in pixels a side, that a folder of images of differing sizes is given.
+    """
+
+    resize: Resize = "shortest"
+    skip_damaged: bool = False
+    max_side: int = MAX_SIDE
+
+    def __post_init__(self) -> None:
+        if self.resize not in RESIZES:
+            raise UserError(f"--resize must be one of {', '.join(RESIZES)}, not {self.resize!r}")
+        if self.max_side < 1:
+            raise UserError(f"--max-side must be 1 or more, not {self.max_side}")

@@ -1,0 +1,190 @@
+"""What lies in a folder of images: files by split and class, and a note for whatever is not read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from core.class_names import few
+from core.errors import UserError
+from core.records import SPLITS, Split
+
+# Each split's folder; the first name is the one that messages use.
+SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+EXTENSIONS = frozenset(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
+# What systems and people lay beside images: no one takes it for one, so nobody is told that it is passed over.
+_SIDE_EXTENSIONS = frozenset(".txt .md .csv .tsv .json .xml .yaml .yml .html .log .ini .db .py .pdf".split())
+_SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"))
+
+Classes = dict[str, list[Path]]
+
+
+@dataclass
+class Passed:
+    """What was passed over: how many files by ending, links that lead nowhere, what is no regular file."""
+
+    endings: Counter[str] = field(default_factory=Counter)
+    dead_links: int = 0
+    irregular: int = 0
+
+    def notes(self) -> list[str]:
+        """A line for each kind that occurred."""
+        told = []
+        if self.endings:
+            counts = few([f"{count} {ending}" for ending, count in self.endings.most_common()], 8)
+            heif = "; .heic and .heif must be converted first" if {".heic", ".heif"} & set(self.endings) else ""
+            total = self.endings.total()
+            told.append(f"{_files(total)} passed over, for the ending is not one of an image that can be read: {counts}{heif}")
+        if self.dead_links:
+            told.append(f"{_files(self.dead_links)} passed over: symbolic links that lead nowhere")
+        if self.irregular:
+            told.append(f"{_files(self.irregular)} passed over: pipes, sockets or devices, not regular files")
+        return told
+
+
+def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list[str]]:
+    """Image files by split and class, in sorted order, and notes on what is not read.
+
+    The classes are those of train/ where there is one; the other splits may lack some of them, but have no others.
+    Raises UserError, naming what is wrong, for anything but the ImageFolder layout.
+    """
+    folders = _split_folders(root)
+    passed = Passed()
+    files = {split: _scan_split(folder, passed) for split, folder in folders.items()}
+    if "train" in files:
+        empty = [name for name, paths in files["train"].items() if not paths]
+        if empty:
+            raise UserError(
+                f"{root}/train/{empty[0]} holds no images ({' '.join(sorted(EXTENSIONS))}); add some or remove the folder"
+                + (f" (so do {few(empty[1:])})" if empty[1:] else "")
+            )
+    names = list(files["train"]) if "train" in files else _names_with_images(list(files.values()))
+    if len(names) < least_classes:
+        where = "/ and ".join(folder.name for folder in folders.values())
+        raise UserError(f"{root}/{where} holds {len(names)} class folders ({few(names)}); a classifier needs two or more")
+    notes = passed.notes() + _unread_folders(root)
+    complete: dict[Split, Classes] = {}
+    for split, classes in files.items():
+        unknown = [name for name, paths in classes.items() if paths and name not in names]
+        if unknown:
+            lacking = [name for name in names if not classes.get(name)]
+            told = f"train/ lacks {few(unknown)}" + f"; {folders[split].name}/ lacks {few(lacking)}" * bool(lacking)
+            raise UserError(
+                f"the classes of train/ and {folders[split].name}/ in {root} differ: {told}; rename or remove the folders that "
+                "train/ lacks, or add training images"
+            )
+        complete[split] = {name: classes.get(name, []) for name in names}
+        absent = [name for name in names if not complete[split][name]]
+        if len(absent) == len(names):
+            raise UserError(f"{folders[split]} holds no images ({' '.join(sorted(EXTENSIONS))}); add some or remove the folder")
+        if absent:
+            which = f"{few(absent)} ({len(absent)} of {len(names)} classes)"
+            notes.append(f"{folders[split].name}/ has no images of {which}: no recall for them")
+    return complete, notes
+
+
+def visible(folder: Path) -> list[Path]:
+    """Entries that are neither hidden nor of a system's own making, sorted."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name not in _SYSTEM_FOLDERS)
+
+
+def _split_folders(root: Path) -> dict[Split, Path]:
+    folders: dict[Split, Path] = {}
+    for split in SPLITS:
+        found = [root / name for name in SPLIT_FOLDERS[split] if (root / name).is_dir()]
+        if len(found) > 1:
+            both = " and ".join(f"{folder.name}/" for folder in found)
+            raise UserError(f"{root} holds {both}, and only one can be the validation split; merge them or move one away")
+        if found:
+            folders[split] = found[0]
+    if not folders:
+        found_names = ", ".join([entry.name + "/" * entry.is_dir() for entry in visible(root)][:8]) or "nothing"
+        raise UserError(
+            f"{root} holds neither train/ nor test/ (found: {found_names}); arrange the images as train/<class>/ and test/<class>/"
+        )
+    return folders
+
+
+def _unread_folders(root: Path) -> list[str]:
+    read = {name for names in SPLIT_FOLDERS.values() for name in names}
+    others = [f"{entry.name}/" for entry in visible(root) if entry.is_dir() and entry.name not in read]
+    return [f"not read: {few(others)}; only train/, val/ (or valid/, validation/) and test/ are"] if others else []
+
+
+def _scan_split(folder: Path, passed: Passed) -> Classes:
+    entries = visible(folder)
+    loose = [entry.name for entry in entries if entry.is_file() and is_image(entry)]
+    if loose:
+        raise UserError(f"{folder / loose[0]} lies outside any class; move it into {folder}/<class>/")
+    for entry in entries:
+        if not entry.is_dir():
+            _tell(entry, passed)
+    classes = {entry.name: _images_under(entry, passed) for entry in entries if entry.is_dir()}
+    for name in classes:
+        if not name.isprintable():
+            raise UserError(f"the class folder {folder / name!r} has a name that cannot be printed; rename it")
+    return classes
+
+
+def _images_under(folder: Path, passed: Passed) -> list[Path]:
+    """Every image in `folder` and below, links followed, sorted."""
+    paths: list[Path] = []
+    seen = {folder.resolve()}
+    for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        kept = []
+        for name in sorted(folders):
+            if name.startswith(".") or name in _SYSTEM_FOLDERS:
+                continue
+            target = Path(parent, name).resolve()
+            if target not in seen:  # a link to a folder that holds it would be walked for ever
+                seen.add(target)
+                kept.append(name)
+        folders[:] = kept
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith("."):
+                continue
+            if is_image(path) and _is_regular(path):
+                paths.append(path)
+            else:
+                _tell(path, passed)
+    return sorted(paths)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a name ends as an image's that can be read."""
+    return path.suffix.lower() in EXTENSIONS
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether it is a file that can be read to its end: a pipe would be waited on for ever."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _tell(path: Path, passed: Passed) -> None:
+    """Count a file that is not read under what it is."""
+    if path.is_symlink() and not path.exists():
+        passed.dead_links += 1
+    elif not _is_regular(path):
+        passed.irregular += 1
+    elif path.suffix.lower() not in _SIDE_EXTENSIONS:
+        passed.endings[path.suffix.lower() or "without ending"] += 1
+
+
+def _names_with_images(splits: Sequence[Classes]) -> list[str]:
+    return sorted({name for classes in splits for name, paths in classes.items() if paths})
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
+def _raise(error: OSError) -> None:
+    raise UserError(f"cannot read {error.filename}: {error.strerror}; make it readable") from error
