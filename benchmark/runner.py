@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark import latency as timing
-from benchmark.accuracy import measure
+from benchmark.accuracy import measure, worse_than_guessing
 from benchmark.advice import Limits
 from benchmark.calibration import calibrate, worse_calibrated
 from benchmark.candidates import check_classes, find_candidates
@@ -23,7 +23,7 @@ from benchmark.latency_pairs import compare_latencies
 from benchmark.latency_summary import summarise
 from benchmark.loadgen import cross_check, require_loadgen
 from benchmark.openvino_accuracy import predict_on_openvino
-from benchmark.pairs import compare_pairs
+from benchmark.pairs import OTHER_ENSEMBLES, compare_pairs, smallest_difference_note
 from benchmark.predict import PredictionRun, predict
 from benchmark.report import output_console, print_report
 from benchmark.run_files import write_run
@@ -127,9 +127,15 @@ def judge(findings: Findings) -> None:
     labels = findings.image_set.labels
     singles = [candidate.name for candidate in findings.candidates]
     right = {name: predictions.predicted() == labels for name, predictions in findings.predictions.items()}
-    findings.pairs = compare_pairs(right, singles, {name: ensemble.members for name, ensemble in findings.ensembles.items()})
+    members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
+    pairs = compare_pairs(right, singles, members_of, findings.providers[0].name)
+    findings.pairs = [pair for pair in pairs if pair.family != OTHER_ENSEMBLES]
+    findings.more_pairs = [pair for pair in pairs if pair.family == OTHER_ENSEMBLES]
     findings.calibration = calibrate(findings)
-    findings.notes += worse_calibrated(findings.calibration, findings.image_set.split)
+    split, accuracies = findings.image_set.split, [entry.accuracy for entry in findings.entries]
+    findings.notes += worse_calibrated(findings.calibration, split)
+    findings.notes += worse_than_guessing(accuracies, findings.image_set.n_classes)
+    findings.notes += smallest_difference_note(findings.pairs, len(labels), split)
     if findings.ensembles:
         members = dict.fromkeys(name for ensemble in findings.ensembles.values() for name in ensemble.members)
         findings.entries.append(_oracle(findings, list(members)))
