@@ -75,9 +75,9 @@ def _sentence(choices: list[Choice], verdicts: Verdicts, limits: Limits) -> str:
     if not met:
         return nothing_meets(choices, limits)
     if len(met) == 1:
-        return f"deploy {met[0]}, the only one within {limits.words()}{_caveats(met[0], limits)}"
+        return f"deploy {met[0]}, the only one that meets {limits.words()}{_caveats(met[0], limits)}"
     named, said = _fastest(met, verdicts) if limits.max_latency_ms is None else _most_accurate(met, verdicts)
-    return f"{said}, of {len(met)} within {limits.words()}{_caveats(named, limits)}"
+    return f"{said}, of {len(met)} that meet {limits.words()}{_caveats(named, limits)}"
 
 
 def trade_off(choices: Sequence[Choice], verdicts: Verdicts) -> str:

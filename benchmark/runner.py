@@ -33,6 +33,7 @@ from core.errors import UserError
 from core.files import final_run_folder, run_folder
 from core.progress import progress
 from core.records import Predictions
+from ensemble.validation import few_images_note
 
 
 def run_benchmark(options: Options) -> int:
@@ -87,6 +88,8 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     providers, provider_notes = choose_providers(options.device, candidates[0].path, threads, openvino=options.openvino)
     tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
     notes = [*notes, *plan_notes, *data_notes, *provider_notes]
+    if tuned_on is not None:
+        notes += few_images_note(len(tuned_on))
     if tuned_on is not None and options.split == "validation":
         notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
     return Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, notes=notes), wanted
