@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import combinations
 
-from benchmark.latency_pairs import FASTER, MIN_PAIRS, SLOWER, LatencyPair, compare_latencies
+import numpy as np
+
+from benchmark.latency_pairs import ALPHA, FASTER, MIN_PAIRS, NO_DIFFERENCE, SLOWER, LatencyPair, sign_flip_p
 from benchmark.pairs import BETTER, WORSE
 from benchmark.tables import Pair
 from core.decimals import p_words
@@ -16,57 +17,59 @@ NOT_TESTED = "not tested"
 _OPPOSITE = {BETTER: WORSE, WORSE: BETTER, FASTER: SLOWER, SLOWER: FASTER}
 
 
-@dataclass
 class Verdicts:
-    """The verdicts of `pairs.csv` and `latency_pairs.csv`, of either order of two models.
+    """The verdicts of `pairs.csv` and `latency_pairs.csv`, in either order of two models."""
 
-    pairs: every pair of models on this provider's predictions; latency_pairs: those that were compared for the table;
-    samples: from which the others are compared when they are first asked for, by the same test. Both of this place only.
-    """
+    def __init__(
+        self, pairs: Sequence[Pair], latency_pairs: Sequence[LatencyPair] = (), samples: Sequence[LatencySamples] = ()
+    ) -> None:
+        """Of one place only: one provider, batch size and transfer.
 
-    pairs: Sequence[Pair]
-    latency_pairs: Sequence[LatencyPair] = ()
-    samples: Sequence[LatencySamples] = ()
-    _accuracy: dict[tuple[str, str], Pair] = field(init=False)
-    _speed: dict[tuple[str, str], LatencyPair] = field(init=False)
-    _all_compared: bool = field(init=False, default=False)
-
-    def __post_init__(self) -> None:
-        self._accuracy = {(pair.model_a, pair.model_b): pair for pair in self.pairs}
-        self._speed = {(pair.model_a, pair.model_b): pair for pair in self.latency_pairs}
+        pairs: every pair of models, on this provider's predictions; latency_pairs: those compared for the table; samples:
+        from which the others are put to the same test when they are asked for, without the interval, which takes most of it.
+        """
+        self._pairs = {(pair.model_a, pair.model_b): pair for pair in pairs}
+        self._speeds = {(pair.model_a, pair.model_b): (pair.n_rounds, pair.verdict) for pair in latency_pairs}
+        self._p50_ms: dict[str, dict[int, float]] = defaultdict(dict)
+        for process in samples:
+            self._p50_ms[process.model][process.round] = float(np.median(process.samples_ms))
 
     def accuracy(self, a: str, b: str) -> str:
-        """What may be said of the accuracy of a against b."""
-        straight = self._accuracy.get((a, b))
-        return straight.verdict if straight else _opposite(self._accuracy[b, a].verdict)
+        """What may be said of the accuracy of a against b: `better`, `worse` or `no credible difference`."""
+        straight = self._pairs.get((a, b))
+        return straight.verdict if straight else _opposite(self._pairs[b, a].verdict)
 
     def p_words(self, a: str, b: str) -> str:
         """The p value of their difference in accuracy for people, and whether it is corrected."""
-        pair = self._accuracy.get((a, b)) or self._accuracy[b, a]
-        alone = sum(other.family == pair.family for other in self.pairs) == 1
+        pair = self._pairs.get((a, b)) or self._pairs[b, a]
+        alone = sum(other.family == pair.family for other in self._pairs.values()) == 1
         return p_words(pair.holm_p) + ("" if alone else ", corrected for several comparisons")
 
     def speed(self, a: str, b: str) -> str:
         """What may be said of the speed of a against b; `not tested` with fewer rounds than a verdict needs."""
-        pair = self._latency(a, b)
-        if pair is None or pair.n_rounds < MIN_PAIRS:
-            return NOT_TESTED
-        return pair.verdict if pair.model_a == a else _opposite(pair.verdict)
+        n_rounds, verdict = self._speed(a, b)
+        return verdict if n_rounds >= MIN_PAIRS else NOT_TESTED
 
     def n_rounds(self, a: str, b: str) -> int:
         """In how many rounds both were timed."""
-        pair = self._latency(a, b)
-        return 0 if pair is None else pair.n_rounds
+        return self._speed(a, b)[0]
 
-    def _latency(self, a: str, b: str) -> LatencyPair | None:
-        found = self._speed.get((a, b)) or self._speed.get((b, a))
-        if found is None and not self._all_compared:
-            self._all_compared = True
-            models = list(dict.fromkeys(process.model for process in self.samples))
-            missing = [two for two in combinations(models, 2) if two not in self._speed and two[::-1] not in self._speed]
-            self._speed |= {(pair.model_a, pair.model_b): pair for pair in compare_latencies(self.samples, missing)}
-            found = self._speed.get((a, b)) or self._speed.get((b, a))
-        return found
+    def _speed(self, a: str, b: str) -> tuple[int, str]:
+        if (a, b) not in self._speeds:
+            turned = self._speeds.get((b, a))
+            self._speeds[a, b] = (turned[0], _opposite(turned[1])) if turned else self._tested(a, b)
+        return self._speeds[a, b]
+
+    def _tested(self, a: str, b: str) -> tuple[int, str]:
+        """Rounds and verdict as `benchmark.latency_pairs.compare_rounds` finds them."""
+        a_ms, b_ms = self._p50_ms.get(a, {}), self._p50_ms.get(b, {})
+        rounds = sorted(a_ms.keys() & b_ms.keys())
+        if len(rounds) < MIN_PAIRS:
+            return len(rounds), NOT_TESTED
+        log_ratios = np.log([a_ms[r] / b_ms[r] for r in rounds])
+        if sign_flip_p(log_ratios) >= ALPHA:
+            return len(rounds), NO_DIFFERENCE
+        return len(rounds), SLOWER if np.median(log_ratios) > 0 else FASTER
 
 
 def _opposite(verdict: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import copysign, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,11 +63,15 @@ def paired_counts(a_right: NDArray[np.bool_], b_right: NDArray[np.bool_]) -> Pai
 
 
 def mcnemar_p(counts: PairedCounts) -> float:
-    """Two-sided exact p of McNemar's test: the discordant images fall to either model like a fair coin; 1 without any."""
-    from scipy.stats import binomtest
+    """Two-sided exact p of McNemar's test: the discordant images fall to either model like a fair coin; 1 without any.
 
-    discordant = counts.only_a_right + counts.only_b_right
-    return float(binomtest(counts.only_a_right, discordant, 0.5).pvalue) if discordant else 1.0
+    The distribution is symmetric, so p is twice the tail of the smaller count: a hundred times as fast as a search for the
+    other tail, and there may be a thousand pairs.
+    """
+    from scipy.special import bdtr
+
+    fewer, more = sorted((counts.only_a_right, counts.only_b_right))
+    return min(1.0, 2 * float(bdtr(fewer, fewer + more, 0.5))) if more else 1.0
 
 
 def holm(p_values: Sequence[float]) -> Float64Array:
@@ -107,10 +112,12 @@ def tango_z(counts: PairedCounts, difference: float) -> float:
     # The likeliest share of images that only b is right on, under the hypothesis: the larger root of 2n·q² + linear·q + last
     linear = (2 * n - b + c) * difference - b - c
     last = -c * difference * (1 - difference)
-    only_b = (np.sqrt(max(linear * linear - 8 * n * last, 0.0)) - linear) / (4 * n)
+    only_b = (sqrt(max(linear * linear - 8 * n * last, 0.0)) - linear) / (4 * n)
     variance = n * (2 * only_b + difference * (1 - difference))
     surplus = b - c - n * difference
-    return float(surplus / np.sqrt(variance)) if variance > 0 else float(np.sign(surplus) * np.inf if surplus else 0.0)
+    if variance <= 0:
+        return copysign(inf, surplus) if surplus else 0.0
+    return surplus / sqrt(variance)
 
 
 def fewest_discordant(n_tests: int, alpha: float) -> int:

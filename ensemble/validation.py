@@ -74,9 +74,7 @@ def few_images_note(n_images: int) -> list[str]:
     """A line where so few images were tuned on that what was chosen is uncertain; none from 200 images on."""
     if n_images >= FEW_TO_TUNE:
         return []
-    return [
-        f"tuned on only {n_images} validation images: weights, temperatures and thresholds are uncertain, and their gain may not last"
-    ]
+    return [f"tuned on only {n_images} validation images: what was chosen on them is uncertain, and its gain may not last"]
 
 
 def require_validation(image_set: ImageSet, cards: Sequence[ModelCard], taken_from_sha256: str | None = None) -> None:

@@ -140,7 +140,8 @@ def test_under_a_latency_the_most_accurate_and_what_is_not_significantly_worse()
     )
     said = answer(MODELS, Limits(1, max_latency_ms=10))
     assert said == (
-        "deploy big (95.00 %, 9 ms), the most accurate, but not significantly more so than middle (94.50 %, 3 ms), of 3 that meet 10 ms"
+        "deploy big (95.00 %, 9 ms), the most accurate, but not significantly more so than middle (94.50 %, 3 ms), "
+        "of 3 that meet 10 ms"
     )
     assert answer(MODELS, Limits(1, max_latency_ms=2)).endswith("the only one that meets 2 ms")
     said = answer(dict.fromkeys("ab", (390, 1.0)), Limits(1, max_latency_ms=5))
@@ -179,3 +180,17 @@ def test_where_nothing_meets_the_limits_the_nearest_is_named(limits, nearest) ->
 def test_without_latency_there_is_no_answer() -> None:
     frame = pd.DataFrame([{"model": "a", "provider": None, "batch_size": np.nan, "latency_p50_ms": np.nan}])
     assert advice(frame, {}, Limits(1)) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 14))
+def test_speeds_that_the_table_lacks_are_put_to_its_test(seed: int, n_rounds: int) -> None:
+    samples = timed({"a": (1, 1.0), "b": (1, 1.01), "c": (1, 1.1)}, n_rounds, 0.01, seed)
+    table = compare_latencies(samples)
+    of_table, of_samples = Verdicts([], table), Verdicts([], (), samples)
+    for pair in table:
+        a, b = pair.model_a, pair.model_b
+        assert of_table.n_rounds(a, b) == of_samples.n_rounds(a, b) == n_rounds
+        assert of_table.speed(a, b) == of_samples.speed(a, b)
+        assert of_table.speed(b, a) == of_samples.speed(b, a)
+        assert of_table.speed(a, b) == (pair.verdict if n_rounds >= 8 else "not tested")

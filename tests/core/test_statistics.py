@@ -41,6 +41,12 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar_p(PairedCounts(90, 0, 0, 10)) == 1
 
 
+@given(st.integers(0, 3000), st.integers(0, 3000))
+def test_mcnemar_is_scipys_binomial_test(b: int, c: int) -> None:
+    wanted = scipy.stats.binomtest(b, b + c, 0.5).pvalue if b + c else 1.0
+    assert mcnemar_p(PairedCounts(1, b, c, 1)) == pytest.approx(wanted, rel=1e-9, abs=1e-290)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_paired_counts_add_up_and_turn_around(pairs) -> None:
     a, b = (np.array(side) for side in zip(*pairs, strict=True))
