@@ -29,11 +29,11 @@ def mark_front(comparison: pd.DataFrame, verdicts: Places) -> pd.DataFrame:
 
     front: list[bool | None] = [None] * len(comparison)
     ties: list[str | None] = [None] * len(comparison)
-    timed = np.flatnonzero(comparison["latency_p50_ms"].notna())
+    timed = np.flatnonzero(comparison["latency_p50_ms"].notna()).tolist()
     places: dict[tuple[str, int], dict[str, int]] = defaultdict(dict)  # the position of each model's row
     for position in timed:
         row = comparison.iloc[position]
-        places[str(row["provider"]), int(row["batch_size"])][str(row["model"])] = int(position)
+        places[str(row["provider"]), int(row["batch_size"])][str(row["model"])] = position
     for place, positions in places.items():
         on_front = front_of(list(positions), verdicts[place])
         for model, position in positions.items():
