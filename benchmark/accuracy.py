@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,3 +62,15 @@ def expected_calibration_error(probabilities: NDArray[np.floating], labels: Int6
     bins = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
     gaps = np.bincount(bins, weights=right - confidence, minlength=N_BINS)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def worse_than_guessing(accuracies: Sequence[Accuracy], n_classes: int) -> list[str]:
+    """A line that names the models whose NLL is above that of saying 1 / n_classes of every class, log(n_classes)."""
+    guessing = float(np.log(n_classes))
+    worse = [f"{accuracy.model} {accuracy.nll:.3g}" for accuracy in accuracies if accuracy.nll > guessing]
+    if not worse:
+        return []
+    return [
+        f"NLL worse than guessing among {n_classes} classes ({guessing:.3g}): {', '.join(worse)}; "
+        "sure where they are wrong, so do not use their probabilities as they are"
+    ]

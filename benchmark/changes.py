@@ -78,11 +78,14 @@ def accuracy_changes(old: StoredRun, new: StoredRun) -> list[Change]:
 
 
 def mean_change(differences: Float64Array) -> tuple[tuple[float, float], float]:
-    """95 % bootstrap interval of the mean of paired differences, and the p of a paired t test; 1 where all are 0."""
+    """95 % bootstrap interval of the mean of paired differences, and the p of a paired t test.
+
+    Where all are 0 there is nothing to draw from: the interval is nan, since 0 to 0 would claim certainty, and p is 1.
+    """
     from scipy.stats import ttest_1samp
 
     if not np.any(differences):
-        return (0.0, 0.0), 1.0
+        return (float("nan"), float("nan")), 1.0
     generator = np.random.default_rng(SEED)
     means = [float(generator.choice(differences, size=len(differences)).mean()) for _ in range(N_RESAMPLES // 10)]
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cli import Parser
+from core.decimals import p_words, signed
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -88,14 +89,26 @@ def _rows(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> l
 
 def _table(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]], title: str) -> object:
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
-    for heading in ("model", "metric", "old", "new", "change (95 %)", "Holm p", "verdict"):
+    table = Table(title=Text(title), title_justify="left", caption_justify="left")  # as text: brackets in names are no markup
+    table.caption = "intervals are of each row alone; p and verdict are corrected for several comparisons (Holm)"
+    for heading in ("model", "metric", "old", "new", "change (95 %)", "p, corrected", "verdict"):
         table.add_column(heading, justify="left" if heading in ("model", "metric", "verdict") else "right", overflow="fold")
     for change, (holm_p, verdict) in zip(changes, verdicts, strict=True):
         metric = change.metric if change.batch_size is None else f"{change.metric}, batch {change.batch_size}, {change.provider}"
-        shown = "{:.3f}× ({:.3f}–{:.3f})" if change.provider else "{:+.4f} ({:+.4f} to {:+.4f})"
-        figures = (f"{change.old:.4g}", f"{change.new:.4g}", shown.format(change.change, *change.change_ci95))
-        adjusted = f"{holm_p:.2g}" if holm_p == holm_p else ""
-        table.add_row(change.model, metric, *figures, adjusted, verdict, style="bold" if verdict != "no change" else None)
+        figures = (f"{change.old:.4g}", f"{change.new:.4g}", _change(change))
+        adjusted = p_words(holm_p).removeprefix("p ").removeprefix("= ") if holm_p == holm_p else ""
+        cells = [Text(cell) for cell in (change.model, metric, *figures, adjusted, verdict)]
+        table.add_row(*cells, style="bold" if verdict != "no change" else None)
     return table
+
+
+def _change(change: Change) -> str:
+    """The change with its interval, where it has one: a ratio of latencies, or a difference."""
+    low, high = change.change_ci95
+    if change.provider:
+        return f"{change.change:.3f}× ({low:.3f}–{high:.3f})" if low == low else f"{change.change:.3f}×"
+    if low != low:
+        return signed(change.change, 4)
+    return f"{signed(change.change, 4)} ({signed(low, 4)} to {signed(high, 4)})"

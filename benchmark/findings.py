@@ -33,6 +33,7 @@ class Findings:
     """Filled step by step; an entry, predictions and a file for every single model and ensemble, by name.
 
     own_predictions: by model and provider, where a provider rounds otherwise than the one that `predictions` are from.
+    pairs: those that a person asks for, and the other single models; more_pairs: the rest, for pairs.csv, the answer and the front.
     """
 
     image_set: ImageSet
@@ -48,6 +49,7 @@ class Findings:
     validation: dict[str, Predictions] = field(default_factory=dict)
     calibration: list[Calibration] = field(default_factory=list)
     pairs: list[Pair] = field(default_factory=list)
+    more_pairs: list[Pair] = field(default_factory=list)
     latency_run: LatencyRun | None = None
     latencies: list[LatencySummary] = field(default_factory=list)
     latency_pairs: list[LatencyPair] = field(default_factory=list)

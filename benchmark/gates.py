@@ -26,7 +26,7 @@ GRAMMAR = (
     'COLUMN OPERATOR NUMBER [where COLUMN = VALUE [and COLUMN = VALUE ...]], such as "latency_p50_ms > 5 where batch_size = 1"'
 )
 _CONDITION = re.compile(r"^\s*(\w+)\s*(<=|>=|==|!=|<|>)\s*([-+.\deE]+)\s*(?:\bwhere\b(.*))?$", re.DOTALL)
-_FILTER = re.compile(r"^\s*(\w+)\s*==?\s*(\S+)\s*$")
+_FILTER = re.compile(r"""^\s*(\w+)\s*==?\s*(["']?)(\S.*?)\2\s*$""")  # a name may hold blanks: a+b (weighted)
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,13 @@ def _parse_filters(where: str | None) -> tuple[tuple[str, str], ...]:
     found = [_FILTER.match(part) for part in re.split(r"\band\b", where)]
     if not all(found):
         raise ValueError(where)
-    return tuple((match[1], match[2]) for match in found if match)
+    return tuple((match[1], match[3]) for match in found if match)
 
 
 def _same(cell: object, value: str) -> bool:
-    """Whether a cell is `value`, as a number where both are numbers, as text otherwise."""
+    """Whether a cell is `value`: text as text, so that models 1 and 01 are two; a number as a number."""
+    if isinstance(cell, str):
+        return cell == value
     try:
         return float(str(cell)) == float(value)
     except ValueError:

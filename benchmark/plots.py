@@ -90,7 +90,7 @@ def accuracy_against_latency(path: Path, rows: pd.DataFrame, where: str) -> None
             label=f"{row['model']}{' (Pareto front)' if row['on_pareto_front'] else ''}",
         )
     front = rows[rows["on_pareto_front"].astype(bool)].sort_values("latency_p50_ms")
-    axes.step(front["latency_p50_ms"], 100 * front["top1_accuracy"], where="post", color="0.6", linewidth=1, zorder=0)
+    axes.step(front["latency_p50_ms"], 100 * front["top1_accuracy"].cummax(), where="post", color="0.6", linewidth=1, zorder=0)
     axes.set_xlim(left=0)
     first = rows.iloc[0]
     axes.set_xlabel(f"latency p50 (ms per batch of {first['batch_size']:.0f}, host to host)")

@@ -11,6 +11,7 @@ from benchmark.findings import Findings
 from benchmark.latency_pairs import MIN_PAIRS, NOT_TESTED, LatencyPair
 from benchmark.latency_summary import LatencySummary
 from benchmark.loadgen import CrossCheck
+from core.decimals import p_words, signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +89,7 @@ def verdict_table(findings: Findings) -> Table:
     table = Table(title="Is the difference real?", title_justify="left")
     table.add_column("model", overflow="fold")
     table.add_column("against", overflow="fold")
-    for heading in ("accuracy, points\n(95 %)", "Holm p"):
+    for heading in ("accuracy, points\n(95 %)", "p, corrected"):
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("more accurate?")
     if timed:
@@ -96,13 +97,15 @@ def verdict_table(findings: Findings) -> Table:
         table.add_column("faster?")
     for pair in findings.pairs[:MOST_VERDICTS]:
         low, high = pair.difference_ci95
-        points = f"{100 * pair.counts.accuracy_difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})".replace(" (", "\n(")
-        cells = [pair.model_a, pair.model_b, points, f"{pair.holm_p:.2g}", pair.verdict]
+        points = f"{signed(100 * pair.counts.accuracy_difference, 2)}\n({signed(100 * low, 2)} to {signed(100 * high, 2)})"
+        cells = [pair.model_a, pair.model_b, points, p_words(pair.holm_p).removeprefix("p ").removeprefix("= "), pair.verdict]
         if timed:
             cells += _latency_cells(timed.get((pair.model_a, pair.model_b)))
         table.add_row(*cells)
-    if len(findings.pairs) > MOST_VERDICTS:
-        table.caption = f"{len(findings.pairs) - MOST_VERDICTS} more in pairs.csv"
+    more = len(findings.pairs) - MOST_VERDICTS
+    table.caption = "intervals are of each pair alone; p and verdict are corrected for the comparisons of its question" + (
+        f"; {more} more in pairs.csv" if more > 0 else ""
+    )
     return table
 
 

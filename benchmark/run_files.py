@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,15 @@ from benchmark.advice import Limits, advice
 from benchmark.calibration import calibration_rows
 from benchmark.command import Options
 from benchmark.findings import Findings
+from benchmark.latency_pairs import LatencyPair
+from benchmark.pairs import compare_pairs, smallest_difference
+from benchmark.pareto import mark_front
 from benchmark.plots import write_plots
+from benchmark.tables import Pair
+from benchmark.verdicts import Verdicts
 from core.environment import environment
 from core.files import sha256_of_file, write_json
-from core.records import ImageSet, Predictions
+from core.records import ImageSet, LatencySamples, Predictions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,13 +40,17 @@ def write_run(folder: Path, findings: Findings, options: Options, limits: Limits
     device_names = {provider.name: provider.device_name for provider in findings.providers}
     own = {where: measure(predictions, image_set.labels) for where, predictions in findings.own_predictions.items()}
     comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own)
+    own_pairs = _pairs_of_own_predictions(findings)
+    verdicts = _verdicts(findings, own_pairs)
+    comparison = mark_front(comparison, verdicts)
+    findings.answers = advice(comparison, verdicts, limits)
     samples = findings.latency_run.samples if findings.latency_run else []
     written = {
         "comparison.csv": comparison,
         "per_class.csv": tables.per_class_rows(accuracies, class_names),
         "confusion.csv": tables.confusion_rows(accuracies, class_names),
         "latency.csv": tables.latency_rows(findings.latencies, findings.providers, findings.placements()),
-        "pairs.csv": tables.pair_rows(findings.pairs),
+        "pairs.csv": tables.pair_rows([*findings.pairs, *findings.more_pairs, *own_pairs]),
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
         "latency_samples.csv.gz": tables.sample_rows(samples),
     }
@@ -50,15 +60,41 @@ def write_run(folder: Path, findings: Findings, options: Options, limits: Limits
         written["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
     for name, frame in written.items():
         tables.write_csv(frame, folder / name)
-    right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
-    own_right: dict[str, dict[str, NDArray[np.bool_]]] = {}
-    for (model, provider), predictions in findings.own_predictions.items():
-        own_right.setdefault(provider, {})[model] = predictions.predicted() == image_set.labels
-    findings.answers = advice(comparison, right, samples, limits, own_right)
     _write_predictions(folder / "predictions", findings)
     write_plots(folder / "plots", accuracies, class_names, comparison, f"{image_set.name} {image_set.split}")
     write_json(folder / "run.json", _facts(findings, options))
     return comparison
+
+
+def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:
+    """The tests of every pair on the predictions of each provider that has its own."""
+    labels = findings.image_set.labels
+    right: dict[str, dict[str, NDArray[np.bool_]]] = {}
+    for (model, provider), predictions in findings.own_predictions.items():
+        right.setdefault(provider, {})[model] = predictions.predicted() == labels
+    singles = [candidate.name for candidate in findings.candidates]
+    members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
+    return [pair for provider, by_model in right.items() for pair in compare_pairs(by_model, singles, members_of, provider)]
+
+
+def _verdicts(findings: Findings, own_pairs: Sequence[Pair]) -> dict[tuple[str, int], Verdicts]:
+    """The tests of each provider and batch size that was timed, host to host."""
+    places = dict.fromkeys((s.provider, s.batch_size) for s in findings.latencies)
+    with_own = {pair.provider for pair in own_pairs}
+    shared = [*findings.pairs, *findings.more_pairs]
+    samples = findings.latency_run.samples if findings.latency_run else []
+
+    def here(timed: LatencyPair | LatencySamples, place: tuple[str, int]) -> bool:
+        return (timed.provider, timed.batch_size) == place and timed.transfer == "host-to-host"
+
+    return {
+        place: Verdicts(
+            [pair for pair in own_pairs if pair.provider == place[0]] if place[0] in with_own else shared,
+            [pair for pair in findings.latency_pairs if here(pair, place)],
+            [process for process in samples if here(process, place)],
+        )
+        for place in places
+    }
 
 
 def _write_predictions(folder: Path, findings: Findings) -> None:
@@ -109,6 +145,7 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
         ],
         "ensembles": [{"name": name, "members": e.members, **dataclasses.asdict(e.how)} for name, e in findings.ensembles.items()],
         "tuned_on": None if tuned is None else {"split": tuned.split, "n_images": len(tuned), "sha256": tuned.sha256},
+        "smallest_difference": smallest_difference(findings.pairs, len(image_set)),
         "latency": latency,
         "notes": findings.notes,
         "answers": findings.answers,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark import latency as timing
-from benchmark.accuracy import measure
+from benchmark.accuracy import measure, worse_than_guessing
 from benchmark.advice import Limits
 from benchmark.calibration import calibrate, worse_calibrated
 from benchmark.candidates import check_classes, find_candidates
@@ -23,7 +23,7 @@ from benchmark.latency_pairs import compare_latencies
 from benchmark.latency_summary import summarise
 from benchmark.loadgen import cross_check, require_loadgen
 from benchmark.openvino_accuracy import predict_on_openvino
-from benchmark.pairs import compare_pairs
+from benchmark.pairs import OTHER_ENSEMBLES, compare_pairs, smallest_difference_note
 from benchmark.predict import PredictionRun, predict
 from benchmark.report import output_console, print_report
 from benchmark.run_files import write_run
@@ -33,6 +33,7 @@ from core.errors import UserError
 from core.files import final_run_folder, run_folder
 from core.progress import print_line, progress
 from core.records import Predictions
+from ensemble.validation import few_images_note
 
 
 def run_benchmark(options: Options) -> int:
@@ -95,6 +96,8 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     providers, provider_notes = choose_providers(options.device, candidates[0].path, threads, openvino=options.openvino)
     tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
     notes = [*notes, *plan_notes, *data_notes, *provider_notes]
+    if tuned_on is not None:
+        notes += few_images_note(len(tuned_on))
     if tuned_on is not None and options.split == "validation":
         notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
     return Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, notes=notes), wanted
@@ -135,9 +138,15 @@ def judge(findings: Findings) -> None:
     labels = findings.image_set.labels
     singles = [candidate.name for candidate in findings.candidates]
     right = {name: predictions.predicted() == labels for name, predictions in findings.predictions.items()}
-    findings.pairs = compare_pairs(right, singles, {name: ensemble.members for name, ensemble in findings.ensembles.items()})
+    members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
+    pairs = compare_pairs(right, singles, members_of, findings.providers[0].name)
+    findings.pairs = [pair for pair in pairs if pair.family != OTHER_ENSEMBLES]
+    findings.more_pairs = [pair for pair in pairs if pair.family == OTHER_ENSEMBLES]
     findings.calibration = calibrate(findings)
-    findings.notes += worse_calibrated(findings.calibration, findings.image_set.split)
+    split, accuracies = findings.image_set.split, [entry.accuracy for entry in findings.entries]
+    findings.notes += worse_calibrated(findings.calibration, split)
+    findings.notes += worse_than_guessing(accuracies, findings.image_set.n_classes)
+    findings.notes += smallest_difference_note(findings.pairs, len(labels), split)
     if findings.ensembles:
         members = dict.fromkeys(name for ensemble in findings.ensembles.values() for name in ensemble.members)
         findings.entries.append(_oracle(findings, list(members)))

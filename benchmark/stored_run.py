@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.tables import read_csv
 from core.errors import UserError, one_line
 from core.records import Float32Array, Int64Array
 from ensemble.rules import Combination, combination, combine
@@ -48,14 +49,12 @@ class StoredRun:
 
 def read_run(path: Path) -> StoredRun:
     """The benchmark in folder `path`; UserError where it is no such folder or lacks a file."""
-    import pandas as pd
-
     try:
         facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
         if facts.get("what") != "benchmark":
             raise UserError(f"{path} is a run of another kind ({facts.get('what')}); name a folder that python -m benchmark made")
-        comparison = pd.read_csv(path / "comparison.csv", keep_default_na=True)
-        samples = pd.read_csv(path / "latency_samples.csv.gz")
+        comparison = read_csv(path / "comparison.csv")
+        samples = read_csv(path / "latency_samples.csv.gz")
         labels, logits = _predictions(path / "predictions", facts)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The tidy tables of a run: one observation a row, units in the column names, plain decimals, empty where not measurable."""
+"""The tidy tables of a run: one observation a row, units in the column names, significant digits, empty where not measurable."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from benchmark.latency_summary import LatencySummary
 from benchmark.loadgen import CrossCheck
 from benchmark.openvino_session import PRECISION_HINTS
 from benchmark.sessions import Provider
+from core.decimals import cell
 from core.environment import package_versions
 from core.records import Accuracy, ImageSet, LatencySamples
 from core.statistics import PairedCounts
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 COMPARISON_COLUMNS = (
     "model kind members backend precision provider device_name batch_size top1_accuracy top1_ci95_low top1_ci95_high macro_f1 nll "
     "ece_15bin latency_p50_ms latency_p50_ci95_low_ms latency_p50_ci95_high_ms latency_p95_ms latency_p99_ms "
-    "throughput_images_per_s size_mb on_pareto_front n_images dataset dataset_sha256"
+    "throughput_images_per_s size_mb on_pareto_front n_images dataset dataset_sha256 pareto_ties"
 ).split()
 PER_CLASS_COLUMNS = "model class_name precision recall recall_ci95_low recall_ci95_high f1 support".split()
 CONFUSION_COLUMNS = "model true_class predicted_class count".split()
@@ -34,13 +35,19 @@ LATENCY_COLUMNS = (
 ).split()
 PAIRS_COLUMNS = (
     "model_a model_b both_right only_a_right only_b_right both_wrong accuracy_difference difference_ci95_low difference_ci95_high "
-    "mcnemar_p holm_p verdict"
+    "mcnemar_p holm_p verdict family provider"
 ).split()
 LATENCY_PAIRS_COLUMNS = (
     "model_a model_b provider batch_size transfer n_rounds p50_ratio ratio_ci95_low ratio_ci95_high sign_flip_p verdict"
 ).split()
 LOADGEN_COLUMNS = "model scenario batch_size figure ours loadgen ratio".split()
 SAMPLES_COLUMNS = "model provider batch_size threads transfer round process phase call latency_ms".split()
+# Names, and words made of them: a model may be called 0, 1e5, None or nan, and a fingerprint may look like a number.
+TEXT_COLUMNS = (
+    "model model_a model_b kind members member ensemble rule backend precision provider device_name device_details tf32 "
+    "onnxruntime_version class_name true_class predicted_class transfer phase scenario figure metric verdict family pareto_ties "
+    "dataset dataset_sha256 stability_note missing"
+).split()
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,8 @@ class Pair:
     mcnemar_p: float
     holm_p: float
     verdict: str
+    family: str = ""
+    provider: str = ""
 
 
 def comparison_rows(
@@ -78,7 +87,8 @@ def comparison_rows(
 ) -> pd.DataFrame:
     """`comparison.csv`: a row per model, provider and batch size, host to host; one without latency for an oracle.
 
-    own: accuracy by model and provider, for providers whose predictions are not those of the entries.
+    own: accuracy by model and provider, for providers whose predictions are not those of the entries. The Pareto columns
+    are filled by `benchmark.pareto.mark_front`.
     """
     import pandas as pd
 
@@ -90,29 +100,7 @@ def comparison_rows(
             rows.append({**_facts(entry, accuracy, image_set), **_timing(summary, device_names)})
         if not timed:
             rows.append(_facts(entry, entry.accuracy, image_set))
-    frame = pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
-    frame["on_pareto_front"] = pareto_front(frame)
-    return frame
-
-
-def pareto_front(frame: pd.DataFrame) -> pd.Series:
-    """For each row, whether no other at its provider and batch size is at least as accurate and as fast, and better in one.
-
-    Empty where latency was not measured.
-    """
-    import pandas as pd
-
-    front: list[bool | None] = []
-    for _, row in frame.iterrows():
-        if pd.isna(row["latency_p50_ms"]):
-            front.append(None)
-            continue
-        rivals = frame[(frame["provider"] == row["provider"]) & (frame["batch_size"] == row["batch_size"])]
-        accuracy, p50_ms = rivals["top1_accuracy"], rivals["latency_p50_ms"]
-        as_good = (accuracy >= row["top1_accuracy"]) & (p50_ms <= row["latency_p50_ms"])
-        better = (accuracy > row["top1_accuracy"]) | (p50_ms < row["latency_p50_ms"])
-        front.append(not bool((as_good & better).any()))
-    return pd.Series(front, index=frame.index, dtype="boolean")
+    return pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
 
 
 def per_class_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -> pd.DataFrame:
@@ -189,7 +177,8 @@ def pair_rows(pairs: Sequence[Pair]) -> pd.DataFrame:
     for pair in pairs:
         counts = pair.counts
         cells = (counts.both_right, counts.only_a_right, counts.only_b_right, counts.both_wrong, counts.accuracy_difference)
-        rows.append((pair.model_a, pair.model_b, *cells, *pair.difference_ci95, pair.mcnemar_p, pair.holm_p, pair.verdict))
+        tested = (*pair.difference_ci95, pair.mcnemar_p, pair.holm_p, pair.verdict, pair.family, pair.provider)
+        rows.append((pair.model_a, pair.model_b, *cells, *tested))
     return pd.DataFrame(rows, columns=list(PAIRS_COLUMNS))
 
 
@@ -206,12 +195,19 @@ def sample_rows(samples: Sequence[LatencySamples]) -> pd.DataFrame:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """A CSV in plain decimals, six places, p values twelve, batch sizes none; empty cells for what is missing."""
+    """A CSV that `read_csv` reads back: numbers by `core.decimals.cell`, batch sizes whole, empty cells for what is missing."""
     shown = frame.copy()
     for column in shown.select_dtypes("float").columns:
-        places = 12 if column == "p" or column.endswith("_p") else 0 if column == "batch_size" else 6
-        shown[column] = [f"{value:.{places}f}" if value == value else "" for value in frame[column]]
+        whole = column == "batch_size"  # the oracle has none, which makes the column one of floats
+        shown[column] = ["" if value != value else f"{value:.0f}" if whole else cell(float(value)) for value in frame[column]]
     shown.to_csv(path, index=False)
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A table that `write_csv` wrote: names are text whatever they look like, only an empty cell is missing."""
+    import pandas as pd
+
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
 
 
 def _facts(entry: Entry, accuracy: Accuracy, image_set: ImageSet) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Intervals and tests: what a difference of two figures is worth; scipy is imported only where it is used.
 
-Sources: Wilson (1927) for proportions; McNemar (1947), exact form, for paired right-or-wrong; Holm (1979) for several
-tests at once; Efron (1979) for the bootstrap.
+Sources: Wilson (1927) for proportions; McNemar (1947), exact form, for paired right-or-wrong, and Tango (1998) for the
+interval of their difference; Holm (1979) for several tests at once; Efron (1979) for the bootstrap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import copysign, inf, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,11 +63,15 @@ def paired_counts(a_right: NDArray[np.bool_], b_right: NDArray[np.bool_]) -> Pai
 
 
 def mcnemar_p(counts: PairedCounts) -> float:
-    """Two-sided exact p of McNemar's test: the discordant images fall to either model like a fair coin; 1 without any."""
-    from scipy.stats import binomtest
+    """Two-sided exact p of McNemar's test: the discordant images fall to either model like a fair coin; 1 without any.
 
-    discordant = counts.only_a_right + counts.only_b_right
-    return float(binomtest(counts.only_a_right, discordant, 0.5).pvalue) if discordant else 1.0
+    The distribution is symmetric, so p is twice the tail of the smaller count: a hundred times as fast as a search for the
+    other tail, and there may be a thousand pairs.
+    """
+    from scipy.special import bdtr
+
+    fewer, more = sorted((counts.only_a_right, counts.only_b_right))
+    return min(1.0, 2 * float(bdtr(fewer, fewer + more, 0.5))) if more else 1.0
 
 
 def holm(p_values: Sequence[float]) -> Float64Array:
@@ -79,17 +84,51 @@ def holm(p_values: Sequence[float]) -> Float64Array:
     return adjusted
 
 
-def difference_ci95(counts: PairedCounts, seed: int = SEED) -> tuple[float, float]:
-    """Percentile interval of the accuracy difference from a paired bootstrap over images.
+def difference_ci95(counts: PairedCounts) -> tuple[float, float]:
+    """Tango's (1998) score interval at 95 % of the accuracy difference of two models on the same images.
 
-    An image adds 1, -1 or 0 to the difference, so drawing images with replacement is drawing how often each of these
-    three occurs: a multinomial with the observed shares, the same distribution at a thousandth of the work.
+    It holds every difference that the score test would not reject. Unlike a bootstrap it does not shrink to a point where
+    the models are right on the same images: n images without a discordant one leave ± 3.84 / (n + 3.84).
     """
-    n = counts.n_images
-    shares = np.array([counts.only_a_right, counts.only_b_right, n - counts.only_a_right - counts.only_b_right]) / n
-    drawn = np.random.default_rng(seed).multinomial(n, shares, size=N_RESAMPLES)
-    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return float(low), float(high)
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    observed, bound = counts.accuracy_difference, float(norm.ppf((1 + CONFIDENCE) / 2))
+
+    def limit(z: float, end: float) -> float:
+        if observed == end:
+            return end
+        almost = end * (1 - 1e-12)  # at the end itself the variance is 0
+        if abs(tango_z(counts, almost)) <= bound:
+            return end
+        return float(brentq(lambda difference: tango_z(counts, difference) - z, almost, observed, xtol=1e-13))
+
+    return limit(bound, -1.0), limit(-bound, 1.0)
+
+
+def tango_z(counts: PairedCounts, difference: float) -> float:
+    """Tango's score statistic of the hypothesis that the accuracies differ by `difference`; falls as that grows."""
+    b, c, n = counts.only_a_right, counts.only_b_right, counts.n_images
+    # The likeliest share of images that only b is right on, under the hypothesis: the larger root of 2n·q² + linear·q + last
+    linear = (2 * n - b + c) * difference - b - c
+    last = -c * difference * (1 - difference)
+    only_b = (sqrt(max(linear * linear - 8 * n * last, 0.0)) - linear) / (4 * n)
+    variance = n * (2 * only_b + difference * (1 - difference))
+    surplus = b - c - n * difference
+    if variance <= 0:
+        return copysign(inf, surplus) if surplus else 0.0
+    return surplus / sqrt(variance)
+
+
+def fewest_discordant(n_tests: int, alpha: float) -> int:
+    """The fewest images, all of them to one model, at which McNemar's exact p, as the least of `n_tests` by Holm, is below alpha.
+
+    k images that all fall to one side have p = 2 / 2^k.
+    """
+    images = 1
+    while 2.0 ** (1 - images) * n_tests >= alpha:
+        images += 1
+    return images
 
 
 def bootstrap_ci95(process_values: NDArray[np.floating], seed: int = SEED) -> tuple[float, float]:

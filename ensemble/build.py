@@ -143,12 +143,14 @@ def _summary(options: Options, card: ModelCard, how: Combination, cascade: list[
     tuned_on = card.recipe.get("tuned_on_n_images")
     origin = f", tuned on {tuned_on:,} validation images of {card.dataset}" if tuned_on else ", nothing tuned"
     yield f"rule        {card.rule}{origin}"
+    if tuned_on:
+        yield from (f"note        {line}" for line in validation.few_images_note(tuned_on))
     for member in card.members:
         unused = "; not in the file" if member.weight == 0 and not (options.cascade and member is card.members[0]) else ""
         yield f"member      {member.name}: weight {member.weight:.3f}, temperature {member.temperature:.3f}{unused}"
     at_bound = [m.name for m in card.members if tuned_on and m.temperature in TEMPERATURES]
     if at_bound:
-        yield f"note        the temperature of {', '.join(at_bound)} is at its bound: too few mistakes to tell"
+        yield f"note        too few validation errors to calibrate {', '.join(at_bound)}: its temperature is at its bound"
     if "validation_nll" in card.figures:
         figures = card.figures
         yield (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from core.decimals import signed
 from core.errors import UserError
 from core.progress import progress
 from core.records import Float32Array, ImageSet
@@ -140,8 +141,9 @@ def _mean_ms(source: bytes, name: str, images_u8: UInt8Array, chosen: dict[bool,
 def cascade_lines(card: ModelCard, cost: Cost) -> list[str]:
     """What a person should know of the cascade, a line each split and one for the cost."""
     lines = [
-        f"cascade     {card.members[0].name} alone where its top probability is {card.recipe['threshold']:.6g} or more "
-        f"(validation accuracy may fall by {card.recipe['max_accuracy_loss']:g})"
+        f"cascade     {card.members[0].name} alone where its top probability is {card.recipe['threshold']:.4g} or more "
+        f"(allowed accuracy loss: {100 * card.recipe['max_accuracy_loss']:g} points)",
+        *_no_image_may_be_lost(card),
     ]
     for split in ("validation", "test"):
         if f"{split}_share_stopping_early" in card.figures:
@@ -153,7 +155,7 @@ def cascade_lines(card: ModelCard, cost: Cost) -> list[str]:
             lines.append(
                 f"{split:<10}  {early:.1%} of images stop early; {own:.2%} right "
                 f"(whole ensemble {whole:.2%}, first member {first:.2%}); against the whole ensemble "
-                f"{100 * low:+.2f} to {100 * high:+.2f} points (95 %)"
+                f"{signed(100 * low, 2)} to {signed(100 * high, 2)} points (95 %)"
             )
     if card.figures["validation_share_stopping_early"] in (0.0, 1.0):
         alone = card.figures["validation_share_stopping_early"] == 1
@@ -171,3 +173,11 @@ def cascade_lines(card: ModelCard, cost: Cost) -> list[str]:
     if cost.measured_ms > cost.whole_ms or cost.cheap_ms > 0.9 * cost.whole_ms:
         lines.append("note        the first member should be the fastest: put it first, or leave out --cascade")
     return lines
+
+
+def _no_image_may_be_lost(card: ModelCard) -> list[str]:
+    """A line where the allowed loss is less than one validation image."""
+    loss, n_images = float(card.recipe["max_accuracy_loss"]), int(card.recipe["tuned_on_n_images"])
+    if not 0 < loss * n_images < 1 - 1e-9:
+        return []
+    return [f"note        {100 * loss:g} points are less than one of {n_images:,} validation images: none may be lost"]

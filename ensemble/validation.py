@@ -19,6 +19,9 @@ from models.card import ModelCard
 if TYPE_CHECKING:
     from data import Dataset
 
+FEWEST_TO_TUNE = 20  # with fewer, one image moves the accuracy by more than 5 points: any choice is a guess
+FEW_TO_TUNE = 200  # with fewer, an accuracy is known to some 7 points at best (95 %)
+
 
 def open_members_dataset(cards: Sequence[ModelCard], data: str | None, data_dir: Path | None) -> Dataset:
     """The data set of the members, or the one called `data`; UserError where its classes are not the members'."""
@@ -56,7 +59,7 @@ def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
     """The validation images that no member was trained on, ready to tune on.
 
     UserError where the members were trained with different validation images, for some have then seen what others have
-    not, and where `require_validation` refuses.
+    not, where there are fewer than 20, and where `require_validation` refuses.
     """
     seeds = {card.split_seed for card in cards}
     if len(seeds) > 1 and not dataset.has_own_validation:
@@ -66,6 +69,11 @@ def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
         )
     require_unseen(dataset, cards)
     image_set = dataset.split("validation", seeds.pop())
+    if len(image_set) < FEWEST_TO_TUNE:
+        raise UserError(
+            f"{dataset.name} has only {len(image_set)} validation images, too few to tune on (at least {FEWEST_TO_TUNE}); add "
+            "training images, or take the plain mean: --ensemble mean, or python -m ensemble without --rule and --cascade"
+        )
     if dataset.damaged:
         console().print(f"note: {len(dataset.damaged)} damaged images of {dataset.name} left out", markup=False)
     require_validation(image_set, cards, dataset.official(dataset.source("validation")).sha256)
@@ -85,6 +93,13 @@ def require_unseen(dataset: Dataset, cards: Sequence[ModelCard]) -> None:
 def card_reading(card: ModelCard, *, skip_damaged: bool) -> Reading:
     """How a folder's images are read for the model of `card`: as those it was trained on."""
     return Reading(cast(Resize, card.resize), skip_damaged)
+
+
+def few_images_note(n_images: int) -> list[str]:
+    """A line where so few images were tuned on that what was chosen is uncertain; none from 200 images on."""
+    if n_images >= FEW_TO_TUNE:
+        return []
+    return [f"tuned on only {n_images} validation images: what was chosen on them is uncertain, and its gain may not last"]
 
 
 def require_validation(image_set: ImageSet, cards: Sequence[ModelCard], taken_from_sha256: str | None = None) -> None:

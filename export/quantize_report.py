@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.decimals import cell
 from core.environment import environment
 from core.files import write_json
 from export.outcome import Failed
@@ -21,7 +22,7 @@ COLUMNS = (
 
 
 def rows(variants: Sequence[Variant]) -> list[dict[str, str]]:
-    """One row of `quantize.csv` a variant, plain decimals, fractions in [0, 1]."""
+    """One row of `quantize.csv` a variant, significant digits, fractions in [0, 1]."""
     return [_row(variant) for variant in variants]
 
 
@@ -45,15 +46,15 @@ def _row(variant: Variant) -> dict[str, str]:
         "accuracy_difference": found.counts.accuracy_difference,
         "difference_ci95_low": low,
         "difference_ci95_high": high,
-        "mcnemar_p": f"{found.mcnemar_p:.12f}",
+        "mcnemar_p": found.mcnemar_p,
         "verdict": found.verdict,
         "equal_labels": found.parity.equal_labels,
         "max_abs_logit_difference": found.parity.max_abs_logit_difference,
         "max_abs_probability_difference": found.max_abs_probability_difference,
-        "divergence_nats": f"{found.divergence:.9f}",
+        "divergence_nats": found.divergence,
         "elapsed_s": f"{variant.elapsed_s:.2f}",
     }
-    return {name: value if isinstance(value, str) else f"{value:.6f}" for name, value in values.items()}
+    return {name: value if isinstance(value, str) else cell(value) for name, value in values.items()}
 
 
 def fill_run(folder: Path, outcomes: Sequence[Variant | Failed], arguments: Sequence[str], notes: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from benchmark.accuracy import expected_calibration_error, measure
+from benchmark.accuracy import expected_calibration_error, measure, worse_than_guessing
 from core.records import Predictions, softmax
 
 
@@ -61,3 +61,16 @@ def test_labels_of_another_shape_are_refused() -> None:
     predictions = Predictions("m", "test", "0", np.zeros((3, 2), dtype=np.float32))
     with pytest.raises(ValueError, match="labels"):
         measure(predictions, np.zeros((3, 1), dtype=np.int64))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_a_model_that_is_worse_than_guessing_is_named(n_classes: int) -> None:
+    labels = np.arange(n_classes)
+    wrong = (9 * np.eye(n_classes, dtype=np.float32))[(labels + 1) % n_classes]
+    told = {
+        name: worse_than_guessing([measure(Predictions(name, "test", "0", logits), labels)], n_classes)
+        for name, logits in (("loud", wrong), ("flat", np.zeros_like(wrong)), ("right", 9 * np.eye(n_classes, dtype=np.float32)))
+    }
+    assert told["flat"] == told["right"] == []
+    (line,) = told["loud"]
+    assert f"guessing among {n_classes} classes ({np.log(n_classes):.3g}): loud " in line

@@ -11,7 +11,7 @@ import scipy.stats
 from benchmark.changes import CANNOT_TELL, IMPROVED, NO_CHANGE, REGRESSED, accuracy_changes, judge, latency_changes
 from benchmark.compare import main
 from benchmark.stored_run import read_run
-from benchmark.tables import SAMPLES_COLUMNS
+from benchmark.tables import SAMPLES_COLUMNS, read_csv
 from core.errors import UserError
 
 N_IMAGES, N_CLASSES = 400, 4
@@ -186,3 +186,25 @@ def test_a_model_whose_name_has_a_space_is_compared_like_any_other(tmp_path) -> 
         (folder / "run.json").write_text(json.dumps({**facts, "ensembles": [rule]}))
         folders.append(folder)
     assert verdicts(*folders)["my model+n", "top1_accuracy"] == IMPROVED
+
+
+@pytest.mark.parametrize("name", ["0", "1e5", "None", "nan", "NA", "resnet[int8]", "[bold]"])
+def test_models_keep_their_names_whatever_these_look_like(tmp_path, capsys, name: str) -> None:
+    old, new = write_run(tmp_path / "old", {name: 0.8}), write_run(tmp_path / "new", {name: 0.7}, seed=1)
+    assert main([str(old), str(new), "--out", str(tmp_path / "changes.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert f"\u2502 {name} " in printed
+    assert "latency_p50_ms" in printed
+    assert set(read_csv(tmp_path / "changes.csv")["model"]) == {name}
+
+
+def test_an_unchanged_model_is_not_certain_to_be_unchanged(tmp_path, capsys) -> None:
+    run = write_run(tmp_path / "a", {"m": 0.8})
+    changes = {change.metric: change for change in accuracy_changes(read_run(run), read_run(run))}
+    low, high = changes["top1_accuracy"].change_ci95
+    assert low < 0 < high
+    assert np.isnan(changes["nll"].change_ci95).all()
+    main([str(run), str(run)])
+    printed = capsys.readouterr().out
+    assert "-0.0000" not in printed
+    assert "nan" not in printed

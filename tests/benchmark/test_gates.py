@@ -53,6 +53,14 @@ def test_filters_that_leave_nothing_cannot_pass() -> None:
     assert failed("top1_accuracy < 0.1 where model = c") == ["top1_accuracy < 0.1 where model = c: no row to judge"]
 
 
+@pytest.mark.parametrize("name", ["0", "nan", "None", "a+b (weighted)", "1e1"])
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_model_is_found_by_any_name(name: str, quote: str) -> None:
+    frame = pd.DataFrame({"model": [name, "00", "10"], "kind": "single", "batch_size": np.nan, "top1_accuracy": 0.5})
+    gate = parse_gate(f"top1_accuracy < 0.9 where model = {quote}{name}{quote}", list(frame.columns))
+    assert failures(frame, [gate]) == [f"{gate.text}: {name} has 0.5"]
+
+
 def test_several_gates_are_all_told() -> None:
     assert len(failed("top1_accuracy < 0.9", "latency_p50_ms > 50")) == 3
 

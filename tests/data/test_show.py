@@ -25,7 +25,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def test_show_prints_counts_and_writes_tables_and_sheet(tmp_path: Path) -> None:
     done = in_own_process("data", "show", "digits", cwd=tmp_path, COLUMNS="120")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith("note: ") for line in done.stderr.splitlines())
     (folder,) = (tmp_path / "results").iterdir()
     assert folder.name.endswith("-data-digits")
     assert str(folder.relative_to(tmp_path)) in done.stdout

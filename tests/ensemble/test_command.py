@@ -1,5 +1,6 @@
 """`python -m ensemble` as a user types it, on small contract models of the bundled digits."""
 
+import dataclasses
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -123,8 +124,6 @@ def test_test_images_passed_off_as_training_images_are_refused(members, tmp_path
 
 
 def test_the_test_split_is_refused_by_name_and_by_fingerprint() -> None:
-    import dataclasses
-
     digits = open_dataset("digits")
     cards = [tiny_card("m", class_names=digits.class_names, dataset_sha256=digits.fingerprints())]
     test = digits.official("test")
@@ -135,9 +134,25 @@ def test_the_test_split_is_refused_by_name_and_by_fingerprint() -> None:
     validation.require_validation(digits.split("validation"), cards)
 
 
-def test_members_of_unlike_validation_images_cannot_be_tuned_together() -> None:
-    import dataclasses
+@pytest.mark.parametrize("n_images", [1, 3, 19])
+def test_tuning_on_a_handful_of_images_is_refused(n_images: int) -> None:
+    class Few:
+        name = "few"
 
+        def split(self, split: str, seed: int):
+            whole = open_dataset("digits").split("validation")
+            return dataclasses.replace(whole, images_u8=whole.images_u8[:n_images], labels=whole.labels[:n_images])
+
+    with pytest.raises(UserError, match=f"only {n_images} validation images, too few to tune on"):
+        validation.validation_images(Few(), [tiny_card()])
+
+
+def test_few_validation_images_are_said() -> None:
+    assert validation.few_images_note(200) == []
+    assert "only 145 validation images" in validation.few_images_note(145)[0]
+
+
+def test_members_of_unlike_validation_images_cannot_be_tuned_together() -> None:
     digits = open_dataset("digits")
     card = tiny_card("m", class_names=digits.class_names, dataset_sha256=digits.fingerprints())
     with pytest.raises(UserError, match=r"split seeds \[0, 7\]"):

@@ -1,0 +1,29 @@
+"""Numbers as text: in CSV cells with significant digits, for they span magnitudes; p values as people write them."""
+
+from __future__ import annotations
+
+CELL_DIGITS = 9  # read back within 1e-8 of the value; six fixed decimals make 0 of a p value of 1e-9
+SMALLEST_P = 0.001  # below, only the order of magnitude would change, and nobody decides by it
+
+
+def cell(value: float) -> str:
+    """`value` with nine significant digits, plain from 0.0001 up to a thousand million, else with an exponent; "" for nan.
+
+    Zero has no sign: `-0.0` is written as `0`.
+    """
+    if value != value:
+        return ""
+    return f"{value + 0.0:.{CELL_DIGITS}g}"  # adding 0 takes the sign from a zero
+
+
+def p_words(p: float) -> str:
+    """A p value for people: `p < 0.001`, otherwise `p = ` and two significant digits, three decimals at most."""
+    if p < SMALLEST_P:
+        return f"p < {SMALLEST_P:g}"
+    return f"p = {p:.2g}" if p >= 0.01 else f"p = {p:.3f}"
+
+
+def signed(value: float, places: int) -> str:
+    """`value` with its sign and `places` decimals; what rounds to zero has none: `0.00`, never `-0.00` or `+0.00`."""
+    text = f"{value:+.{places}f}"
+    return text.lstrip("+-") if float(text) == 0 else text
