@@ -12,6 +12,7 @@ from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
 from models.native import weights_beside
 from models.onnx_file import load_model
+from models.provenance import same_training
 
 if TYPE_CHECKING:
     from data import Dataset
@@ -80,7 +81,8 @@ def _stale(candidate: Candidate) -> str | None:
         return None  # whoever exports that file will hear of it
     if (trained.recipe, trained.figures) == (candidate.card.recipe, candidate.card.figures):
         return None
-    return f"{candidate.path} is not an export of {weights} as it is now; python -m export.to_onnx {weights} makes one"
+    force = "" if same_training(candidate.card, trained) else " --force"
+    return f"{candidate.path} is not an export of {weights} as it is now; python -m export.to_onnx {weights}{force} makes one"
 
 
 def _onnx_files(models_dir: Path) -> list[Path]:

@@ -54,6 +54,7 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     say("exporting graph")
     from export import parity
     from export.contract import wrap
+    from export.replacing import note_weights
     from models.onnx_file import save_model
 
     card = dataclasses.replace(card, name=target.stem, library_versions=_with_versions(card, framework.packages))
@@ -73,6 +74,7 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     native_logits = framework.logits(native, images_u8, preprocessing)
     measured = parity.measure(native_logits, parity.onnx_logits(session, images_u8), split)
     parity.require(measured, float(abs(native_logits).max()))
+    note_weights(model, source)
     save_model(model, dataclasses.replace(card, parity=measured), target)
     return measured
 
