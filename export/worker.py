@@ -61,6 +61,7 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     try:
         core = framework.core_graph(native, preprocessing.input_size)
         model = wrap(core, card)
+        note_weights(model, source)
     except UserError:
         raise
     except Exception as error:  # exporters raise whatever went wrong inside them
@@ -74,7 +75,6 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     native_logits = framework.logits(native, images_u8, preprocessing)
     measured = parity.measure(native_logits, parity.onnx_logits(session, images_u8), split)
     parity.require(measured, float(abs(native_logits).max()))
-    note_weights(model, source)
     save_model(model, dataclasses.replace(card, parity=measured), target)
     return measured
 
