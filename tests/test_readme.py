@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -44,7 +45,7 @@ def test_every_flag_is_one_that_its_command_knows() -> None:
         name = tuple(words[at : at + 2]) if words[at + 1 : at + 2] in (["compare"], ["show"]) else (words[at],)
         flags.setdefault(name, set()).update(given)
     for name, given in flags.items():
-        if name[0].startswith("train."):
-            pytest.importorskip("tyro")
+        if name[0].startswith("train.") and importlib.util.find_spec("tyro") is None:
+            continue  # the benchmark's own environment has no trainer's command line
         done = subprocess.run([sys.executable, "-m", *name, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
         assert given <= set(re.findall(r"--[a-z0-9-]+", done.stdout)), name

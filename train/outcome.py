@@ -67,7 +67,7 @@ class Outcome:
         )
         if self.stopped == INTERRUPTED:
             raise KeyboardInterrupt(f"{message}; the same command with --resume goes on")
-        raise UserError(f"{message}; pass a lower --lr")
+        raise UserError(f"{message}; pass a lower --lr, and --force to replace them or --name to keep them")
 
 
 INTERRUPTED = "interrupted"
