@@ -9,14 +9,14 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint 
 .PHONY: demo test install lock clean help
 
 help:
-	@echo "make demo     train two models on the bundled digits, export, benchmark them and their ensemble"
+	@echo "make demo     train two models on the bundled digits, export, benchmark them and their ensemble, in results/ or FOLDER=..."
 	@echo "make install  make .venv with everything, pinned by constraints.txt"
 	@echo "make test     lint, types, tests with and without the frameworks, demo"
 	@echo "make lock     resolve constraints.txt anew"
 	@echo "make clean    remove .venv and .tox"
 
 demo: $(VENV)/installed
-	$(BIN)/python -m benchmark.demo
+	$(BIN)/python -m benchmark.demo $(if $(FOLDER),--folder "$(FOLDER)")
 
 install: $(VENV)/installed
 

@@ -13,6 +13,7 @@ from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
 from models.native import weights_beside
 from models.onnx_file import load_model
+from models.provenance import same_training
 
 if TYPE_CHECKING:
     from data import Dataset
@@ -44,15 +45,34 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
         candidates = [_candidate(path) for path in explicit]
     else:
         found = [_candidate(path) for path in _onnx_files(models_dir)]
-        candidates = [candidate for candidate in found if candidate.card.dataset == dataset]
-        others = sorted({candidate.card.dataset for candidate in found} - {dataset})
-        if not candidates:
-            raise UserError(f"the models in {models_dir}/ are for {', '.join(others)}, not {dataset}; add --data {others[0]}")
+        candidates, renamed = _trained_on(dataset, found, models_dir)
+        notes += renamed
+        others = sorted({candidate.card.dataset for candidate in found if candidate not in candidates})
         if others:
             notes.append(f"passed over {len(found) - len(candidates)} models of other data sets ({', '.join(others)})")
     _check_names(candidates)
     check_alike([candidate.card for candidate in candidates])
     return candidates, notes + [note for candidate in candidates if (note := _stale(candidate))]
+
+
+def _trained_on(dataset: str, found: Sequence[Candidate], models_dir: Path) -> tuple[list[Candidate], list[str]]:
+    """Those of `found` that were trained on `dataset`, and a note where their cards call it otherwise; UserError for none.
+
+    A folder may have been renamed since: where no card has its name, the models of the one folder that cards name are taken.
+    Whether their classes are those of the folder is checked once it is read.
+    """
+    from data.catalog import NAMES
+
+    candidates = [candidate for candidate in found if candidate.card.dataset == dataset]
+    if candidates:
+        return candidates, []
+    others = sorted({candidate.card.dataset for candidate in found})
+    folders = [name for name in others if name not in NAMES]
+    if dataset not in NAMES and len(folders) == 1:
+        note = f"no card names the folder '{dataset}'; the models of '{folders[0]}' were taken, as if it had been renamed"
+        return [candidate for candidate in found if candidate.card.dataset == folders[0]], [note]
+    step = f"add --data {others[0]}" if others[0] in NAMES else f"pass the path of the folder {others[0]} with --data"
+    raise UserError(f"the models in {models_dir}/ are for {', '.join(others)}, not {dataset}; {step}, or name files with --models")
 
 
 def check_classes(candidates: Sequence[Candidate], dataset: Dataset) -> None:
@@ -78,7 +98,8 @@ def _stale(candidate: Candidate) -> str | None:
         return None  # whoever exports that file will hear of it
     if (trained.recipe, trained.figures) == (candidate.card.recipe, candidate.card.figures):
         return None
-    return f"{candidate.path} is not an export of {weights} as it is now; python -m export.to_onnx {weights} makes one"
+    force = "" if same_training(candidate.card, trained) else " --force"
+    return f"{candidate.path} is not an export of {weights} as it is now; python -m export.to_onnx {weights}{force} makes one"
 
 
 def _onnx_files(models_dir: Path) -> list[Path]:

@@ -92,8 +92,9 @@ def fetch(archive: Archive, home: Path) -> Path:
             break
     told = "; ".join(f"{_host(url)}: {fault}" for url, fault in faults.items())
     raise UserError(
-        f"no CIFAR-10 in {home}, and it could not be downloaded ({told}); put {archive.file_name} or {BATCHES_FOLDER}/ into "
-        f"{home} by hand, set ${ENVIRONMENT_VARIABLE} to the folder that holds it, or use --data digits, which needs no download"
+        f"no CIFAR-10 in {home}, and it could not be downloaded ({told}); where there is a network, python -m data show cifar10 "
+        f"downloads it; else set ${ENVIRONMENT_VARIABLE} to the folder that holds it, or put {archive.file_name} or "
+        f"{BATCHES_FOLDER}/ into {home} by hand (make demo needs none of it)"
     )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +16,11 @@ import numpy as np
 from core.errors import UserError, one_line
 from core.progress import console, progress
 from export.children import export_in_child
+from export.foreign import not_weights, without_card
 from export.images import ParityImages, parity_images
 from export.outcome import Exported, Failed, Outcome
-from models.card import ModelCard, read_card
+from export.replacing import require_replaceable
+from models.card import ModelCard, card_path, read_card
 from models.native import BACKENDS, onnx_path
 
 if TYPE_CHECKING:
@@ -55,10 +59,19 @@ def without_built_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return (kept, passed_over) if kept else (list(sources), [])
 
 
-def export_all(
-    sources: Sequence[Path], out: Path, n_images: int, folder: Path | None, data_dir: Path | None, *, show_noise: bool = False
-) -> list[Outcome]:
-    """What became of each of `sources`, in order; one that fails does not stop the others."""
+@dataclass(frozen=True)
+class How:
+    """How to export: how many images to compare on at most, the folder of images, where CIFAR-10 lies; force: replace any file."""
+
+    n_images: int
+    folder: Path | None = None
+    data_dir: Path | None = None
+    force: bool = False
+    show_noise: bool = False
+
+
+def export_all(sources: Sequence[Path], out: Path, how: How) -> list[Outcome]:
+    """What became of each of `sources`, in order; one that fails, for whatever reason, does not stop the others."""
     opened: dict[str, Dataset] = {}
     taken: dict[Path, Path] = {}
     outcomes: list[Outcome] = []
@@ -72,24 +85,35 @@ def export_all(
             try:
                 say("reading card and images")
                 card = _look(source, out, taken)
-                images = parity_images(card, n_images, folder, data_dir, opened)
-                outcomes.append(_export(source, out, card, _stored(images, Path(scratch)), say, show_noise))
+                if not how.force:
+                    require_replaceable(onnx_path(source, out), source, card)
+                images = parity_images(card, how.n_images, how.folder, how.data_dir, opened)
+                outcomes.append(_export(source, out, card, images, Path(scratch), say, how.show_noise))
                 if images.note:
                     console().print(f"note: {source}: {images.note}", markup=False)
             except UserError as error:
                 outcomes.append(Failed(source, str(error)))
             except OSError as error:
-                outcomes.append(Failed(source, f"{error.strerror or one_line(error)} ({error.filename})"))
+                where = f" ({error.filename})" if error.filename else ""
+                outcomes.append(Failed(source, f"{error.strerror or one_line(error)}{where}"))
+            except Exception as error:  # a fault of ours costs this model and no other
+                outcomes.append(Failed(source, f"{type(error).__name__}: {one_line(error)}; add --traceback to see where"))
+                if how.show_noise:
+                    traceback.print_exception(error)
             display.advance(bar)
     return outcomes
 
 
 def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
     """The card of a weights file; UserError for what can be told wrong without a framework."""
-    if source.suffix not in BACKENDS:
-        raise UserError(f"not a weights file: its name ends in '{source.suffix}', not in .pth or .keras")
+    if source.is_dir():
+        raise UserError(f"a folder, not a weights file; python -m export.to_onnx --models-dir {source} exports what lies in it")
     if not source.is_file():
         raise UserError(f"there is no such file; {TRAIN_FIRST}")
+    if source.suffix not in BACKENDS:
+        raise not_weights(source)
+    if not card_path(source).is_file():
+        raise without_card(source)
     card = read_card(source)
     if card.backend != BACKENDS[source.suffix]:
         raise UserError(f"its card says {card.backend}, its name {BACKENDS[source.suffix]}; copy the right card beside it")
@@ -111,16 +135,14 @@ def require_writable(out: Path) -> None:
         raise UserError(f"cannot write to {out}: permission denied; pass another folder with --out")
 
 
-def _stored(images: ParityImages, scratch: Path) -> Path:
-    path = scratch / "images.npz"
-    np.savez(path, images_u8=images.images_u8, split=np.array(images.split))
-    return path
-
-
-def _export(source: Path, out: Path, card: ModelCard, images: Path, say: Callable[[str], None], show_noise: bool) -> Exported:
+def _export(
+    source: Path, out: Path, card: ModelCard, images: ParityImages, scratch: Path, say: Callable[[str], None], show_noise: bool
+) -> Exported:
     target = onnx_path(source, out)
+    stored = scratch / "images.npz"
+    np.savez(stored, images_u8=images.images_u8, split=np.array(images.split))
     say("starting")
     started_s = time.perf_counter()
-    parity = export_in_child(source, target, images, say, show_noise=show_noise)
+    parity = export_in_child(source, target, stored, say, show_noise=show_noise)
     elapsed_s = time.perf_counter() - started_s
-    return Exported(source, target, card.backend, card.dataset, target.stat().st_size / 1e6, elapsed_s, parity)
+    return Exported(source, target, card.backend, card.dataset, target.stat().st_size / 1e6, elapsed_s, parity, images.note)

@@ -10,7 +10,10 @@ from models.card import Parity
 
 @dataclass(frozen=True)
 class Exported:
-    """One ONNX file that was written: its size in MB (10⁶ bytes), its parity, the seconds its process took."""
+    """One ONNX file that was written: its size in MB (10⁶ bytes), its parity, the seconds its process took.
+
+    note: what a person should know of the images that its parity was measured on, if anything.
+    """
 
     source: Path
     target: Path
@@ -19,6 +22,7 @@ class Exported:
     size_mb: float
     elapsed_s: float
     parity: Parity
+    note: str | None = None
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def fill_run(folder: Path, outcomes: Sequence[Exported | Failed], arguments: Seq
         "what": "export",
         "arguments": list(arguments),
         "parity": {one.target.stem: dataclasses.asdict(one.parity) for one in exported},
+        "notes": {str(one.source): one.note for one in exported if one.note},
         "failed": {str(one.source): one.reason for one in outcomes if isinstance(one, Failed)},
         "environment": environment(),
     }
@@ -60,7 +61,7 @@ def print_table(exported: Sequence[Exported], folder: Path) -> None:
     from rich.table import Table
 
     table = Table("model", "file")
-    for title in ("size MB", "max |Δlogit|", "equal labels", "seconds"):
+    for title in ("size MB", "max |Δlogit|", "equal labels, images", "seconds"):
         table.add_column(title, justify="right")
     for one in exported:
         table.add_row(

@@ -2,6 +2,8 @@
 
 python -m export.to_onnx                      # every .pth and .keras in models/
 python -m export.to_onnx models/resnet18_digits.pth
+
+Nothing is downloaded: where a model's own images are not on this machine, it is compared with its export on made-up ones.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"--images must be 1 or more, not {options.images}")
     from core.files import final_run_folder, run_folder
     from export import report
-    from export.batch import export_all, find_weights, without_built_in
+    from export.batch import How, export_all, find_weights, without_built_in
     from export.outcome import Exported, Failed
 
     sources = find_weights(options.paths, options.models_dir)
@@ -39,7 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     with suppress(_NothingExported), run_folder("export", options.results_dir) as partial:
         # core.cli takes --traceback out of the arguments, and the children must know of it too.
         show_noise = "--traceback" in sys.argv
-        outcomes = export_all(sources, out, options.images, options.data, options.data_dir, show_noise=show_noise)
+        how = How(options.images, options.data, options.data_dir, options.force, show_noise)
+        outcomes = export_all(sources, out, how)
         exported = [outcome for outcome in outcomes if isinstance(outcome, Exported)]
         if not exported:
             raise _NothingExported
@@ -59,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m export.to_onnx",
         description="Export trained models to ONNX. Each graph is checked, run at batches 1, 2 and 7, and compared with its "
-        "native model on raw images; a file whose logits differ by more than 1e-3 (or 1e-5 of the largest, where that is more), or "
-        "a label of which differs, is not kept.",
+        "native model on raw images of its data set, on made-up ones where those are not on this machine; a file whose logits "
+        "differ by more than 1e-3 (or 1e-5 of the largest, where that is more), or a label of which differs, is not kept.",
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=".pth or .keras file (default: all in --models-dir)")
     parser.add_argument(
@@ -70,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, metavar="PATH", help="folder of images: exports the models trained on one")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
     parser.add_argument("--images", type=int, default=PARITY_IMAGES, metavar="N", help="images to compare on (default: 256)")
+    parser.add_argument("--force", action="store_true", help="replace an ONNX file that was made of other weights")
     parser.add_argument(
         "--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where the run goes (default: results)"
     )

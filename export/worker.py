@@ -54,12 +54,14 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     say("exporting graph")
     from export import parity
     from export.contract import wrap
+    from export.replacing import note_weights
     from models.onnx_file import save_model
 
     card = dataclasses.replace(card, name=target.stem, library_versions=_with_versions(card, framework.packages))
     try:
         core = framework.core_graph(native, preprocessing.input_size)
         model = wrap(core, card)
+        note_weights(model, source)
     except UserError:
         raise
     except Exception as error:  # exporters raise whatever went wrong inside them

@@ -16,6 +16,7 @@ from core.files import write_json
 
 METADATA_KEY = "model_card"
 SCHEMA = 1
+SYNTHETIC = "synthetic"  # in place of a split: images that were made up, for those of the data set were not to be had
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Preprocessing:
 class Parity:
     """Agreement of a file with what it was made of (the native model, an ensemble's members) on `n_images` raw images.
 
-    split: of a data set, or "random" where none could be had. An ensemble is held to its probabilities, for the logits of
-    a probability near 0 are far apart without meaning anything.
+    split: of a data set, or "synthetic" (for an ensemble "random") where its images were not to be had. An ensemble is held to
+    its probabilities, for the logits of a probability near 0 are far apart without meaning anything.
     """
 
     n_images: int

@@ -58,7 +58,7 @@ def new_progress(recipe: Recipe, dataset: Dataset, history: list[Epoch], extra: 
 def require(path: Path, recipe: Recipe) -> bool:
     """Whether to go on from `path`: True with --resume; UserError where there is nothing to go on from."""
     if recipe.resume and not path.is_file():
-        raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training")
+        raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training, or pass its --name")
     if path.is_file() and not recipe.resume:
         console().print(
             f"note: beginning anew; {path} of an unfinished training will be overwritten (--resume goes on)", markup=False
@@ -71,7 +71,9 @@ def refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Datase
     if progress.format != FORMAT:
         raise UserError(f"{path} has format {progress.format}, this program reads {FORMAT}; leave --resume out to begin anew")
     asked_for = json.loads(json.dumps(recipe.hyperparameters()))
-    differing = [name for name in {**progress.recipe, **asked_for} if progress.recipe.get(name) != asked_for.get(name)]
+    # Where the images lie is not what they are: the fingerprints below say that.
+    compared = [name for name in {**progress.recipe, **asked_for} if name != "data"]
+    differing = [name for name in compared if progress.recipe.get(name) != asked_for.get(name)]
     if differing:
         told = ", ".join(
             f"--{name.replace('_', '-')} was {progress.recipe.get(name)}, is {asked_for.get(name)}" for name in differing

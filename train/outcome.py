@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shlex
 import tempfile
 from collections.abc import Callable
@@ -14,10 +15,13 @@ from core.environment import environment, package_versions
 from core.errors import UserError
 from core.figures import confusion_heatmap
 from core.files import atomic_path, final_run_folder, write_json
+from core.progress import console
 from core.records import Float32Array
 from data import Dataset
 from data.catalog import NAMES
-from models.card import ModelCard, Preprocessing, card_path, write_card
+from models.card import ModelCard, Preprocessing, card_path, read_card, write_card
+from models.native import onnx_path
+from models.provenance import differences, same_training
 from train.curves import plot_history, write_history
 from train.images import TrainingData, confusion_of
 from train.recipes import TfRecipe, TorchRecipe
@@ -36,12 +40,15 @@ class Outcome:
     best_epoch: int
     stopped: str | None = None
     image_folder: str | None = None  # --data, where that was a path, which the export has to be told
+    replaces_export: bool = False  # an ONNX file of weights that this training replaced lies where the export would go
 
     def report(self) -> str:
         """Everything a person wants to know next, a line each."""
         command = f"python -m export.to_onnx {shlex.quote(str(self.weights))}"
         if self.image_folder is not None:
             command += f" --data {shlex.quote(self.image_folder)}"
+        if self.replaces_export:
+            command += " --force"
         return (
             f"weights     {self.weights}\n"
             f"card        {self.card}\n"
@@ -60,7 +67,7 @@ class Outcome:
         )
         if self.stopped == INTERRUPTED:
             raise KeyboardInterrupt(f"{message}; the same command with --resume goes on")
-        raise UserError(f"{message}; pass a lower --lr")
+        raise UserError(f"{message}; pass a lower --lr, and --force to replace them or --name to keep them")
 
 
 INTERRUPTED = "interrupted"
@@ -84,7 +91,82 @@ def check_writable(models_dir: Path) -> None:
 
 def weights_path(recipe: TorchRecipe | TfRecipe, dataset: Dataset, suffix: str) -> Path:
     """Where a training by `recipe` writes its weights."""
-    return recipe.models_dir / f"{recipe.arch}_{dataset.name}{suffix}"
+    return recipe.models_dir / f"{recipe.name or f'{recipe.arch}_{dataset.name}'}{suffix}"
+
+
+def free_weights_path(recipe: TorchRecipe | TfRecipe, dataset: Dataset, suffix: str) -> Path:
+    """`weights_path`, or where a file of another training has that name, the first free one that begins so, with a note.
+
+    With --force the file is replaced; UserError where --name names one of another training.
+    """
+    weights = weights_path(recipe, dataset, suffix)
+    why = None if recipe.force else of_another_training(weights, recipe, dataset)
+    if why is None:
+        return weights
+    if recipe.name is not None:
+        raise UserError(f"{weights} is there already and {why}; pass another --name, or --force to replace it")
+    free = _free(weights, recipe, dataset)
+    console().print(
+        f"note: {weights} is there already and {why}; this training writes {free} (--name gives another name, --force replaces)",
+        markup=False,
+    )
+    return free
+
+
+def _free(weights: Path, recipe: TorchRecipe | TfRecipe, dataset: Dataset) -> Path:
+    """The first of NAME-2, NAME-3, … that is not there, or is of the same training."""
+    numbered = (weights.with_name(f"{weights.stem}-{number}{weights.suffix}") for number in itertools.count(2))
+    return next(path for path in numbered if of_another_training(path, recipe, dataset) is None)
+
+
+def of_another_training(weights: Path, recipe: TorchRecipe | TfRecipe, dataset: Dataset) -> str | None:
+    """In words, how the training that left `weights` differs from one by `recipe` on `dataset`.
+
+    None where there is no such file, or the same training would only be done again. Reads the images where there is one.
+    """
+    if not weights.exists():
+        return None
+    try:
+        card = read_card(weights)
+    except UserError:
+        return "has no card that tells of its training"
+    as_default = type(recipe)().hyperparameters()  # what a card of an earlier version leaves out was so
+    card = dataclasses.replace(card, recipe={**as_default, **card.recipe})
+    found = differences(card, _resolved(recipe), dataset.fingerprints())
+    return f"is of another training ({', '.join(found[:4])})" if found else None
+
+
+def _resolved(recipe: TorchRecipe | TfRecipe) -> dict[str, Any]:
+    """The hyperparameters of `recipe` as a card would state them, without those that only a training finds out."""
+    asked_for = recipe.hyperparameters()
+    if recipe.lr is None:
+        asked_for["lr"] = recipe.DEFAULT_LR
+    found_out = ["lr"] * bool(asked_for.get("find_lr")) + ["precision"] * (recipe.precision == "auto")
+    return {name: value for name, value in asked_for.items() if name not in found_out}
+
+
+def _still_free(weights: Path, recipe: TorchRecipe | TfRecipe, dataset: Dataset) -> Path:
+    """`weights`, or where another training has meanwhile written that file, the first free name that begins so."""
+    # A machine that computes in bf16 writes so of a recipe that left it open.
+    asked_for = dataclasses.replace(recipe, precision="auto")
+    if recipe.force or of_another_training(weights, asked_for, dataset) is None:
+        return weights
+    free = _free(weights, asked_for, dataset)
+    if recipe.name is not None:  # otherwise it was said before the training
+        console().print(f"note: another training has meanwhile written {weights}; these weights go to {free}", markup=False)
+    return free
+
+
+def _is_of_another_training(onnx: Path, card: ModelCard) -> bool:
+    """Whether an ONNX file is there that the export of these weights replaces only with --force."""
+    if not onnx.exists():
+        return False
+    from models.onnx_file import load_model
+
+    try:
+        return not same_training(load_model(onnx)[1], card)
+    except UserError:
+        return True
 
 
 @dataclass(frozen=True)
@@ -109,9 +191,11 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
     best, recipe = trained.watch.best, trained.recipe
     if best is None:
         raise ValueError("no epoch was whole, so there is nothing to write")
-    weights = weights_path(recipe, trained.images.dataset, trained.suffix)
+    dataset = trained.images.dataset
+    weights = _still_free(weights_path(recipe, dataset, trained.suffix), recipe, dataset)
     card = _card(trained, weights.stem)
     _write_run(trained, card, folder, weights)
+    replaces_export = _is_of_another_training(onnx_path(weights, weights.parent), card)
     with atomic_path(weights) as temporary:
         save(temporary)
     write_card(card, weights)
@@ -119,8 +203,9 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
     n_validation = len(trained.images.validation)
     folder_named = recipe.data if recipe.data not in NAMES else None
     return Outcome(
-        weights, card_path(weights), run, best.validation_accuracy, n_validation, best.epoch, trained.stopped, folder_named
-    )
+        weights, card_path(weights), run, best.validation_accuracy, n_validation, best.epoch, trained.stopped, folder_named,
+        replaces_export,
+    )  # fmt: skip
 
 
 def _card(trained: Trained, name: str) -> ModelCard:

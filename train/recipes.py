@@ -6,6 +6,7 @@ Imports neither numpy nor a framework: a command's help is made from this file.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from core.files import MODELS_DIR, RESULTS_DIR
 from data.reading import MAX_SIDE, Reading, Resize
 
 # Where things lie on one machine, and how a run was watched: kept in the run's record, left out of the card, which travels.
-PLACES = ("data_dir", "models_dir", "results_dir", "resume", "profile")
+PLACES = ("data_dir", "models_dir", "results_dir", "name", "force", "resume", "profile")
 
 
 FLAG = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -85,6 +86,10 @@ class Recipe:
     """Of everything random in training: first weights, order of the images, augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: a GPU if there is one."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Name of the weights file, without its ending; left out: --arch and the data set's name, as in resnet18_cifar10."""
+    force: FLAG = False
+    """Replace a weights file of that name though another recipe, seed or other images made it."""
     resume: FLAG = False
     """Go on after the last whole epoch of a training that was killed or interrupted, by the same recipe."""
     profile: FLAG = False
@@ -107,6 +112,7 @@ class Recipe:
             self._check(name, lambda value: 0 <= value <= 1, "at least 0 and at most 1")
         for name in ("mixup", "cutmix"):
             self._check(name, lambda value: 0 <= value < 100, "at least 0 and below 100")
+        self._check("name", usable_file_name, "a file name, without folder, not beginning with '.' or '-'")
 
     def _check(self, name: str, holds: Any, law: str) -> None:
         value = getattr(self, name)
@@ -128,9 +134,17 @@ class Recipe:
         return values | {"weights": Path(values["weights"]).name}
 
 
+def usable_file_name(name: str) -> bool:
+    """Whether `name`, with an ending put to it, is one file of the folder it is written to, and can be printed."""
+    return name.isprintable() and bool(name.strip()) and name[0] not in ".-" and not set(name) & set("/\\")
+
+
 @dataclass(frozen=True)
 class TorchRecipe(Recipe):
-    """ResNet18 with ImageNet weights at 224 px, fine-tuned with Adam and a falling learning rate."""
+    """Train a classifier in PyTorch: torchvision's ResNet18, or with --arch any other of its classifiers.
+
+    By default its ImageNet weights are fine-tuned at 224 px, with Adam and a falling learning rate.
+    """
 
     DEFAULT_LR: ClassVar[float] = 5.59e-4
 
@@ -179,7 +193,10 @@ class TorchRecipe(Recipe):
 
 @dataclass(frozen=True)
 class TfRecipe(Recipe):
-    """ResNet18 of our own from random weights at 32 px, with small shifts and early stopping."""
+    """Train a classifier in TensorFlow: a ResNet18 of our own, or with --arch a ResNet34 or any of keras.applications.
+
+    By default from random weights at 32 px, with small shifts and early stopping.
+    """
 
     DEFAULT_LR: ClassVar[float] = 1e-3
 
@@ -229,7 +246,7 @@ def named(kind: type[AnyRecipe], name: str) -> AnyRecipe:
 def from_command_line(kind: type[AnyRecipe], arguments: Sequence[str], command: str) -> AnyRecipe:
     """The recipe that `arguments` describe; ends the process after --help (0) or arguments that cannot be read (2)."""
     base = named(kind, _recipe_asked_for(arguments))
-    return tyro.cli(kind, args=arguments, default=base, prog=f"python -m {command}", description=kind.__doc__)
+    return tyro.cli(kind, args=arguments, default=base, prog=f"python -m {command}", description=inspect.getdoc(kind))
 
 
 def _recipe_asked_for(arguments: Sequence[str]) -> str:

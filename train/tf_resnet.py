@@ -1,4 +1,4 @@
-"""`python -m train.tf_resnet`: train ResNet18 in TensorFlow; writes weights, their card and a run folder."""
+"""`python -m train.tf_resnet`: train ResNet18, or any of keras.applications; writes weights, card and run folder."""
 
 from __future__ import annotations
 

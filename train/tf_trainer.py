@@ -21,7 +21,7 @@ from core.files import run_folder
 from train.checkpoint import checkpoint_path, require
 from train.clock import StepClock
 from train.images import loss_and_accuracy, n_batches, training_data
-from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, nothing_to_keep, weights_path, write_outcome
+from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_weights_path, nothing_to_keep, write_outcome
 from train.tf_batches import Batches
 from train.tf_state import State, precision_of, read_checkpoint, write_checkpoint
 from train.watch import NotFiniteLossError, Watch
@@ -53,7 +53,7 @@ def _train(recipe: TfRecipe, device: str, folder: Path) -> Outcome:
     images = training_data(recipe)
     preprocessing = tf_resnet.preprocessing_of(recipe.arch, recipe.image_size)
     batches = Batches(images.train, recipe, preprocessing)
-    checkpoint = checkpoint_path(weights_path(recipe, images.dataset, SUFFIX))
+    checkpoint = checkpoint_path(free_weights_path(recipe, images.dataset, SUFFIX))
     resuming = require(checkpoint, recipe)
 
     # model and optimisation

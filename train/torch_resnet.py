@@ -1,4 +1,4 @@
-"""`python -m train.torch_resnet`: train ResNet18 in PyTorch; writes weights, their card and a run folder."""
+"""`python -m train.torch_resnet`: train ResNet18, or any of torchvision; writes weights, card and run folder."""
 
 from __future__ import annotations
 

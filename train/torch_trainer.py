@@ -23,7 +23,7 @@ from models.card import Preprocessing
 from train.checkpoint import checkpoint_path, require
 from train.clock import StepClock
 from train.images import TrainingData, loss_and_accuracy, n_batches, training_data
-from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, nothing_to_keep, weights_path, write_outcome
+from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_weights_path, nothing_to_keep, write_outcome
 from train.torch_batches import Batches
 from train.torch_optimisation import autocast, averaged, make_optimizer, make_scheduler, precision_of
 from train.torch_range_test import find_lr
@@ -59,7 +59,7 @@ def _train(recipe: TorchRecipe, device: torch.device, folder: Path) -> Outcome:
     images = training_data(recipe)
     batches = Batches(images.train, recipe, device)
     preprocessing = Preprocessing(recipe.image_size, *torch_archs.normalisation(recipe.arch), layout="nchw")
-    checkpoint = checkpoint_path(weights_path(recipe, images.dataset, SUFFIX))
+    checkpoint = checkpoint_path(free_weights_path(recipe, images.dataset, SUFFIX))
     resuming = require(checkpoint, recipe)
 
     # model

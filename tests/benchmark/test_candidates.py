@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.candidates import find_candidates
+from core.errors import UserError
 from models.card import ModelCard, write_card
 from models.onnx_file import load_model, save_model
 from tests.tiny_models import write_tiny_model
@@ -16,7 +17,9 @@ from tests.tiny_models import write_tiny_model
 @pytest.fixture
 def trained() -> ModelCard:
     onnx_card = load_model(write_tiny_model(Path("mine_torch.onnx")))[1]
-    return dataclasses.replace(onnx_card, name="mine", figures={"validation_accuracy": 0.9, "validation_nll": 0.1 + 0.2})
+    return dataclasses.replace(
+        onnx_card, name="mine", recipe={"epochs": 1}, figures={"validation_accuracy": 0.9, "validation_nll": 0.1 + 0.2}
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +59,30 @@ def test_an_export_older_than_the_weights_beside_it_is(trained: ModelCard, named
 def test_another_recipe_with_the_same_figures_is_another_training(trained: ModelCard) -> None:
     _export(trained)
     _train(dataclasses.replace(trained, recipe={"epochs": 2}))
-    assert len(_notes()) == 1
+    (note,) = _notes()
+    assert "python -m export.to_onnx mine.pth --force" in note  # without it, the export would refuse
+
+
+def test_models_of_a_folder_that_was_renamed_are_found(trained: ModelCard) -> None:
+    _export(dataclasses.replace(trained, dataset="birds"))
+    _export(trained, "of_digits")
+    candidates, notes = find_candidates([], Path(), "birds-2024")
+    assert [candidate.name for candidate in candidates] == ["mine_torch"]
+    assert "'birds'" in notes[0]
+
+
+@pytest.mark.parametrize(("asked_for", "step"), [("cifar10", "--data digits"), ("bees", "--data digits")])
+def test_models_of_other_data_sets_are_told(trained: ModelCard, asked_for: str, step: str) -> None:
+    _export(trained)
+    with pytest.raises(UserError, match=step):
+        find_candidates([], Path(), asked_for)
+
+
+def test_of_two_folders_none_is_guessed(trained: ModelCard) -> None:
+    _export(dataclasses.replace(trained, dataset="birds"))
+    _export(dataclasses.replace(trained, dataset="ants"), "other")
+    with pytest.raises(UserError, match="pass the path of the folder ants with --data"):
+        find_candidates([], Path(), "bees")
 
 
 def test_nothing_is_said_where_nothing_is_known(trained: ModelCard) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmark.command import main
+from benchmark.pairs import OTHER_ENSEMBLES
 from core.environment import available_cores
 from data import open_dataset
 from tests.commands import in_this_process

@@ -198,7 +198,7 @@ def test_no_source_answers(serve: Callable[..., Server], tarball: bytes, tmp_pat
     assert "127.0.0.1:9: no connection" in message
     assert f"into {home} by hand" in message
     assert "$CIFAR10_DIR" in message
-    assert "--data digits" in message
+    assert "make demo" in message
     assert "\n" not in message
     assert not home.exists()
     assert len(gone.requests) == 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,7 +12,7 @@ from PIL import Image
 
 from export.contract import CORE, wrap
 from models.card import ModelCard
-from models.onnx_file import BATCH, contract_breach
+from models.onnx_file import BATCH, contract_breach, load_model
 from tests.tiny_models import tiny_card, tiny_core
 
 N_CLASSES = 4
@@ -202,3 +204,20 @@ def test_extra_work_of_tiny_models_changes_no_output() -> None:
     plain = run(wrap(tiny_core(N_CLASSES, 8), card), images_u8)
     slow = run(wrap(tiny_core(N_CLASSES, 8, extra_work=5), card), images_u8)
     np.testing.assert_array_equal(plain[0], slow[0])
+
+
+def test_the_recipe_in_contributing_makes_a_contract_file_of_a_network_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run as it stands, on a graph of a later opset and IR version, as exporters write them today."""
+    text = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = text.partition("## A network from elsewhere")[2].partition("```python\n")[2].partition("```")[0]
+    core = onnx.version_converter.convert_version(tiny_core(3, 224), 20)
+    core.ir_version = 10
+    onnx.save(core, tmp_path / "mine.onnx")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    _, card = load_model(tmp_path / "mine_ready.onnx")
+    assert card.class_names == ("ant", "bee", "wasp")
+    logits, probabilities = run(onnx.load(tmp_path / "mine_ready.onnx"), images(2, 256, 256))
+    np.testing.assert_allclose(probabilities, scipy.special.softmax(logits, axis=1), rtol=1e-4, atol=1e-7)

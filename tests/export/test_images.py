@@ -11,6 +11,7 @@ from core.errors import UserError
 from data import open_dataset
 from export.images import parity_images
 from models.card import ModelCard
+from tests.fake_cifar10 import write_fake_cifar10
 from tests.tiny_models import tiny_card
 
 
@@ -69,9 +70,13 @@ def test_another_fingerprint_is_noted_not_refused(tmp_path: Path) -> None:
     assert "fingerprint differs" in images.note
 
 
-def test_a_folder_data_set_needs_its_folder() -> None:
-    with pytest.raises(UserError, match=r"image folder 'birds'.*--data PATH"):
-        parity_images(tiny_card(dataset="birds"), 4, None, None)
+def test_a_folder_that_was_not_named_is_replaced_by_synthetic_images() -> None:
+    images = parity_images(tiny_card(dataset="birds", image_height=9, image_width=12), 6, None, None)
+    assert (images.split, images.images_u8.shape) == ("synthetic", (6, 9, 12, 3))
+    assert images.note is not None
+    assert "6 synthetic images" in images.note
+    assert "'birds'" in images.note
+    assert "--data PATH" in images.note
 
 
 def test_another_folder_is_refused_by_its_classes(tmp_path: Path) -> None:
@@ -86,12 +91,43 @@ def test_a_built_in_data_set_of_another_size_is_refused() -> None:
         parity_images(tiny_card(class_names=names, dataset="digits"), 4, None, None)
 
 
-def test_absent_cifar10_says_where_it_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_absent_cifar10_is_never_downloaded(by_flag: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import data.download
 
-    def offline(home: Path) -> Path:
-        raise UserError(f"no CIFAR-10 in {home}; pass --data-dir")
+    def download(home: Path) -> Path:
+        raise AssertionError("a download for a parity check")
 
-    monkeypatch.setattr(data.download, "download_cifar10", offline)
-    with pytest.raises(UserError, match="--data-dir"):
-        parity_images(tiny_card(dataset="cifar10", image_height=32, image_width=32), 4, None, tmp_path)
+    monkeypatch.setattr(data.download, "download_cifar10", download)
+    monkeypatch.setenv("CIFAR10_DIR", str(tmp_path))
+    card = tiny_card(dataset="cifar10", image_height=32, image_width=32)
+    images = parity_images(card, 4, None, tmp_path if by_flag else None)
+    assert (images.split, images.images_u8.shape) == ("synthetic", (4, 32, 32, 3))
+    assert images.note is not None
+    assert str(tmp_path) in images.note
+    assert "python -m data show cifar10" in images.note
+
+
+def test_cifar10_that_is_there_is_used(tmp_path: Path) -> None:
+    write_fake_cifar10(tmp_path, images_per_batch=20)
+    dataset = open_dataset("cifar10", tmp_path)
+    card = tiny_card(
+        class_names=dataset.class_names, dataset="cifar10", dataset_sha256=dataset.fingerprints(), image_height=32, image_width=32
+    )
+    images = parity_images(card, 4, None, tmp_path)
+    assert (images.split, images.note) == ("validation", None)
+
+
+def test_damaged_cifar10_is_named_and_replaced(tmp_path: Path) -> None:
+    write_fake_cifar10(tmp_path, images_per_batch=20)
+    batch = tmp_path / "cifar-10-batches-py" / "data_batch_3"
+    batch.write_bytes(batch.read_bytes()[:100])
+    images = parity_images(tiny_card(dataset="cifar10", image_height=32, image_width=32), 4, None, tmp_path)
+    assert images.split == "synthetic"
+    assert images.note is not None
+    assert str(batch) in images.note
+
+
+def test_a_named_folder_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither a data set nor a folder"):
+        parity_images(tiny_card(dataset="birds"), 4, tmp_path / "nowhere", None)

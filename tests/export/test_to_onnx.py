@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+import csv
+import dataclasses
+import json
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import numpy as np
 import pytest
 
+from core.environment import REPOSITORY
+from core.errors import UserError
 from export.batch import without_built_in
-from models.card import write_card
+from export.to_onnx import main
+from models.card import Parity, write_card
 from tests.commands import in_this_process
-from tests.tiny_models import tiny_card
+from tests.tiny_models import tiny_card, write_tiny_model
 
 
 def export(*arguments: object, cwd: Path) -> CompletedProcess[str]:
@@ -66,12 +74,42 @@ def test_a_missing_file(tmp_path: Path) -> None:
     assert_one_line(export("nowhere.pth", cwd=tmp_path), "nowhere.pth", "no such file")
 
 
-def test_an_unknown_ending(tmp_path: Path) -> None:
-    assert_one_line(export(weights(tmp_path, "model.h5"), cwd=tmp_path), "model.h5", ".pth or .keras")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model.h5", ["ends in '.h5'", "torch.save(model.state_dict(), PATH)", "model.save(PATH)"]),
+        ("model.tflite", ["ends in '.tflite'"]),
+        ("model", ["has no ending"]),
+        ("mine.pth", ["mine.pth.json", "python -m train.torch_resnet --weights", "mine.pth --data FOLDER"]),
+        ("mine.keras", ["mine.keras.json", "python -m train.tf_resnet --weights", "mine.keras --data FOLDER"]),
+        ("torn.onnx", ["an ONNX file already", "not a whole ONNX file", "'A network from elsewhere' in CONTRIBUTING.md"]),
+    ],
+)
+def test_a_file_that_is_not_ours_gets_a_true_next_step(
+    name: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = weights(tmp_path, name)
+    assert main([str(path)]) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("\n")) == ("", 1)
+    for word in [str(path), *words]:
+        assert word in told.err
 
 
-def test_a_missing_card(tmp_path: Path) -> None:
-    assert_one_line(export(weights(tmp_path), cwd=tmp_path), "resnet18_digits.pth.json", "no model card")
+def test_an_onnx_file_is_exported_already(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_tiny_model(tmp_path / "own.onnx")
+    assert main([str(path), "--results-dir", str(tmp_path)]) == 1
+    assert f"python -m benchmark --models {path} measures it" in capsys.readouterr().err
+
+
+def test_the_section_that_messages_point_to_is_there() -> None:
+    assert "## A network from elsewhere" in (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_among_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), "--results-dir", str(tmp_path / "r")]) == 1
+    assert f"--models-dir {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_card_of_the_other_framework(tmp_path: Path) -> None:
@@ -104,10 +142,77 @@ def test_one_line_for_each_file_that_fails(tmp_path: Path) -> None:
     assert [line.split(":")[1].strip() for line in done.stderr.splitlines()] == ["a.pth", "b.onnx"]
 
 
-def test_an_unknown_image_folder(tmp_path: Path) -> None:
-    path = weights(tmp_path)
-    write_card(tiny_card(path.stem, dataset="birds"), path)
-    assert_one_line(export(path, cwd=tmp_path), "birds", "--data PATH")
+def children(monkeypatch: pytest.MonkeyPatch, faults: dict[str, Exception] | None = None) -> None:
+    """In place of export processes: write the target, or raise what `faults` holds for the name of the weights."""
+
+    def child(source: Path, target: Path, images: Path, say: Callable[[str], None], *, show_noise: bool = False) -> Parity:
+        if source.name in (faults or {}):
+            raise (faults or {})[source.name]
+        with np.load(images) as held:
+            write_tiny_model(target, name=target.stem)
+            return Parity(len(held["images_u8"]), str(held["split"]), 1e-6, 1.0)
+
+    monkeypatch.setattr("export.batch.export_in_child", child)
+
+
+def test_without_images_every_model_is_exported_and_table_csv_and_note_say_on_what(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children(monkeypatch)
+    monkeypatch.setenv("CIFAR10_DIR", str(tmp_path))
+    for name, dataset in (("a.pth", "cifar10"), ("b.pth", "birds")):
+        write_card(tiny_card(Path(name).stem, dataset=dataset), weights(tmp_path / "models", name))
+    assert main(["--models-dir", str(tmp_path / "models"), "--results-dir", str(tmp_path / "r"), "--images", "40"]) == 0
+    told = capsys.readouterr()
+    assert told.out.count("100 % of 40 synthetic") == 2
+    assert told.err.count("compared on 40 synthetic images") == 2
+    (run,) = (tmp_path / "r").iterdir()
+    with open(run / "export.csv", newline="", encoding="utf-8") as file:
+        assert [(row["split"], row["n_images"]) for row in csv.DictReader(file)] == [("synthetic", "40")] * 2
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert len(record["notes"]) == 2
+    assert record["parity"]["a_torch"]["split"] == "synthetic"
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (UserError("cannot be exported"), "cannot be exported"),
+        (PermissionError(13, "Permission denied", "x"), "Permission denied (x)"),
+        (ValueError("a fault of ours"), "ValueError: a fault of ours; add --traceback"),
+    ],
+)
+def test_one_that_fails_costs_no_other_its_file_and_its_row(
+    fault: Exception, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children(monkeypatch, {"b.pth": fault})
+    for name in ("a.pth", "b.pth", "c.pth"):
+        write_card(tiny_card(Path(name).stem, dataset="birds"), weights(tmp_path / "models", name))
+    assert main(["--models-dir", str(tmp_path / "models"), "--results-dir", str(tmp_path / "r")]) == 1
+    told = capsys.readouterr()
+    assert "a_torch" in told.out
+    assert "c_torch" in told.out
+    assert told.err.splitlines()[-1] == f"error: {tmp_path / 'models' / 'b.pth'}: {words}" or words in told.err.splitlines()[-1]
+    assert sorted(path.name for path in (tmp_path / "models").glob("*.onnx")) == ["a_torch.onnx", "c_torch.onnx"]
+
+
+def test_an_export_of_other_weights_is_not_replaced_unless_forced(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two folds whose weights have one name, into one folder of ONNX files."""
+    children(monkeypatch)
+    for fold in ("fold0", "fold1"):
+        path = weights(tmp_path / fold, "x.pth", fold.encode())
+        card = tiny_card("x", dataset="birds", dataset_sha256={"train": fold})
+        write_card(dataclasses.replace(card, recipe={"seed": 0}), path)
+    common = ["--out", str(tmp_path / "onnx"), "--results-dir", str(tmp_path / "r")]
+    assert main([str(tmp_path / "fold0" / "x.pth"), *common]) == 0
+    before = (tmp_path / "onnx" / "x_torch.onnx").read_bytes()
+    capsys.readouterr()
+    assert main([str(tmp_path / "fold1" / "x.pth"), *common]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert (tmp_path / "onnx" / "x_torch.onnx").read_bytes() == before
+    assert main([str(tmp_path / "fold1" / "x.pth"), *common, "--force"]) == 0
 
 
 def test_a_folder_of_images_exports_the_models_trained_on_one(tmp_path: Path) -> None:

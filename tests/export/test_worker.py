@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,19 @@ def framework(offset: float = 0.0, core_seed: int = 0) -> Framework:
 
 
 def export(made_up: Framework, target: Path) -> Parity:
-    return export_file(made_up, target.with_name("weights.pth"), target, IMAGES_U8, "validation", lambda step: None)
+    source = target.with_name("weights.pth")
+    source.write_bytes(b"weights")
+    try:
+        return export_file(made_up, source, target, IMAGES_U8, "validation", lambda step: None)
+    finally:
+        source.unlink()
 
 
 def test_the_file_carries_name_parity_and_versions(tmp_path: Path) -> None:
     target = tmp_path / "weights_torch.onnx"
     measured = export(framework(), target)
-    _, card = load_model(target)
+    model, card = load_model(target)
+    assert {entry.key: entry.value for entry in model.metadata_props}["weights_sha256"] == sha256(b"weights").hexdigest()
     assert card.name == "weights_torch"
     assert card.parity == measured
     assert (measured.n_images, measured.split, measured.equal_labels) == (20, "validation", 1.0)

@@ -1,0 +1,37 @@
+"""Which training a file comes from: what decides whether a new file may take its place without being asked.
+
+A file's name says little: another seed, fold or folder of the same base name gives the same one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from models.card import ModelCard
+
+# Of a recipe: the place of the images, whose fingerprints say what they are, and the name of a set of values that all stand there.
+NO_IDENTITY = ("data", "recipe")
+
+
+def same_training(one: ModelCard, other: ModelCard) -> bool:
+    """Whether both cards tell of the same recipe on the same images; False where they tell of none."""
+    return bool(one.recipe) and not differences(one, other.recipe, other.dataset_sha256)
+
+
+def differences(card: ModelCard, recipe: Mapping[str, Any], dataset_sha256: Mapping[str, str]) -> list[str]:
+    """In a few words each, how the training that `card` tells of differs from one by `recipe` on other or the same images.
+
+    Only values that both recipes state are compared: an older card lacks what was no flag in its time.
+    """
+    asked_for = json.loads(json.dumps(dict(recipe)))
+    names = [name for name in asked_for if name in card.recipe and name not in NO_IDENTITY]
+    found = [
+        f"--{name.replace('_', '-')} was {card.recipe[name]}, is {asked_for[name]}"
+        for name in names
+        if card.recipe[name] != asked_for[name]
+    ]
+    if not card.recipe:
+        found.append("its card states no recipe")
+    return found + ["it was trained on other images"] * (card.dataset_sha256 != dict(dataset_sha256))

@@ -1,0 +1,73 @@
+"""An ONNX file is replaced by an export of the same weights or the same training, and by no other unless asked."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from export.contract import wrap
+from export.replacing import note_weights, require_replaceable
+from models.card import ModelCard
+from models.onnx_file import save_model
+from tests.tiny_models import tiny_card, tiny_core
+
+CARD = dataclasses.replace(tiny_card("x"), recipe={"seed": 0, "epochs": 2, "data": "fold0/photos", "lr": 0.1})
+
+
+def exported(folder: Path, card: ModelCard = CARD, weights: bytes | None = b"one") -> tuple[Path, Path]:
+    """A weights file and its ONNX file, with or without the SHA-256 that older exports lack."""
+    source, target = folder / "x.pth", folder / "x_torch.onnx"
+    source.write_bytes(weights or b"one")
+    model = wrap(tiny_core(3, 8), card)
+    if weights is not None:
+        note_weights(model, source)
+    save_model(model, dataclasses.replace(card, name="x_torch"), target)
+    return source, target
+
+
+def test_a_free_name_and_the_same_weights_pass(tmp_path: Path) -> None:
+    source, target = exported(tmp_path, card=tiny_card("x"))  # the card states no recipe: only the bytes tell
+    require_replaceable(target, source, tiny_card("x"))
+    require_replaceable(tmp_path / "free.onnx", source, tiny_card("x"))
+
+
+@pytest.mark.parametrize("weights", [b"one", None])
+def test_weights_trained_again_by_the_same_recipe_pass(weights: bytes | None, tmp_path: Path) -> None:
+    source, target = exported(tmp_path, weights=weights)
+    source.write_bytes(b"trained again")
+    moved = dataclasses.replace(CARD, recipe={**CARD.recipe, "data": "renamed/photos"}, figures={"train_elapsed_s": 7.0})
+    require_replaceable(target, source, moved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"recipe": {**CARD.recipe, "seed": 1}}, "--seed was 0, is 1"),
+        ({"recipe": {**CARD.recipe, "epochs": 9, "lr": 0.2}}, "--epochs was 2, is 9, --lr was 0.1, is 0.2"),
+        ({"dataset_sha256": {"train": "0" * 64}}, "other images"),
+    ],
+)
+def test_other_weights_are_refused_with_the_difference(changes: dict[str, object], words: str, tmp_path: Path) -> None:
+    source, target = exported(tmp_path)
+    source.write_bytes(b"two")
+    with pytest.raises(UserError, match=words) as caught:
+        require_replaceable(target, source, dataclasses.replace(CARD, **changes))  # type: ignore[arg-type]
+    assert "--force" in str(caught.value)
+    assert "--out" in str(caught.value)
+
+
+def test_without_a_recipe_the_bytes_decide(tmp_path: Path) -> None:
+    source, target = exported(tmp_path, card=tiny_card("x"))
+    source.write_bytes(b"two")
+    with pytest.raises(UserError, match="other weights"):
+        require_replaceable(target, source, tiny_card("x"))
+
+
+def test_a_file_that_is_no_export_is_not_replaced(tmp_path: Path) -> None:
+    source, target = exported(tmp_path)
+    target.write_bytes(b"somebody's notes")
+    with pytest.raises(UserError, match="not an export of this program"):
+        require_replaceable(target, source, CARD)

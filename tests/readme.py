@@ -1,0 +1,98 @@
+"""The commands that README tells people to type, and what is to be expected of each on a clone without data or network."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a command does there.
+
+    statuses: it may end with; 1: with one line that holds `says`. append: flags put to it, for `why`.
+    then: flags with which, once it has failed, it must work: the way out that its message names.
+    """
+
+    statuses: tuple[int, ...] = (0,)
+    says: str = ""
+    append: str = ""
+    then: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A command that is not run there, and why."""
+
+    why: str
+
+
+AS_IT_STANDS = Expected()
+CASCADE = "python -m ensemble models/a.onnx models/b.onnx --cascade --max-accuracy-loss 0.002 --out models/cascade.onnx"
+NO_CIFAR10 = "needs CIFAR-10, a download of 170 MB"
+ONLY_ACCURACY = Expected(append="--time-budget 0", why="the latencies take a minute and more; the demo measures some")
+
+# Block by block, in the order of README. `tests/test_readme.py` holds the two to each other.
+BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
+    {
+        "make demo": AS_IT_STANDS,
+        "make test": Skipped("it is what runs this"),
+    },
+    {"source .venv/bin/activate": Skipped("stands before every command that is run")},
+    {
+        "python -m data show cifar10": Expected((1,), says="no CIFAR-10", why=NO_CIFAR10),
+        "python -m train.torch_resnet": Skipped(f"{NO_CIFAR10} and one of weights, and then hours"),
+        "python -m train.tf_resnet": Skipped(f"{NO_CIFAR10}, and then an hour"),
+        "python -m export.to_onnx": AS_IT_STANDS,
+        "python -m benchmark --ensemble": Expected((1,), says="python -m data show cifar10", why=NO_CIFAR10),
+        "python -m train.bench": Skipped("two minutes of timed steps, and nothing but timings"),
+    },
+    {
+        "python -m data show path/to/folder": AS_IT_STANDS,
+        "python -m train.torch_resnet --data path/to/folder --image-size 64": Expected(
+            (1,), says="--weights none", then="--weights none", why="ImageNet weights are a download"
+        ),
+        "python -m train.tf_resnet --data path/to/folder --image-size 64": AS_IT_STANDS,
+        "python -m export.to_onnx --data path/to/folder": AS_IT_STANDS,
+        "python -m benchmark --ensemble --data path/to/folder": ONLY_ACCURACY,
+    },
+    {
+        "python -m venv env && env/bin/pip install uv && env/bin/uv pip install --python env/bin/python -c constraints.txt "
+        "--group benchmark": Skipped("installs packages from the network"),
+        "env/bin/python -m benchmark --models a.onnx b.onnx --data path/to/folder --ensemble": ONLY_ACCURACY,
+    },
+    {
+        "python -m benchmark --ensemble mean weighted greedy": ONLY_ACCURACY,
+        "python -m ensemble models/a.onnx models/b.onnx --rule weighted --out models/ab.onnx": AS_IT_STANDS,
+        CASCADE: AS_IT_STANDS,
+        "python -m export.quantize models/ab.onnx --to int8": AS_IT_STANDS,
+        "python -m benchmark --models models/ab.onnx models/ab_int8.onnx --max-latency-ms 5": Expected(
+            append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
+        ),
+        "python -m benchmark --openvino": Skipped("needs an optional package"),
+        "python -m benchmark.fusion_ratio models/a.onnx models/b.onnx": Skipped("minutes of timed calls, and nothing but timings"),
+    },
+    {
+        "python -m benchmark --ensemble --batch-sizes 1 8 --threads 1 --time-budget 300": ONLY_ACCURACY,
+        "python -m benchmark --device cuda": Expected((1,), says="cuda", why="the pinned onnxruntime has no CUDA"),
+        "python -m benchmark --split validation": ONLY_ACCURACY,
+        'python -m benchmark --fail-if "top1_accuracy < 0.9" "latency_p50_ms > 5 where batch_size = 1"': Expected(
+            (0, 3), append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
+        ),
+        "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
+        "python -m benchmark --loadgen": Skipped("needs an optional package"),
+        "python -m benchmark.selfcheck models/resnet18_cifar10_tf.onnx": Skipped("minutes of timed calls, and nothing but timings"),
+    },
+)
+
+
+def command_blocks() -> list[list[str]]:
+    """The commands of each fenced block of README, without the comments that stand behind them."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(?:sh|bash)?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    commands = [[line.partition("  #")[0].strip() for line in block.splitlines()] for block in blocks]
+    return [[command for command in block if command] for block in commands]
