@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.environment import import_switches
 from core.errors import UserError, one_line
 from models.card import ModelCard, Preprocessing, read_card
 from models.pixels import fit
@@ -41,6 +42,7 @@ def _stderr_closed() -> Iterator[None]:
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's keras.json says: torch must not come into this process
 # Read when tensorflow is first imported; even so the import says six lines about oneDNN and missing GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.update(import_switches())
 with _stderr_closed():
     import keras
     import tensorflow as tf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build(3).save(path)
     write_card(_card(), path)
     return path
+
+
+def test_onednn_computes_unless_the_user_said_otherwise() -> None:
+    # the same on every CPU: TensorFlow by itself asks for AVX-512 VNNI
+    from tensorflow.python.util import _pywrap_util_port
+
+    assert _pywrap_util_port.IsMklEnabled() == (os.environ["TF_ENABLE_ONEDNN_OPTS"].lower() in ("1", "true"))
 
 
 def test_it_is_as_large_as_resnet18_without_biases() -> None:
