@@ -75,7 +75,7 @@ def run_bench(frameworks: Sequence[str], wanted: dict[str, Any], out: Path) -> N
         _write_csv(folder / "rounds.csv", turns, Turn)
         _write_csv(folder / "train_bench.csv", summaries, Summary)
         write_json(folder / "run.json", {"what": "train bench", "options": wanted, "environment": environment()})
-    print(machine_line())
+    print(f"{machine_line()}; TensorFlow with " + ", ".join(f"{name}={value}" for name, value in import_switches().items()))
     print(table(summaries))
     print(f"run  {final_run_folder(folder)}")
 

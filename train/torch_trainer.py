@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.environment import available_cores
+from core.environment import available_cores, machine_line
 from core.errors import UserError
 from core.files import run_folder
 from models import torch_archs, torch_resnet
@@ -96,6 +96,7 @@ def _train(recipe: TorchRecipe, device: torch.device, folder: Path) -> Outcome:
     stopped = None
     try:
         with watch.running():
+            watch.say(f"{machine_line()}; {device} {precision}")
             loop.run(state, batches, watch)
     except KeyboardInterrupt:
         stopped = INTERRUPTED

@@ -10,7 +10,18 @@ from core.environment import REPOSITORY, available_cores, environment, package_v
 
 def test_the_environment_is_json_and_names_what_a_figure_depends_on() -> None:
     facts = json.loads(json.dumps(environment()))
-    assert {"python", "platform", "cpu", "cpu_flags", "cpu_class", "import_switches", "cores_available", "packages", "git_commit", "git_dirty"} <= set(facts)
+    assert {
+        "python",
+        "platform",
+        "cpu",
+        "cpu_flags",
+        "cpu_class",
+        "import_switches",
+        "cores_available",
+        "packages",
+        "git_commit",
+        "git_dirty",
+    } <= set(facts)
 
 
 def test_versions_are_those_that_the_packages_themselves_state() -> None:
