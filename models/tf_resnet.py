@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.environment import import_switches
 from core.errors import UserError, one_line
 from models.card import ModelCard, Preprocessing, read_card
 from models.pixels import fit
+from models.small_maps import gains
 
 if TYPE_CHECKING:
     from core.records import Float32Array, UInt8Array
@@ -41,6 +43,7 @@ def _stderr_closed() -> Iterator[None]:
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's keras.json says: torch must not come into this process
 # Read when tensorflow is first imported; even so the import says six lines about oneDNN and missing GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.update(import_switches())
 with _stderr_closed():
     import keras
     import tensorflow as tf
@@ -81,6 +84,47 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
 
 
 @keras.saving.register_keras_serializable(package="resnet18")
+class SmallMapConv2D(keras.layers.Conv2D):  # type: ignore[misc]
+    """Keras' layer, 3×3 with "same" padding and no bias; with stride 1 its weight gradient on small maps is one matrix product.
+
+    The same to rounding (`models.small_maps`). `by_product` set to False brings Keras' own back.
+    """
+
+    by_product = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Keras' own values."""
+        height, width = inputs.shape[1:3]
+        fits = self.by_product and self.strides == (1, 1) and self.compute_dtype == "float32"
+        if not (training and fits) or tf.config.get_visible_devices("GPU"):
+            return super().call(inputs)
+        kernel = tf.convert_to_tensor(self.kernel)
+        if not gains(height, width, kernel.shape.num_elements()):
+            return super().call(inputs)
+        if height == width == 1:  # all but the middle weight meet only padding
+            return tf.nn.conv2d(inputs, kernel[1:2, 1:2], 1, "VALID")
+        return _conv_by_product(inputs, kernel)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _conv_by_product(images_nhwc: Any, kernel: Any) -> Any:
+    """3×3, stride 1, "SAME": (n, h, w, c), (3, 3, c, f) → (n, h, w, f)."""
+
+    def gradients(upstream: Any) -> tuple[Any, Any]:
+        by_images = tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=tf.shape(images_nhwc), filter=kernel, out_backprop=upstream, strides=[1, 1, 1, 1], padding="SAME"
+        )
+        _, height, width, n_channels = images_nhwc.shape
+        padded = tf.pad(images_nhwc, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        shifted = [padded[:, top : top + height, left : left + width] for top in range(3) for left in range(3)]
+        patches = tf.reshape(tf.concat(shifted, axis=-1), (-1, 9 * n_channels))  # (n · h · w, 9 c)
+        by_kernel = tf.matmul(patches, tf.reshape(upstream, (-1, kernel.shape[-1])), transpose_a=True)
+        return by_images, tf.reshape(by_kernel, kernel.shape)
+
+    return tf.nn.conv2d(images_nhwc, kernel, 1, "SAME"), gradients
+
+
+@keras.saving.register_keras_serializable(package="resnet18")
 class Block(keras.layers.Layer):  # type: ignore[misc]  # keras is not followed by mypy
     """ReLU(x' + BN(conv(ReLU(BN(conv(x)))))), both convolutions 3×3 (He et al. 2015, figure 2).
 
@@ -113,8 +157,8 @@ class Block(keras.layers.Layer):  # type: ignore[misc]  # keras is not followed 
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The block's output; `training` chooses batch or moving statistics."""
-        residual = keras.ops.relu(self.bn1(self.conv1(inputs), training=training))
-        residual = self.bn2(self.conv2(residual), training=training)
+        residual = keras.ops.relu(self.bn1(self.conv1(inputs, training=training), training=training))
+        residual = self.bn2(self.conv2(residual, training=training), training=training)
         shortcut = inputs
         if self.projection is not None and self.projection_bn is not None:
             shortcut = self.projection_bn(self.projection(inputs), training=training)
@@ -232,9 +276,8 @@ def _fill(model: keras.Model, path: Path) -> None:
 
 def _conv(filters: int, kernel: int, strides: int, name: str) -> keras.layers.Layer:
     """A convolution without bias, which the normalisation behind it would cancel."""
-    return keras.layers.Conv2D(
-        filters, kernel, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
-    )
+    layer = SmallMapConv2D if kernel == 3 else keras.layers.Conv2D
+    return layer(filters, kernel, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name)
 
 
 def _bn(name: str) -> keras.layers.Layer:

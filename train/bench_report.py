@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from core.environment import environment
+from core.environment import cpu_class, cpu_flags, cpu_name, environment, import_switches, machine_line
 from core.errors import UserError
 from core.files import final_run_folder, run_folder, write_json
 from core.progress import progress
@@ -57,6 +57,10 @@ class Summary:
     ratio_largest: float
     plain_data_share: float
     ours_data_share: float
+    cpu_class: str
+    cpu_name: str
+    cpu_flags: str
+    onednn: str  # of TensorFlow, in both loops: its TF_ENABLE_ONEDNN_OPTS; empty for other frameworks
 
 
 def run_bench(frameworks: Sequence[str], wanted: dict[str, Any], out: Path) -> None:
@@ -71,6 +75,7 @@ def run_bench(frameworks: Sequence[str], wanted: dict[str, Any], out: Path) -> N
         _write_csv(folder / "rounds.csv", turns, Turn)
         _write_csv(folder / "train_bench.csv", summaries, Summary)
         write_json(folder / "run.json", {"what": "train bench", "options": wanted, "environment": environment()})
+    print(f"{machine_line()}; TensorFlow with " + ", ".join(f"{name}={value}" for name, value in import_switches().items()))
     print(table(summaries))
     print(f"run  {final_run_folder(folder)}")
 
@@ -81,10 +86,13 @@ def summarise(told: dict[str, Any], turns: Sequence[Turn]) -> Summary:
     ratios = [b.images_per_s / a.images_per_s for a, b in zip(plain, ours, strict=True)]
     shares = [sum(turn.data_s for turn in loop) / sum(turn.elapsed_s for turn in loop) for loop in (plain, ours)]
     rates = [median(turn.images_per_s for turn in loop) for loop in (plain, ours)]
+    framework = turns[0].framework
     return Summary(
-        framework=turns[0].framework, n_rounds=len(ratios), plain_images_per_s=rates[0], ours_images_per_s=rates[1],
+        framework=framework, n_rounds=len(ratios), plain_images_per_s=rates[0], ours_images_per_s=rates[1],
         ratio=median(ratios), ratio_least=min(ratios), ratio_largest=max(ratios),
-        plain_data_share=shares[0], ours_data_share=shares[1], **told,
+        plain_data_share=shares[0], ours_data_share=shares[1],
+        cpu_class=cpu_class(), cpu_name=cpu_name(), cpu_flags=" ".join(cpu_flags()),
+        onednn=import_switches()["TF_ENABLE_ONEDNN_OPTS"] if framework == "tensorflow" else "", **told,
     )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> None:
 def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
     """What a notebook does: Keras' ImageDataGenerator shifts and flips float images one by one in numpy; train_on_batch.
 
-    The network is ours but for its normalisation, which is Keras' own.
+    The network is ours but for its normalisation and its gradients, which are Keras' own.
     """
     import keras
     import tensorflow as tf
@@ -49,6 +49,8 @@ def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
     for layer in (model.get_layer("stem_bn"), *(bn for block in blocks for bn in (block.bn1, block.bn2, block.projection_bn))):
         if layer is not None:
             layer.fused = False
+    for block in blocks:
+        block.conv1.by_product = block.conv2.by_product = False
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(recipe.DEFAULT_LR), loss, metrics=["accuracy"])
     pixels = fit_u8(images.images_u8, recipe.image_size).astype("float32") / 255

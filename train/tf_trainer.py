@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.environment import import_switches, machine_line
 from core.errors import UserError
 from core.files import run_folder
 from train.checkpoint import checkpoint_path, require
@@ -70,6 +71,8 @@ def _train(recipe: TfRecipe, device: str, folder: Path) -> Outcome:
     stopped = None
     try:
         with watch.running():
+            switches = ", ".join(f"{name}={value}" for name, value in import_switches().items())
+            watch.say(f"{machine_line()}; {device} {precision}; {switches}")
             while len(watch.history) < recipe.epochs and watch.epochs_without_a_better < recipe.patience:
                 lr = _epoch(state, batches, watch, clock)
                 extra["step_shares"] = clock.shares()

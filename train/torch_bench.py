@@ -90,11 +90,14 @@ def _ours(images: ImageSet, recipe: TorchRecipe, device: torch.device) -> TimedL
     from train.bench_worker import timed_steps
     from train.torch_batches import Batches
     from train.torch_optimisation import autocast, averaged, make_optimizer, make_scheduler, precision_of
+    from train.torch_small_maps import use_small_maps
     from train.torch_state import State
     from train.torch_trainer import forward_backward
 
     model = torch_resnet.build(images.n_classes, "none", recipe.arch, recipe.image_size)
     model = model.to(device, memory_format=torch.channels_last).train()
+    if device.type == "cpu":
+        use_small_maps(model)
     batches = Batches(images, recipe, device)
     optimizer = make_optimizer(model, recipe, recipe.DEFAULT_LR)
     state = State(model, optimizer, make_scheduler(optimizer, recipe, recipe.DEFAULT_LR, len(batches)), averaged(model, recipe))

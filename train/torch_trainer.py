@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from core.environment import available_cores
+from core.environment import available_cores, machine_line
 from core.errors import UserError
 from core.files import run_folder
 from models import torch_archs, torch_resnet
@@ -27,6 +27,7 @@ from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_we
 from train.torch_batches import Batches
 from train.torch_optimisation import autocast, averaged, make_optimizer, make_scheduler, precision_of
 from train.torch_range_test import find_lr
+from train.torch_small_maps import use_small_maps
 from train.torch_state import State, copy_of_weights, halved, read_checkpoint, write_checkpoint
 from train.watch import NotFiniteLossError, Watch
 
@@ -67,6 +68,8 @@ def _train(recipe: TorchRecipe, device: torch.device, folder: Path) -> Outcome:
     first_weights = "none" if resuming else recipe.weights
     model = torch_resnet.build(images.train.n_classes, first_weights, recipe.arch, recipe.image_size)
     model = model.to(device, memory_format=torch.channels_last)
+    if device.type == "cpu" and not recipe.compile:  # a compiler writes kernels of its own
+        use_small_maps(model)
 
     # optimisation; the range test comes before the scheduler, which it would refuse
     precision = precision_of(recipe, device)
@@ -93,6 +96,7 @@ def _train(recipe: TorchRecipe, device: torch.device, folder: Path) -> Outcome:
     stopped = None
     try:
         with watch.running():
+            watch.say(f"{machine_line()}; {device} {precision}")
             loop.run(state, batches, watch)
     except KeyboardInterrupt:
         stopped = INTERRUPTED

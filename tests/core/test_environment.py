@@ -10,7 +10,18 @@ from core.environment import REPOSITORY, available_cores, environment, package_v
 
 def test_the_environment_is_json_and_names_what_a_figure_depends_on() -> None:
     facts = json.loads(json.dumps(environment()))
-    assert {"python", "platform", "cpu", "cpu_flags", "cores_available", "packages", "git_commit", "git_dirty"} <= set(facts)
+    assert {
+        "python",
+        "platform",
+        "cpu",
+        "cpu_flags",
+        "cpu_class",
+        "import_switches",
+        "cores_available",
+        "packages",
+        "git_commit",
+        "git_dirty",
+    } <= set(facts)
 
 
 def test_versions_are_those_that_the_packages_themselves_state() -> None:
@@ -52,3 +63,24 @@ def test_git_state_follows_the_checkout(tmp_path, monkeypatch) -> None:
 
 def test_the_repository_is_where_the_rooms_are() -> None:
     assert (REPOSITORY / "core" / "environment.py").is_file()
+
+
+@pytest.mark.parametrize(("flags", "expected"), [
+    ("fpu sse2", "other"), ("avx2 fma", "AVX2"), ("avx2 avx512f avx512_vnni", "AVX-512"),
+    ("avx2 avx512f avx512_bf16", "AVX-512 BF16"), ("avx2 avx512f avx512_bf16 amx_bf16 amx_tile", "AMX"),
+])  # fmt: skip
+def test_the_class_is_the_best_set_of_instructions(flags: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_cpuinfo", lambda key: flags if key == "flags" else "Some CPU")
+    assert module.cpu_class() == expected
+    line = module.machine_line()
+    assert line.startswith(f"{expected}: Some CPU")
+    assert all(flag in line for flag in module.cpu_flags())
+
+
+@pytest.mark.parametrize("own", ["0", "1", "on"])
+def test_a_switch_is_on_unless_the_user_says_otherwise(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    assert module.import_switches() == {"TF_ENABLE_ONEDNN_OPTS": "1"}
+    assert environment()["import_switches"] == {"TF_ENABLE_ONEDNN_OPTS": "1"}
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", own)
+    assert module.import_switches() == {"TF_ENABLE_ONEDNN_OPTS": own}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build(3).save(path)
     write_card(_card(), path)
     return path
+
+
+def test_onednn_computes_unless_the_user_said_otherwise() -> None:
+    # the same on every CPU: TensorFlow by itself asks for AVX-512 VNNI
+    from tensorflow.python.util import _pywrap_util_port
+
+    assert _pywrap_util_port.IsMklEnabled() == (os.environ["TF_ENABLE_ONEDNN_OPTS"].lower() in ("1", "true"))
 
 
 def test_it_is_as_large_as_resnet18_without_biases() -> None:
@@ -181,6 +189,25 @@ def test_evaluation_is_pils_float_resize_and_the_middle() -> None:
     expected = (expected / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.1, 1.0]
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width", "n"), [(1, 1, 5), (2, 2, 3), (1, 3, 2), (3, 2, 4), (7, 7, 2)])
+def test_gradients_of_small_maps_are_kerass_own(height: int, width: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tf_resnet, "gains", lambda *_: True)
+    keras.utils.set_random_seed(height * 10 + width)
+    layer = tf_resnet.SmallMapConv2D(8, 3, padding="same", use_bias=False)
+    images_nhwc = tf.random.normal((n, height, width, 12))
+    layer.build(images_nhwc.shape)
+
+    def computed(training: bool) -> list[np.ndarray]:
+        with tf.GradientTape() as tape:
+            tape.watch(images_nhwc)
+            outputs = layer(images_nhwc, training=training)
+            weighted = tf.reduce_sum(outputs * tf.cos(tf.reshape(tf.range(tf.size(outputs), dtype=tf.float32), outputs.shape)))
+        return [outputs.numpy(), *(value.numpy() for value in tape.gradient(weighted, [images_nhwc, layer.kernel.value]))]
+
+    for ours, expected in zip(computed(training=True), computed(training=False), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_it_converts_to_onnx(saved: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.cli import guard
+from core.environment import cpu_class, cpu_flags, machine_line
 from train import bench
 from train.bench_report import Turn, summarise, table
 
@@ -40,7 +42,9 @@ def test_a_value_that_cannot_be_is_named_by_its_flag(arguments: str, capsys: pyt
 @pytest.mark.parametrize("framework", ["torch", "tensorflow"])
 def test_the_command_times_both_loops_and_keeps_every_round(framework: str, tmp_path: Path) -> None:
     arguments = f"--framework {framework} --seconds 1 --rounds 2 --image-size 32 --batch-size 8 --device cpu --out {tmp_path}"
-    done = subprocess.run([sys.executable, "-m", "train.bench", *arguments.split()], capture_output=True, text=True)
+    variables = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    command = [sys.executable, "-m", "train.bench", *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
     assert done.returncode == 0, done.stderr
     (run,) = tmp_path.iterdir()
     assert str(run) in done.stdout
@@ -53,3 +57,6 @@ def test_the_command_times_both_loops_and_keeps_every_round(framework: str, tmp_
     with open(run / "train_bench.csv", newline="") as file:
         (summary,) = csv.DictReader(file)
     assert f"{float(summary['ratio']):.2f} ×" in done.stdout
+    assert machine_line() in done.stdout
+    assert (summary["cpu_class"], summary["cpu_flags"].split()) == (cpu_class(), cpu_flags())
+    assert summary["onednn"] == ("1" if framework == "tensorflow" else "")
