@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from benchmark.images import other_classes
 from core.errors import UserError
+from core.terminal import readable
 from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
+from models.external_data import size_bytes
 from models.native import weights_beside
 from models.onnx_file import load_model
 from models.provenance import same_training
@@ -31,8 +33,8 @@ class Candidate:
 
     @property
     def size_mb(self) -> float:
-        """Size of the file in MB (10^6 bytes)."""
-        return self.path.stat().st_size / 1e6
+        """Size of the file, with weights that lie beside it, in MB (10^6 bytes)."""
+        return size_bytes(self.path) / 1e6
 
 
 def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) -> tuple[list[Candidate], list[str]]:
@@ -49,7 +51,8 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
         notes += renamed
         others = sorted({candidate.card.dataset for candidate in found if candidate not in candidates})
         if others:
-            notes.append(f"passed over {len(found) - len(candidates)} models of other data sets ({', '.join(others)})")
+            skipped = len(found) - len(candidates)
+            notes.append(f"skipped {skipped} {'model' if skipped == 1 else 'models'} trained on {', '.join(others)}")
     _check_names(candidates)
     check_alike([candidate.card for candidate in candidates])
     return candidates, notes + [note for candidate in candidates if (note := _stale(candidate))]
@@ -84,7 +87,7 @@ def check_classes(candidates: Sequence[Candidate], dataset: Dataset) -> None:
 
 def _candidate(path: Path) -> Candidate:
     _model, card = load_model(path)
-    return Candidate(path.stem, path, card)
+    return Candidate(readable(path.stem), path, card)
 
 
 def _stale(candidate: Candidate) -> str | None:

@@ -27,6 +27,8 @@ def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
             input=json.dumps(job),
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             env={**os.environ, "PYTHONPATH": path, **bytecode_settings()},
             timeout=TIMEOUT_S,
             check=True,

@@ -22,8 +22,9 @@ from benchmark.plots import write_plots
 from benchmark.tables import Pair
 from benchmark.verdicts import Verdicts
 from core.environment import environment
-from core.files import sha256_of_file, write_json
+from core.files import write_json
 from core.records import ImageSet, LatencySamples, Predictions
+from models.external_data import sha256_of_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +141,7 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
             "class_names": list(image_set.class_names),
         },
         "models": [
-            {"name": c.name, "path": str(c.path), "sha256": sha256_of_file(c.path), "card": dataclasses.asdict(c.card)}
+            {"name": c.name, "path": str(c.path), "sha256": sha256_of_model(c.path), "card": dataclasses.asdict(c.card)}
             for c in findings.candidates
         ],
         "ensembles": [{"name": name, "members": e.members, **dataclasses.asdict(e.how)} for name, e in findings.ensembles.items()],

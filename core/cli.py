@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import traceback
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from core.errors import UserError, one_line
+from core.terminal import make_output_safe
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
@@ -28,8 +28,10 @@ class Parser(argparse.ArgumentParser):
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
     """Call `main(arguments)` and end the process: 0, the status `main` returns, or 1 with one line on stderr.
 
-    `--traceback` anywhere among the arguments is taken out and shows the whole cause of an error.
+    `--traceback` anywhere among the arguments is taken out and shows the whole cause of an error. Whatever the encoding of
+    stdout, and whether anybody still reads it, the status is that of the work.
     """
+    make_output_safe()
     arguments = list(sys.argv[1:] if argv is None else argv)
     show_cause = "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
@@ -40,15 +42,14 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
 def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> int:
     """The exit status of `main(arguments)`; every exception becomes one line on stderr."""
     try:
-        return main(arguments) or 0
+        status = main(arguments) or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here a full disk is an error like any other; at exit it would be a traceback
+        return status
     except UserError as error:
         return _report(str(error), error, show_cause, error.exit_code)
     except KeyboardInterrupt as error:
         return _report(str(error) or "interrupted", error, show_cause, INTERRUPTED)
-    except BrokenPipeError:
-        # The reader went away (`| head`); nothing is left to say, and the flush at exit must not say it either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _report(f"{error.strerror or one_line(error)}{where}", error, show_cause, 1)

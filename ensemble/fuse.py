@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from core.class_names import first_difference
 from core.environment import package_versions
 from core.errors import UserError
-from core.files import sha256_of_file
 from ensemble.graph import drop_unused, merge_duplicates
 from ensemble.rule_graph import Outputs, add_member, add_rule, member_outputs, opset_imports
 from ensemble.rules import Combination, combination
 from models.card import Member, ModelCard
-from models.onnx_file import BATCH, IR_VERSION, LOGITS, PROBABILITIES, load_model
+from models.external_data import sha256_of_model
+from models.onnx_file import BATCH, IR_VERSION, LOGITS, PROBABILITIES, at_contract_opset, load_model
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -25,7 +25,7 @@ WHOLE = Outputs(LOGITS, PROBABILITIES)
 
 @dataclass(frozen=True)
 class LoadedMember:
-    """A contract model read from a file, with the SHA-256 of that file."""
+    """A contract model read from a file, at the contract's opset, with the SHA-256 of that file and its weights."""
 
     model: ModelProto
     card: ModelCard
@@ -36,9 +36,14 @@ def load_members(paths: Sequence[Path]) -> list[LoadedMember]:
     """The contract models of `paths`; UserError for fewer than two, or any that is broken or unlike the others."""
     if len(paths) < 2:
         raise UserError("an ensemble needs at least two members; name two or more .onnx files")
-    members = [LoadedMember(*load_model(path), sha256_of_file(path)) for path in paths]
+    members = [_load_member(path) for path in paths]
     check_alike([member.card for member in members])
     return members
+
+
+def _load_member(path: Path) -> LoadedMember:
+    model, card = load_model(path)
+    return LoadedMember(at_contract_opset(model, path), card, sha256_of_model(path))
 
 
 def check_alike(cards: Sequence[ModelCard]) -> None:

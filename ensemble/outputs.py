@@ -12,6 +12,7 @@ from core.environment import available_cores
 from core.errors import UserError, one_line
 from core.progress import progress
 from models.onnx_file import IMAGES, LOGITS, PROBABILITIES
+from models.outputs import check_first_batch, check_shapes
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from core.records import Float32Array, UInt8Array
 
 BATCH_SIZE = 128
+OPEN_HINT = "if it was made for a newer ONNX Runtime, update onnxruntime"
 
 
 def cpu_session(model: Path | bytes, what: str) -> InferenceSession:
@@ -33,13 +35,17 @@ def cpu_session(model: Path | bytes, what: str) -> InferenceSession:
         source = model if isinstance(model, bytes) else str(model)
         return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class
-        raise UserError(f"ONNX Runtime cannot open {what}: {one_line(error, 160)}; export it again") from error
+        raise UserError(f"ONNX Runtime cannot open {what}: {one_line(error, 160)}; {OPEN_HINT}") from error
 
 
 def outputs_of(
     model: Path | bytes, what: str, images_u8: UInt8Array, advance: Callable[[int], None] = lambda _: None
 ) -> tuple[Float32Array, Float32Array]:
-    """Logits and probabilities of all images, float32 (n_images, n_classes); `advance(n)` is called after each batch."""
+    """Logits and probabilities of all images, float32 (n_images, n_classes); `advance(n)` is called after each batch.
+
+    Raises UserError naming `what` where the graph fails, gives anything but a finite row per image, or, on the first batch,
+    probabilities that are not the softmax of its logits.
+    """
     session = cpu_session(model, what)
     logits: list[Float32Array] = []
     probabilities: list[Float32Array] = []
@@ -49,11 +55,11 @@ def outputs_of(
             outputs = session.run([LOGITS, PROBABILITIES], {IMAGES: batch})
         except Exception as error:  # the same classes as above
             raise UserError(f"{what} failed on images {first} to {first + len(batch) - 1}: {one_line(error, 160)}") from error
+        check = check_first_batch if first == 0 else check_shapes
+        check(outputs, len(batch), outputs[0].shape[-1] if outputs[0].ndim else 1, what)
         logits.append(outputs[0])
         probabilities.append(outputs[1])
         advance(len(batch))
-    if not all(np.isfinite(batch).all() for batch in logits):
-        raise UserError(f"{what} gives logits that are not finite; export it again, or train it again if its loss was NaN")
     return np.concatenate(logits), np.concatenate(probabilities)
 
 

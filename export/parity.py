@@ -10,6 +10,7 @@ import numpy as np
 from core.errors import UserError
 from models.card import Parity
 from models.onnx_file import IMAGES, LOGITS, PROBABILITIES
+from models.outputs import check_first_batch
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -46,13 +47,7 @@ def check_batches(session: InferenceSession, images_u8: UInt8Array, n_classes: i
     for batch_size in BATCH_SIZES:
         logits, probabilities = session.run([LOGITS, PROBABILITIES], {IMAGES: images_u8[:batch_size]})
         where = f"at batch {batch_size}"
-        for name, values in ((LOGITS, logits), (PROBABILITIES, probabilities)):
-            if values.shape != (batch_size, n_classes):
-                raise UserError(f"{name} {where} have shape {values.shape}, not {(batch_size, n_classes)}")
-            if not np.isfinite(values).all():
-                raise UserError(f"{name} {where} are not finite: the weights hold NaN or infinity, or overflow; train again")
-        if abs(probabilities.sum(axis=1) - 1).max() > 1e-5:
-            raise UserError(f"probabilities {where} do not sum to 1")
+        check_first_batch((logits, probabilities), batch_size, n_classes, f"the graph {where}", 1e-5)
         reference = logits if reference is None else reference
         if abs(logits[0] - reference[0]).max() > tolerance * max(1.0, abs(reference).max()):
             raise UserError(f"the first image's logits {where} differ from those at batch 1: the graph mixes images")

@@ -36,7 +36,10 @@ def require_parts(model: ModelProto, where: Path) -> None:
     """UserError naming `where` unless the graph has cores that are fed by prefixes alone and hold no graphs of their own."""
     graph = model.graph
     if not any(is_core(node) for node in graph.node):
-        raise UserError(f"{where} has no value named core/…, so its network cannot be told apart; export it again")
+        raise UserError(
+            f"{where} has no value named core/…, so its network cannot be told apart from its preprocessing; only files that "
+            "python -m export.to_onnx or python -m ensemble made can be converted"
+        )
     if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
         raise UserError(f"{where} holds graphs inside a node (a cascade); quantise its members and build it from these")
     made_later = {name for node in graph.node if not is_core(node) and not is_prefix(node) for name in node.output}

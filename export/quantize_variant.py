@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.environment import package_versions
 from core.errors import UserError
-from core.files import sha256_of_file
 from export.dead_taps import without_dead_taps
 from export.parity import check_batches, cpu_session
 from export.quantize_fp16 import fp16_core
@@ -19,7 +18,8 @@ from export.quantize_graph import cut_core, cut_prefix, require_parts, require_v
 from export.quantize_images import VariantImages
 from export.quantize_int8 import OPERATORS, int8_core, prepared
 from export.quantize_judge import Comparison, compare, logits_of
-from models.onnx_file import IMAGES, IR_VERSION, load_model, save_model
+from models.external_data import sha256_of_model, size_bytes
+from models.onnx_file import IMAGES, IR_VERSION, at_contract_opset, load_model, save_model
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -68,6 +68,7 @@ def load_base(path: Path) -> Base:
     quantised = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node)
     if card.precision != "fp32" or quantised:
         raise UserError(f"{path} is {card.precision} already; make variants from its fp32 file")
+    model = at_contract_opset(model, path)
     require_parts(model, path)
     return Base(path, model, card)
 
@@ -98,7 +99,7 @@ def make_variant(
     recipe = _recipe(base, to, images, best, divergences, reduce_range)
     save_model(model, _card(base.card, target.stem, to, recipe, comparison), target)
     n_calibration = len(images.calibration_u8) if to == "int8" else 0
-    sizes = base.path.stat().st_size / 1e6, target.stat().st_size / 1e6
+    sizes = size_bytes(base.path) / 1e6, target.stat().st_size / 1e6
     elapsed_s = time.perf_counter() - started
     return Variant(base.path, target, base.card, to, best, n_calibration, divergences, comparison, *sizes, elapsed_s)
 
@@ -160,7 +161,7 @@ def _recipe(
     made: dict[str, Any] = {
         "precision": to,
         "base": base.path.stem,
-        "base_sha256": sha256_of_file(base.path),
+        "base_sha256": sha256_of_model(base.path),
         "dead_taps_removed": True,
     }
     if to == "int8":

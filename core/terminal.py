@@ -1,0 +1,128 @@
+"""Text that reaches people whatever they read it on: any encoding, any width, a pipe that closes, names that look like markup."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+PLAIN_SIGNS = "plain-signs"  # the error handler for encodings that lack a character
+PIPED_COLUMNS = 120  # what a table should keep to where nothing says how wide the reader is
+_UNBOUNDED = 100_000  # columns: wider than any table, so that nothing is folded or cut where it is piped
+
+_SIGNS = {"–": "-", "—": "-", "−": "-", "×": "x", "÷": "/", "…": "...", "→": ">", "←": "<", "≥": ">=", "≤": "<=", "≈": "~",
+          "±": "+/-", "·": ".", "•": "*", "‘": "'", "’": "'", "“": '"', "”": '"', "Δ": "d", "√": "sqrt ", "‰": "o/oo",
+          "µ": "u", "∞": "inf"}  # fmt: skip
+
+
+def make_output_safe() -> None:
+    """Let stdout and stderr print every text in their own encoding, and let what nobody reads any more vanish.
+
+    A sign that the encoding lacks becomes one that means the same (`–` a hyphen, `é` an e), otherwise a question mark; the
+    bytes of a file name that is no valid text come out as they are. A reader who goes away (`| head`) does not end the work.
+    """
+    codecs.register_error(PLAIN_SIGNS, _plain_sign)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or isinstance(stream, _Unbreakable):  # closed before the start
+            continue
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=PLAIN_SIGNS)
+        setattr(sys, name, cast(TextIO, _Unbreakable(stream)))
+
+
+def readable(name: str) -> str:
+    """`name` as text that every file can hold: a file name need not be valid text, and its odd bytes become `�`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def output_console() -> Console:
+    """A rich console on stdout that takes every text literally: square brackets in a name are part of the name."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, width=None if _is_terminal() else _UNBOUNDED)
+
+
+def columns_to_fit() -> int:
+    """How wide a table may be: the terminal's width; piped, `$COLUMNS`, or 120 where that is not set."""
+    if _is_terminal():
+        return output_console().width
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else PIPED_COLUMNS
+
+
+def fits(table: Table) -> bool:
+    """Whether a table can be read as it is, no cell folded."""
+    return natural_width(table) <= columns_to_fit()
+
+
+def natural_width(table: Table) -> int:
+    """Columns that a table takes where nothing limits it."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    boundless = Console(width=_UNBOUNDED, markup=False, emoji=False)
+    return Measurement.get(boundless, boundless.options, table).maximum
+
+
+def print_lines(lines: Iterable[str], style: str | None = None) -> None:
+    """Each line as it is, never folded, so that it can be copied."""
+    screen = output_console()
+    for line in lines:
+        screen.print(line, style=style, soft_wrap=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _plain_sign(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What stands for the first character that cannot be encoded."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    sign, after = error.object[error.start], error.start + 1
+    if "\udc80" <= sign <= "\udcff":
+        return bytes([ord(sign) - 0xDC00]), after
+    if sign in _SIGNS:
+        return _SIGNS[sign], after
+    letters = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode("ascii")
+    wide = unicodedata.east_asian_width(sign) in "WF"  # two columns, which a table has counted on
+    return letters or ("??" if wide else "?"), after
+
+
+class _Unbreakable:
+    """A text stream that goes quiet, instead of raising BrokenPipeError, once its reader is gone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            self._give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Send what is still buffered, and all that follows, to nowhere; raise what is no reader's doing, such as a full disk."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -1,0 +1,102 @@
+"""Weights that lie beside an ONNX file (`NAME.onnx.data`), as torch writes them by default: found, read, counted and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import UserError, one_line
+from core.files import sha256_of_file
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, TensorProto
+
+MERGE = "copy both together, or merge them with onnx.save(onnx.load(...), ...)"
+
+
+def size_bytes(path: Path) -> int:
+    """Bytes of an ONNX file and of the files beside it that hold its weights."""
+    return sum(part.stat().st_size for part in files_of(path))
+
+
+def sha256_of_model(path: Path) -> str:
+    """SHA-256, hexadecimal, of an ONNX file's bytes; of one with weights beside it, of its own and theirs in a row, by name."""
+    parts = files_of(path)
+    if len(parts) == 1:
+        return sha256_of_file(path)
+    whole = hashlib.sha256()
+    for part in parts:
+        with open(part, "rb") as file:
+            while block := file.read(2**20):
+                whole.update(block)
+    return whole.hexdigest()
+
+
+def files_of(path: Path) -> list[Path]:
+    """The ONNX file itself, then the files that hold its weights, by name."""
+    import onnx
+
+    return [path, *_beside(onnx.load(path, load_external_data=False), path)]
+
+
+def read_into(model: ModelProto, path: Path) -> None:
+    """Read the weights that lie beside `path` into `model`, in place; UserError naming the file that is missing or too short."""
+    found = _beside(model, path)
+    if not found:
+        return
+    from onnx.external_data_helper import load_external_data_for_model
+
+    for part in found:
+        if not part.is_file():
+            raise UserError(f"{path} keeps its weights in {part}, which is missing; {MERGE}")
+    try:
+        load_external_data_for_model(model, str(path.parent))
+    except Exception as error:  # onnx's own classes, ValueError and OSError
+        names = ", ".join(map(str, found))
+        raise UserError(f"the weights of {path} in {names} cannot be read ({one_line(error, 160)}); {MERGE}") from error
+    for tensor in _tensors(model.graph):
+        if not _is_whole(tensor):
+            raise UserError(f"{', '.join(map(str, found))} is shorter than {path} says (truncated?); {MERGE}")
+
+
+def _beside(model: ModelProto, path: Path) -> list[Path]:
+    from onnx.external_data_helper import uses_external_data
+
+    names = {
+        entry.value
+        for tensor in _tensors(model.graph)
+        if uses_external_data(tensor)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [path.parent / name for name in sorted(names)]
+
+
+def _is_whole(tensor: TensorProto) -> bool:
+    """Whether raw data, where a tensor has any, is as long as its shape says; types under a byte are not judged."""
+    from onnx import helper
+
+    if not tensor.HasField("raw_data"):
+        return True
+    try:
+        width = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except KeyError:
+        return True
+    n_values = 1
+    for length in tensor.dims:
+        n_values *= length
+    return len(tensor.raw_data) in (width * n_values, -(-n_values // 2), -(-n_values // 4))
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Every tensor that a graph holds, in its nodes and the graphs inside them too."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in [attribute.g] if attribute.HasField("g") else list(attribute.graphs):
+                yield from _tensors(inner)
