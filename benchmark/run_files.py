@@ -62,7 +62,7 @@ def write_run(folder: Path, findings: Findings, options: Options, limits: Limits
     for name, frame in written.items():
         tables.write_csv(frame, folder / name)
     _write_predictions(folder / "predictions", findings)
-    write_plots(folder / "plots", accuracies, class_names, comparison, f"{image_set.name} {image_set.split}")
+    findings.notes += write_plots(folder / "plots", accuracies, class_names, comparison, f"{image_set.name} {image_set.split}")
     write_json(folder / "run.json", _facts(findings, options))
     return comparison
 

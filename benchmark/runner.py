@@ -25,7 +25,7 @@ from benchmark.loadgen import cross_check, require_loadgen
 from benchmark.openvino_accuracy import predict_on_openvino
 from benchmark.pairs import OTHER_ENSEMBLES, compare_pairs, smallest_difference_note
 from benchmark.predict import PredictionRun, predict
-from benchmark.report import output_console, print_report
+from benchmark.report import print_report
 from benchmark.run_files import write_run
 from benchmark.sessions import choose_providers, default_threads
 from benchmark.tables import COMPARISON_COLUMNS, Entry
@@ -33,6 +33,7 @@ from core.errors import UserError
 from core.files import final_run_folder, run_folder
 from core.progress import print_line, progress
 from core.records import Predictions
+from core.terminal import print_lines
 from ensemble.validation import few_images_note
 
 
@@ -58,10 +59,10 @@ def run_benchmark(options: Options) -> int:
     print_report(comparison, findings)
     failed = failures(comparison, gates)
     for line in failed:
-        output_console().print(f"gate failed: {line}", soft_wrap=True, markup=False)
-    output_console().print(f"results: {final_run_folder(folder)}", soft_wrap=True, markup=False)
+        print_lines([f"gate failed: {line}"])
+    print_lines([f"results: {final_run_folder(folder)}"])
     for line in findings.answers:
-        output_console().print(line, soft_wrap=True, markup=False)
+        print_lines([line])
     return FAILED if failed else 0
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmark.openvino_session import OPENVINO, OPENVINO_BF16, PRECISION_HINTS, cpu_properties, open_session
 from core.environment import available_cores, cpu_flags, cpu_name, package_versions
 from core.errors import UserError, one_line
+from ensemble.outputs import OPEN_HINT
 
 
 class Session(Protocol):
@@ -32,6 +33,8 @@ class Session(Protocol):
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
+# How people call them; ONNX Runtime's own names stand in the tables.
+SPOKEN = {CPU: "CPU", CUDA: "GPU (CUDA)", OPENVINO: "OpenVINO on CPU", OPENVINO_BF16: "OpenVINO on CPU in bf16"}
 # Where a network's time goes: a provider that does not run these does not run the model.
 HEAVY_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "QLinearConv", "QLinearMatMul", "ConvInteger"}
 
@@ -50,6 +53,11 @@ class Provider:
     details: str = ""
     tf32: str = ""
     options: tuple[tuple[str, str], ...] = ()
+
+
+def spoken(provider: str) -> str:
+    """What a provider is called where people read of it: `CPU` for `CPUExecutionProvider`."""
+    return SPOKEN.get(provider, provider.removesuffix("ExecutionProvider"))
 
 
 def session_for(path: Path, provider: str, threads: int, *, options: dict[str, str] | None = None, strict: bool = False) -> Session:
@@ -79,7 +87,7 @@ def session_for(path: Path, provider: str, threads: int, *, options: dict[str, s
     try:
         session: Session = onnxruntime.InferenceSession(str(path), settings, providers=wanted)
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes for a bad file
-        raise UserError(f"ONNX Runtime cannot open {path}: {one_line(error, 160)}; export it again") from error
+        raise UserError(f"ONNX Runtime cannot open {path}: {one_line(error, 160)}; {OPEN_HINT}") from error
     if session.get_providers()[0] != provider:
         raise UserError(f"{provider} was asked for and ONNX Runtime fell back to {session.get_providers()[0]} for {path}")
     return session
@@ -158,7 +166,7 @@ def _onnxruntime_providers(device: str, probe: Path, threads: int) -> tuple[list
                 "--device cuda: the installed ONNX Runtime has no CUDA provider; install onnxruntime-gpu instead of onnxruntime, "
                 "or pass --device cpu"
             )
-        return providers, ["no GPU rows: the installed ONNX Runtime has no CUDA provider (onnxruntime-gpu has)"]
+        return providers, ["GPU not measured: install onnxruntime-gpu"]
     try:
         prove(probe, CUDA, threads)
     except UserError as error:
@@ -166,7 +174,7 @@ def _onnxruntime_providers(device: str, probe: Path, threads: int) -> tuple[list
             raise UserError(
                 f"--device cuda cannot be proved: {error}; check the driver with nvidia-smi, or pass --device cpu"
             ) from error
-        return providers, [f"no GPU rows: CUDA could not be proved ({error})"]
+        return providers, [f"GPU not measured: the model does not run on it ({error})"]
     return [*providers, cuda_provider()], notes
 
 

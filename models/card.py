@@ -145,8 +145,8 @@ def card_from_metadata(metadata: dict[str, str], where: Path) -> ModelCard:
     if METADATA_KEY not in metadata:
         needed = ", ".join(_required_fields())
         raise UserError(
-            f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {needed}); python -m export.to_onnx writes one; for "
-            'files of other tools see CONTRIBUTING.md, "The contract of every ONNX file"'
+            f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {needed}); python -m export.to_onnx writes "
+            'one; for files of other tools see CONTRIBUTING.md, "The contract of every ONNX file"'
         )
     return ModelCard.from_json(metadata[METADATA_KEY], where)
 

@@ -56,8 +56,8 @@ def mismatch(logits: NDArray[Any], probabilities: NDArray[Any], tolerance: float
     difference = float(np.abs(softmax(logits) - probabilities).max())
     if difference > _SAME and _are_probabilities(logits):
         return (
-            f"the output called {LOGITS} holds probabilities already (each row is positive and sums to 1), so a second softmax would "
-            f"falsify NLL, ECE and ensembles; make what goes into the last softmax the output {LOGITS}"
+            f"the output called {LOGITS} holds probabilities already (each row is positive and sums to 1), so a second softmax "
+            f"would falsify NLL, ECE and ensembles; make what goes into the last softmax the output {LOGITS}"
         )
     if difference <= tolerance:
         return None
@@ -69,8 +69,8 @@ def mismatch(logits: NDArray[Any], probabilities: NDArray[Any], tolerance: float
             f"{rows.min():.3g} to {rows.max():.3g}; make the softmax of {LOGITS} the output {PROBABILITIES}"
         )
     return (
-        f"the output called {PROBABILITIES} is not the softmax of {LOGITS}: they differ by up to {difference:.2g}, so one of the two "
-        f"is of another tensor or has another temperature; make the softmax of {LOGITS} the output {PROBABILITIES}"
+        f"the output called {PROBABILITIES} is not the softmax of {LOGITS}: they differ by up to {difference:.2g}, so one of "
+        f"the two is of another tensor or has another temperature; make the softmax of {LOGITS} the output {PROBABILITIES}"
     )
 
 
