@@ -113,31 +113,29 @@ def verdict_table(findings: Findings, names: Names) -> Table:
         and p.provider == findings.providers[0].name
         and p.batch_size == min(pair.batch_size for pair in findings.latency_pairs)
     }
-    batch = f"batch {next(iter(timed.values())).batch_size}" if timed else ""
     table = new_table("Is the difference real?", "p: corrected for several comparisons")
-    table.add_column("model", overflow="fold")
-    table.add_column("against", overflow="fold")
+    table.add_column("model\nagainst", overflow="fold")
     table.add_column("accuracy, points\n(95 %)", justify="right", overflow="fold")
-    table.add_column("p", justify="right", overflow="fold")
     table.add_column("more\naccurate?", overflow="fold")
     if timed:
-        table.add_column(f"p50 ratio\n(95 %)\n{batch}", justify="right", overflow="fold")
+        table.add_column(f"p50 ratio\n(95 %)\nbatch {next(iter(timed.values())).batch_size}", justify="right", overflow="fold")
         table.add_column("faster?", overflow="fold")
     for pair in findings.pairs[:MOST_VERDICTS]:
         low, high = pair.difference_ci95
         points = f"{100 * pair.counts.accuracy_difference:+.2f}\n({100 * low:+.2f} to {100 * high:+.2f})"
-        cells = [names.of(pair.model_a), names.of(pair.model_b), points, p_in_words(pair.holm_p), textwrap.fill(pair.verdict, 12)]
+        who = f"{names.of(pair.model_a)}\nvs {names.of(pair.model_b)}"
+        cells = [who, points, f"{textwrap.fill(pair.verdict, 16)}\n{p_in_words(pair.holm_p)}"]
         if timed:
             cells += _latency_cells(timed.get((pair.model_a, pair.model_b)))
-        table.add_row(*cells)
+        table.add_row(*cells, end_section=True)
     if len(findings.pairs) > MOST_VERDICTS:
         table.caption = f"{table.caption}; {len(findings.pairs) - MOST_VERDICTS} more rows in pairs.csv"
     return table
 
 
 def p_in_words(p: float) -> str:
-    """A p value as it is read: two digits, and `< 0.001` where more would claim more than a test knows."""
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+    """A p value as it is read: two digits, and `p < 0.001` where more would claim more than a test knows."""
+    return "p < 0.001" if p < 0.001 else f"p {p:.2g}"
 
 
 def _latency_cells(pair: LatencyPair | None) -> list[str]:

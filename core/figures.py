@@ -62,7 +62,7 @@ def unprintable(texts: Iterable[str]) -> str:
     return "".join(dict.fromkeys(sign for text in texts for sign in text if not sign.isspace() and _font_with(ord(sign)) is None))
 
 
-def font_file(text: str) -> Path | None:
+def font_file(text: str) -> Path:
     """The font file of this machine that has most characters of `text`: DejaVu Sans unless another has more of them."""
     found = [font for font in (_font_with(ord(sign)) for sign in text if not sign.isspace()) if font is not None]
     other = [font for font in found if font != _default_font()]

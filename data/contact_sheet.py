@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +37,12 @@ def draw_contact_sheet(images: ImageSet) -> Image:
     from PIL import Image, ImageDraw
 
     names = images.class_names[:MOST_CLASSES]
-    text, title = _font(_TEXT), _font(_TITLE)
+    heading = _heading(images)
+    text, title = _font(_TEXT, "".join(names)), _font(_TITLE, heading)
     labels = [_shortened(name, text) for name in names]
     label_width = int(max(text.getlength(label) for label in labels)) + _MARGIN
     tile_width, tile_height = _tile_size(images.image_width, images.image_height)
     row_height = max(tile_height, _TEXT) + _GAP
-    heading = _heading(images)
     top = _MARGIN + 2 * _TITLE
     width = max(label_width + IMAGES_PER_CLASS * (tile_width + _GAP), int(title.getlength(heading))) + 2 * _MARGIN
     sheet = Image.new("RGB", (width, top + len(names) * row_height + _MARGIN), _PAPER)
@@ -97,14 +96,13 @@ def _shortened(name: str, font: FreeTypeFont | ImageFont) -> str:
     return name + "…"
 
 
-def _font(size: int) -> FreeTypeFont | ImageFont:
-    """DejaVu Sans, which comes with matplotlib and knows Greek and Cyrillic too; PIL's own font where it is not there."""
+def _font(size: int, shown: str) -> FreeTypeFont | ImageFont:
+    """The font of this machine that has most of the characters `shown`; PIL's own where none can be read."""
     from PIL import ImageFont
 
-    spec = importlib.util.find_spec("matplotlib")
-    for package in (spec.submodule_search_locations if spec else None) or ():
-        try:
-            return ImageFont.truetype(Path(package, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf"), size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)
+    from core.figures import font_file
+
+    try:
+        return ImageFont.truetype(font_file(shown), size)
+    except OSError:
+        return ImageFont.load_default(size)

@@ -120,7 +120,6 @@ def counts_per_class(images: ImageSet) -> list[int]:
 
 def counts_table(image_sets: Sequence[ImageSet], dataset: Dataset) -> Table:
     """Images per class and split as a rich table, with a last row of sums."""
-    from rich.markup import escape
     from rich.table import Table
 
     first = image_sets[0]
@@ -131,14 +130,14 @@ def counts_table(image_sets: Sequence[ImageSet], dataset: Dataset) -> Table:
         table.add_column(images.split, footer=f"{len(images):,}", justify="right")
     per_split = [counts_per_class(images) for images in image_sets]
     for label, class_name in enumerate(dataset.class_names):
-        table.add_row(escape(class_name), *(f"{counts[label]:,}" for counts in per_split))
+        table.add_row(class_name, *(f"{counts[label]:,}" for counts in per_split))
     return table
 
 
 def _print(image_sets: Sequence[ImageSet], dataset: Dataset) -> None:
-    from rich.console import Console
+    from core.terminal import output_console
 
-    screen = Console(highlight=False, soft_wrap=True)
+    screen = output_console()
     screen.print(counts_table(image_sets, dataset))
     screen.print("fingerprint (SHA-256 of pixels, labels and class names)")
     for split, _, _, _, sha256 in splits_rows(image_sets, dataset):

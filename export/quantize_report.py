@@ -77,8 +77,9 @@ def fill_run(folder: Path, outcomes: Sequence[Variant | Failed], arguments: Sequ
 
 def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path) -> None:
     """The table for people, a verdict in words a variant, notes, and where the run is; all on stdout."""
-    from rich.console import Console
     from rich.table import Table
+
+    from core.terminal import output_console
 
     table = Table()
     table.add_column("variant", overflow="fold")
@@ -98,9 +99,7 @@ def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path
             f"{found.max_abs_probability_difference:.2g}",
             f"{100 * found.parity.equal_labels:.2f}",
         )
-    screen = Console(highlight=False)
-    if not screen.is_terminal:
-        screen.width = 200  # a pipe has no width: nothing may be cut off
+    screen = output_console()
     screen.print(table)
     for one in variants:
         screen.print(_sentence(one), style="bold red" if one.comparison.verdict == WORSE else None, markup=False, soft_wrap=True)

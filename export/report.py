@@ -57,8 +57,9 @@ def fill_run(folder: Path, outcomes: Sequence[Exported | Failed], arguments: Seq
 
 def print_table(exported: Sequence[Exported], folder: Path) -> None:
     """The table for people, on stdout, and where the run is."""
-    from rich.console import Console
     from rich.table import Table
+
+    from core.terminal import output_console
 
     table = Table("model", "file")
     for title in ("size MB", "max |Δlogit|", "equal labels, images", "seconds"):
@@ -72,8 +73,5 @@ def print_table(exported: Sequence[Exported], folder: Path) -> None:
             f"{100 * one.parity.equal_labels:.0f} % of {one.parity.n_images} {one.parity.split}",
             f"{one.elapsed_s:.1f}",
         )
-    screen = Console(highlight=False)
-    if not screen.is_terminal:
-        screen.width = 200  # a pipe has no width: nothing may be cut off
-    screen.print(table)
+    output_console().print(table)
     print(f"run: {folder}")
