@@ -79,12 +79,12 @@ def test_weights_that_are_not_finite_are_found() -> None:
     model = contract_model()
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "core/gemm_bias")
     bias.CopyFrom(numpy_helper.from_array(np.array([0, np.nan, 0], np.float32), bias.name))
-    with pytest.raises(UserError, match="logits at batch 1 are not finite"):
+    with pytest.raises(UserError, match="the graph at batch 1 gives logits that are not finite"):
         parity.check_batches(parity.cpu_session(model), IMAGES_U8, 3)
 
 
 def test_a_wrong_number_of_classes_is_found() -> None:
-    with pytest.raises(UserError, match=r"logits at batch 1 have shape \(1, 3\), not \(1, 5\)"):
+    with pytest.raises(UserError, match=r"at batch 1 gives logits of shape \(1, 3\) for a batch of 1 images, not \(1, 5\)"):
         parity.check_batches(parity.cpu_session(contract_model()), IMAGES_U8, 5)
 
 

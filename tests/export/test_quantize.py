@@ -178,7 +178,7 @@ def test_a_variant_of_a_variant_is_refused(folder: Path, name: str, tmp_path: Pa
 
 
 def test_what_is_no_contract_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, content, word in (("absent.onnx", None, "does not exist"), ("noise.onnx", b"noise", "not a whole ONNX file")):
+    for name, content, word in (("absent.onnx", None, "does not exist"), ("noise.onnx", b"noise", "not a valid ONNX file")):
         if content:
             (tmp_path / name).write_bytes(content)
         assert make(tmp_path / name, "--to", "int8", folder=tmp_path) == 1

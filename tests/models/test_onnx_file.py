@@ -3,13 +3,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, version_converter
 
 from core.errors import UserError
 from export.contract import wrap
-from models.onnx_file import contract_breach, load_model, save_model
+from models.onnx_file import at_contract_opset, contract_breach, load_model, save_model
 from tests.tiny_models import tiny_card, tiny_core, write_tiny_model
 
 CARD = tiny_card()
@@ -49,14 +51,6 @@ def _fixed_batch(model: ModelProto) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
 
 
-def _another_symbol(model: ModelProto) -> None:
-    model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "unk__87"
-
-
-def _nameless_batch(model: ModelProto) -> None:
-    model.graph.output[1].type.tensor_type.shape.dim[0].Clear()
-
-
 def _other_size(model: ModelProto) -> None:
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 9
 
@@ -65,30 +59,68 @@ def _no_probabilities(model: ModelProto) -> None:
     del model.graph.output[1]
 
 
-def _opset(model: ModelProto) -> None:
-    model.opset_import[0].version = 17
+def _another_symbol(model: ModelProto) -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "unk__87"
+
+
+def _nameless_batch(model: ModelProto) -> None:
+    model.graph.output[1].type.tensor_type.shape.dim[0].Clear()
+
+
+def _open_sizes(model: ModelProto) -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        for index, dim in enumerate(value.type.tensor_type.shape.dim):
+            dim.Clear()
+            dim.dim_param = f"{value.name}_{index}"
+
+
+def _no_shape_of_outputs(model: ModelProto) -> None:
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+
+
+def _initializers_as_inputs(model: ModelProto) -> None:
+    model.graph.input.extend(
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in model.graph.initializer
+    )
+
+
+def _one_more_output(model: ModelProto) -> None:
+    model.graph.node.append(helper.make_node("Identity", ["logits"], ["features"]))
+    model.graph.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", 3]))
 
 
 def _ir(model: ModelProto) -> None:
     model.ir_version = 10
 
 
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [
-        (_rename_input, "inputs are pixels, not images"),
-        (_second_input, "inputs are images, more, not images"),
-        (_float_input, "images is FLOAT"),
-        (_fixed_batch, "images is UINT8 (1, 8, 8, 3), not UINT8 ('batch', 8, 8, 3)"),
-        (_another_symbol, "logits is FLOAT ('unk__87', 3)"),
-        (_nameless_batch, "probabilities is FLOAT (None, 3)"),
-        (_other_size, "images is UINT8 ('batch', 9, 8, 3)"),
-        (_no_probabilities, "outputs are logits, not logits and probabilities"),
-        (_opset, "opset is 17, not 18"),
-        (_ir, "IR version is 10, not 8"),
-    ],
-)
-def test_each_breach_is_named_and_never_saved_or_loaded(spoil: Callable[[ModelProto], None], words: str, tmp_path: Path) -> None:
+def _at_opset(version: int) -> Callable[[ModelProto], None]:
+    def change(model: ModelProto) -> None:
+        model.CopyFrom(version_converter.convert_version(model, version))
+
+    change.__name__ = f"_opset_{version}"
+    return change
+
+
+UNUSABLE = [
+    (_rename_input, "inputs are pixels, not images"),
+    (_second_input, "inputs are images, more, not images"),
+    (_float_input, "images is FLOAT"),
+    (_fixed_batch, "its batch is fixed at 1 (images is (1, 8, 8, 3)), so other batch sizes cannot be measured"),
+    (_other_size, "images is UINT8 ('batch', 9, 8, 3)"),
+    (_no_probabilities, "outputs are logits, not logits and probabilities"),
+]
+HARMLESS = [
+    _another_symbol, _nameless_batch, _open_sizes, _no_shape_of_outputs, _initializers_as_inputs, _one_more_output, _ir,
+    _at_opset(17), _at_opset(19), _at_opset(20), _at_opset(21),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "words"), UNUSABLE)
+def test_what_cannot_be_measured_is_named_and_never_saved_or_loaded(
+    spoil: Callable[[ModelProto], None], words: str, tmp_path: Path
+) -> None:
     model = contract_model()
     assert contract_breach(model, CARD) is None
     save_model(model, CARD, tmp_path / "good.onnx")
@@ -100,8 +132,61 @@ def test_each_breach_is_named_and_never_saved_or_loaded(spoil: Callable[[ModelPr
         save_model(model, CARD, tmp_path / "bad.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["good.onnx"]
     onnx.save(model, tmp_path / "bad.onnx")
-    with pytest.raises(UserError, match="does not keep the ONNX contract"):
+    with pytest.raises(UserError, match=r"bad.onnx cannot be used: .*; CONTRIBUTING.md") as caught:
         load_model(tmp_path / "bad.onnx")
+    assert words in str(caught.value)
+    assert "export.to_onnx" not in str(caught.value)  # which did not make this file
+
+
+@pytest.mark.parametrize("change", HARMLESS)
+def test_what_runs_is_read_and_brought_into_the_contracts_form(change: Callable[[ModelProto], None], tmp_path: Path) -> None:
+    """ONNX Runtime is the judge of what runs, and says the same of the file and of what was read, at the contract's opset."""
+    model = contract_model()
+    save_model(model, CARD, tmp_path / "good.onnx")
+    model = onnx.load(tmp_path / "good.onnx")
+    change(model)
+    path = tmp_path / "foreign.onnx"
+    onnx.save(model, path)
+    images_u8 = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    names = ["logits", "probabilities"]
+    wanted = onnxruntime.InferenceSession(path).run(names, {"images": images_u8})
+    loaded, card = load_model(path)
+    assert card == CARD
+    converted = at_contract_opset(loaded, path)
+    assert contract_breach(converted, card) is None
+    save_model(converted, card, tmp_path / "again.onnx")
+    found = onnxruntime.InferenceSession(tmp_path / "again.onnx").run(names, {"images": images_u8})
+    for left, right in zip(wanted, found, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
+
+
+def test_an_opset_that_cannot_be_converted_is_one_line(tmp_path: Path) -> None:
+    model = contract_model()
+    model.graph.node[0].op_type = "NoSuchOperator"
+    model.opset_import[0].version = 20
+    with pytest.raises(UserError, match=r"mine.onnx is at opset 20 and cannot be converted to 18.*export it at opset 18") as caught:
+        at_contract_opset(model, tmp_path / "mine.onnx")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.pth", "PyTorch weights; make an ONNX file of it with python -m export.to_onnx"),
+        ("a.pt", "PyTorch weights; make an ONNX file of it with torch.onnx.export"),
+        ("a.keras", "a Keras model; make an ONNX file of it with python -m export.to_onnx"),
+        ("a.H5", "a Keras model in its old format; make an ONNX file of it with python -m tf2onnx.convert --keras"),
+        ("a.tflite", "TensorFlow Lite model, which is not supported; make an ONNX file of it with python -m tf2onnx.convert --tflite"),
+        ("a.pb", "python -m tf2onnx.convert --saved-model"),
+        ("a.safetensors", "torch.onnx.export"),
+    ],
+)
+def test_files_of_other_kinds_are_called_by_their_kind_and_the_command_that_takes_them(name: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"TFL3")
+    with pytest.raises(UserError) as caught:
+        load_model(tmp_path / name)
+    assert words in str(caught.value)
+    assert str(tmp_path / name) in str(caught.value)
 
 
 def test_a_card_with_other_classes_is_a_breach() -> None:
@@ -153,7 +238,7 @@ def test_a_missing_file_a_folder_and_a_text_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder"):
         load_model(tmp_path)
     (tmp_path / "text.onnx").write_text("this is no protobuf at all\n" * 20)
-    with pytest.raises(UserError, match="not a whole ONNX file"):
+    with pytest.raises(UserError, match="not a valid ONNX file"):
         load_model(tmp_path / "text.onnx")
 
 
