@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,20 @@ def test_nothing_is_said_where_nothing_is_known(trained: ModelCard) -> None:
     assert _notes() == []
     Path("mine.pth").write_bytes(b"weights")
     assert _notes() == []
+
+
+def test_models_of_other_data_are_counted_by_name_of_their_data() -> None:
+    for name, dataset in (("a", "digits"), ("b", "cifar10"), ("c", "photos")):
+        write_tiny_model(Path(f"{name}.onnx"), dataset=dataset)
+    candidates, notes = find_candidates([], Path(), "digits")
+    assert [candidate.name for candidate in candidates] == ["a"]
+    assert notes == ["skipped 2 models trained on cifar10, photos"]
+
+
+def test_a_file_name_that_is_no_text_gets_a_name_that_every_table_can_hold() -> None:
+    path = Path(os.fsdecode(b"caf\xe9.onnx"))
+    write_tiny_model(path, name="cafe")
+    (candidate,), _ = find_candidates([path], Path(), "digits")
+    assert candidate.name == "caf\ufffd"
+    candidate.name.encode("utf-8")
+    assert candidate.size_mb == path.stat().st_size / 1e6

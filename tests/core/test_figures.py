@@ -42,8 +42,10 @@ def test_rows_are_true_classes_and_colours_are_recall(drawn: list[Figure], tmp_p
     confusion = np.array([[8, 2, 0], [0, 5, 0], [0, 0, 0]])  # the third class has no images
     confusion_heatmap(tmp_path / "c.png", confusion, ("ant", "bee", "cow"), "title")
     axes = drawn[0].axes[0]
-    shares = np.asarray(axes.images[0].get_array())
-    np.testing.assert_allclose(shares, [[0.8, 0.2, 0], [0, 1, 0], [0, 0, 0]])
+    percent = np.asarray(axes.images[0].get_array())
+    np.testing.assert_allclose(percent, [[80, 20, 0], [0, 100, 0], [0, 0, 0]])
+    assert drawn[0].axes[1].get_ylabel() == "colour: % of the true class's images"
+    assert axes.get_title() == "title\nnumbers: images"
     cells = {(text.get_position()): text.get_text() for text in axes.texts}
     assert cells == {(0, 0): "8", (1, 0): "2", (1, 1): "5"}  # (column, row): two ants taken for bees lie in column 1
     assert axes.get_ylabel() == "true class"
@@ -57,7 +59,7 @@ def test_counts_stand_only_where_they_can_be_read(drawn: list[Figure], tmp_path:
     axes = drawn[0].axes[0]
     assert bool(axes.texts) == annotated
     assert len(axes.get_yticks()) <= figures.MOST_NAMED_CLASSES
-    assert max(len(label.get_text()) for label in axes.get_yticklabels()) <= 18
+    assert max(len(label.get_text()) for label in axes.get_yticklabels()) <= 24
 
 
 def test_a_dollar_in_a_name_is_no_formula(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.version_converter
 import onnxruntime
 import pytest
 
@@ -103,3 +105,37 @@ def test_one_member_is_no_ensemble(members) -> None:
 def test_members_that_are_unlike_are_refused_by_name(other, what) -> None:
     with pytest.raises(UserError, match=what):
         check_alike([tiny_card("x", class_names=("a", "b", "c")), other])
+
+
+def _foreign(source: Path, target: Path, kind: str) -> Path:
+    """A member as other tools write it: its weights beside the file, initializers as inputs, another opset or batch name."""
+    model = onnx.load(source)
+    target.parent.mkdir(exist_ok=True)
+    if kind == "external data":
+        onnx.save(model, target, save_as_external_data=True, location=f"{target.name}.data", size_threshold=0)
+        return target
+    if kind == "initializers as inputs":
+        held = model.graph.initializer
+        model.graph.input.extend(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in held)
+    elif kind == "batch name":
+        for value in (*model.graph.input, *model.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_param = "N"
+    else:
+        model = onnx.version_converter.convert_version(model, int(kind))
+        model.ir_version = 10
+    onnx.save(model, target)
+    return target
+
+
+@pytest.mark.parametrize("kind", ["external data", "initializers as inputs", "batch name", "19", "20", "21"])
+def test_members_that_other_tools_wrote_are_fused_like_ours(members, kind, tmp_path) -> None:
+    foreign = _foreign(members[0], tmp_path / "foreign" / "a.onnx", kind)
+    np.testing.assert_allclose(run(foreign)[0], run(members[0])[0], atol=1e-5)
+    wanted = run(fused(members[:2], tmp_path / "ours.onnx"))[1]
+    np.testing.assert_allclose(run(fused([foreign, members[1]], tmp_path / "theirs.onnx"))[1], wanted, atol=1e-6)
+
+
+def test_bytes_beside_the_file_count_in_a_members_hash(members, tmp_path) -> None:
+    foreign = _foreign(members[0], tmp_path / "foreign" / "a.onnx", "external data")
+    (member, _) = load_members([foreign, members[1]])
+    assert member.sha256 != sha256_of_file(foreign)

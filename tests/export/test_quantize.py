@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 
 from core.files import sha256_of_file
@@ -15,6 +16,7 @@ from ensemble.fuse import fuse, load_members
 from export import quantize
 from export.quantize_graph import is_core, is_prefix
 from models.card import ModelCard
+from models.external_data import sha256_of_model, size_bytes
 from models.onnx_file import load_model, save_model
 from tests.tiny_models import write_tiny_model
 
@@ -218,3 +220,20 @@ def test_a_drop_of_exactly_what_is_allowed_passes(n_lost: int, limit_points: flo
     counts = PairedCounts(5000 - n_lost, 0, n_lost, 0)
     variant = SimpleNamespace(target=Path("a_int8.onnx"), comparison=SimpleNamespace(counts=counts))
     assert quantize._gate_fails([variant], limit_points) is fails  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("kind", ["initializers as inputs", "external data"])
+def test_files_as_other_tools_write_them_can_be_quantised(kind: str, tmp_path: Path) -> None:
+    base = model(tmp_path / "a.onnx", seed=1)
+    held = onnx.load(base)
+    if kind == "external data":
+        onnx.save(held, base, save_as_external_data=True, location="a.onnx.data", size_threshold=0)
+    else:
+        weights = held.graph.initializer
+        held.graph.input.extend(onnx.helper.make_tensor_value_info(one.name, one.data_type, one.dims) for one in weights)
+        onnx.save(held, base)
+    assert make(base, "--to", "int8", "--images", 16, "--validation-images", 32, folder=tmp_path) == 0
+    assert card_of(tmp_path / "a_int8.onnx").recipe["variant"]["base_sha256"] == sha256_of_model(base)
+    with open(run_of(tmp_path) / "quantize.csv", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["base_size_mb"]) == pytest.approx(size_bytes(base) / 1e6, abs=1e-6)

@@ -176,12 +176,17 @@ def test_an_opset_that_cannot_be_converted_is_one_line(tmp_path: Path) -> None:
         ("a.pt", "PyTorch weights; make an ONNX file of it with torch.onnx.export"),
         ("a.keras", "a Keras model; make an ONNX file of it with python -m export.to_onnx"),
         ("a.H5", "a Keras model in its old format; make an ONNX file of it with python -m tf2onnx.convert --keras"),
-        ("a.tflite", "TensorFlow Lite model, which is not supported; make an ONNX file of it with python -m tf2onnx.convert --tflite"),
+        (
+            "a.tflite",
+            "TensorFlow Lite model, which is not supported; make an ONNX file of it with python -m tf2onnx.convert --tflite",
+        ),
         ("a.pb", "python -m tf2onnx.convert --saved-model"),
         ("a.safetensors", "torch.onnx.export"),
     ],
 )
-def test_files_of_other_kinds_are_called_by_their_kind_and_the_command_that_takes_them(name: str, words: str, tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_called_by_their_kind_and_the_command_that_takes_them(
+    name: str, words: str, tmp_path: Path
+) -> None:
     (tmp_path / name).write_bytes(b"TFL3")
     with pytest.raises(UserError) as caught:
         load_model(tmp_path / name)
