@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -236,4 +237,13 @@ def _p50_cell(own: pd.DataFrame, batch_size: int) -> str:
     row = rows.iloc[0]
     low, high = row["latency_p50_ci95_low_ms"], row["latency_p50_ci95_high_ms"]
     star = "*" if bool(row["on_pareto_front"]) else " "
-    return f"{row['latency_p50_ms']:.3g}{star}\n({low:.3g}–{high:.3g})"
+    interval = "" if low != low else f"\n({three_digits(low)}–{three_digits(high)})"
+    return f"{three_digits(row['latency_p50_ms'])}{star}{interval}"
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits, never as a power of ten: 0.0169, 12.3, 3950."""
+    if not value or value != value:
+        return "" if value != value else "0"
+    places = 2 - math.floor(math.log10(abs(value)))
+    return f"{round(value, places):.{max(places, 0)}f}"

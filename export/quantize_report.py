@@ -122,5 +122,4 @@ def _sentence(variant: Variant) -> str:
 def _calibrated(variant: Variant) -> str:
     if not variant.calibration:
         return ""
-    tried = ", ".join(f"{method} {value:.2g}" for method, value in variant.divergences.items())
-    return f"; calibrated by {variant.calibration} on {variant.n_calibration_images} train images (divergence in nats: {tried})"
+    return f"; calibrated by {variant.calibration} on {variant.n_calibration_images} train images"

@@ -13,7 +13,7 @@ from core.files import sha256_of_file
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
 
-MERGE = "copy both together, or merge them with onnx.save(onnx.load(...), ...)"
+COPY = "copy the ONNX file and its weights again, together"
 
 
 def size_bytes(path: Path) -> int:
@@ -50,15 +50,15 @@ def read_into(model: ModelProto, path: Path) -> None:
 
     for part in found:
         if not part.is_file():
-            raise UserError(f"{path} keeps its weights in {part}, which is missing; {MERGE}")
+            raise UserError(f"{path} keeps its weights in {part}, which is missing; copy it there too")
     try:
         load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx's own classes, ValueError and OSError
         names = ", ".join(map(str, found))
-        raise UserError(f"the weights of {path} in {names} cannot be read ({one_line(error, 160)}); {MERGE}") from error
+        raise UserError(f"the weights of {path} in {names} cannot be read ({one_line(error, 160)}); {COPY}") from error
     for tensor in _tensors(model.graph):
         if not _is_whole(tensor):
-            raise UserError(f"{', '.join(map(str, found))} is shorter than {path} says (truncated?); {MERGE}")
+            raise UserError(f"{', '.join(map(str, found))} is shorter than {path} says (truncated?); {COPY}")
 
 
 def _beside(model: ModelProto, path: Path) -> list[Path]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.accuracy import measure
 from benchmark.candidates import Candidate
@@ -18,7 +20,7 @@ from benchmark.latency_pairs import compare_latencies
 from benchmark.latency_summary import summarise
 from benchmark.names import letters, short_names
 from benchmark.pairs import compare_pairs
-from benchmark.report import p_in_words, print_report
+from benchmark.report import p_in_words, print_report, three_digits
 from benchmark.sessions import CPU, Provider, spoken
 from benchmark.tables import Entry, comparison_rows
 from core.records import ImageSet, LatencySamples, Predictions
@@ -130,6 +132,18 @@ def test_p_values_are_read_not_computed_with() -> None:
         "p < 0.001",
         "p < 0.001",
     ]
+
+
+@given(value=st.floats(1e-6, 1e9))
+def test_latencies_have_three_digits_and_no_exponent(value: float) -> None:
+    shown = three_digits(value)
+    assert "e" not in shown
+    assert float(shown) == pytest.approx(value, rel=0.0051)
+
+
+def test_latencies_by_hand() -> None:
+    shown = [three_digits(value) for value in (0.01694, 1.0, 12.345, 999.6, 3950.2, 0.0, float("nan"))]
+    assert shown == ["0.0169", "1.00", "12.3", "1000", "3950", "0", ""]
 
 
 def test_letters_go_on_after_z_and_rules_stay() -> None:

@@ -69,5 +69,5 @@ def test_a_missing_or_short_data_file_is_named(tmp_path: Path) -> None:
         assert str(data) in str(caught.value)
         assert "\n" not in str(caught.value)
     data.unlink()
-    with pytest.raises(UserError, match=r"keeps its weights in .*outside\.onnx\.data, which is missing; copy both together"):
+    with pytest.raises(UserError, match=r"keeps its weights in .*outside\.onnx\.data, which is missing; copy it there too"):
         load_model(outside)
