@@ -38,8 +38,8 @@ def write_plots(
     jobs: list[tuple[str, Callable[[Path], None]]] = []
     for accuracy in accuracies:
         title = f"{accuracy.model}\n{accuracy.top1_accuracy:.1%} of {accuracy.n_images:,} images right, {where}"
-        draw = partial(confusion_heatmap, confusion=accuracy.confusion, class_names=class_names, title=title)
-        jobs.append((f"confusion_{_file_name(accuracy.model)}", draw))
+        heatmap = partial(confusion_heatmap, confusion=accuracy.confusion, class_names=class_names, title=title)
+        jobs.append((f"confusion_{_file_name(accuracy.model)}", heatmap))
     shown = accuracies[:MOST_BARS]
     jobs.append(("recall_per_class", partial(recall_bars, accuracies=shown, class_names=class_names, where=where)))
     for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):

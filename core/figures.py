@@ -76,12 +76,12 @@ def _as_it_stands(figure: Figure) -> None:
     for axes in figure.axes:
         axes.get_xticklabels(), axes.get_yticklabels()  # they are made when asked for
     for text in figure.findobj(Text):
-        shown = text.get_text()  # type: ignore[attr-defined]
+        shown = text.get_text()
         if "\\mathdefault" not in shown:  # a logarithmic axis writes its own powers of ten so
-            text.set_parse_math(False)  # type: ignore[attr-defined]
+            text.set_parse_math(False)
         families = [font[0] for sign in shown if (font := _font_with(ord(sign))) is not None and font != _default_font()]
         if families:
-            text.set_fontfamily([FONT, *dict.fromkeys(families)])  # type: ignore[attr-defined]
+            text.set_fontfamily([FONT, *dict.fromkeys(families)])
 
 
 Font = tuple[str, str]  # family and file

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PLAIN_SIGNS = "plain-signs"  # the error handler for encodings that lack a character
 PIPED_COLUMNS = 120  # what a table should keep to where nothing says how wide the reader is
 _UNBOUNDED = 100_000  # columns: wider than any table, so that nothing is folded or cut where it is piped
+_HEIGHT = 25  # lines, which nothing here depends on
 
 _SIGNS = {"–": "-", "—": "-", "−": "-", "×": "x", "÷": "/", "…": "...", "→": ">", "←": "<", "≥": ">=", "≤": "<=", "≈": "~",
           "±": "+/-", "·": ".", "•": "*", "‘": "'", "’": "'", "“": '"', "”": '"', "Δ": "d", "√": "sqrt ", "‰": "o/oo",
@@ -47,7 +48,9 @@ def output_console() -> Console:
     """A rich console on stdout that takes every text literally: square brackets in a name are part of the name."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, emoji=False, width=None if _is_terminal() else _UNBOUNDED)
+    # With a height too, or rich takes the size of a terminal that $TERM or $FORCE_COLOR tell of.
+    width, height = (None, None) if _is_terminal() else (_UNBOUNDED, _HEIGHT)
+    return Console(highlight=False, markup=False, emoji=False, width=width, height=height)
 
 
 def columns_to_fit() -> int:
@@ -68,7 +71,7 @@ def natural_width(table: Table) -> int:
     from rich.console import Console
     from rich.measure import Measurement
 
-    boundless = Console(width=_UNBOUNDED, markup=False, emoji=False)
+    boundless = Console(width=_UNBOUNDED, height=_HEIGHT, markup=False, emoji=False)
     return Measurement.get(boundless, boundless.options, table).maximum
 
 

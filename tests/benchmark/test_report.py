@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from tests.tiny_models import tiny_card
 SHIPPED = ("resnet18_cifar10_tf", "resnet18_cifar10_torch")
 
 
+@cache
 def findings(singles: tuple[str, ...], n_rounds: int = 8, batch_sizes: tuple[int, ...] = (1, 32, 256)) -> Findings:
     """A run over made-up predictions and latencies: every pair of `singles` as an ensemble, and the oracle."""
     random = np.random.default_rng(0)
@@ -98,6 +100,13 @@ def test_tables_fit_and_every_name_is_whole(singles: tuple[str, ...], columns: s
     assert ("A+B" in text) is used
     if not used:
         assert "+".join(singles[:2]) in text
+
+
+def test_a_terminal_of_80_columns_folds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = findings(tuple(f"{'long_' * 9}{i}" for i in range(4)))
+    lines = tables_of(printed(found, "", monkeypatch, terminal=True))
+    assert max(map(len, lines)) <= 80
+    assert any("A+B" in line for line in lines)
 
 
 def test_names_stay_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
