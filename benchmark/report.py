@@ -14,6 +14,7 @@ from benchmark.latency_summary import LatencySummary
 from benchmark.loadgen import CrossCheck
 from benchmark.names import Names, short_names
 from benchmark.sessions import spoken
+from core.decimals import p_words, signed
 from core.terminal import fits, output_console, print_lines
 
 if TYPE_CHECKING:
@@ -114,7 +115,13 @@ def verdict_table(findings: Findings, names: Names) -> Table:
         and p.provider == findings.providers[0].name
         and p.batch_size == min(pair.batch_size for pair in findings.latency_pairs)
     }
-    table = new_table("Is the difference real?", "p: corrected for several comparisons")
+    more = len(findings.pairs) - MOST_VERDICTS
+    caption = [
+        "intervals are of each pair alone; p and verdict are",
+        "corrected for the comparisons of its question",
+        *([f"{more} more rows in pairs.csv"] if more > 0 else []),
+    ]
+    table = new_table("Is the difference real?", "\n".join(caption))
     table.add_column("model\nagainst", overflow="fold")
     table.add_column("accuracy, points\n(95 %)", justify="right", overflow="fold")
     table.add_column("more\naccurate?", overflow="fold")
@@ -123,20 +130,13 @@ def verdict_table(findings: Findings, names: Names) -> Table:
         table.add_column("faster?", overflow="fold")
     for pair in findings.pairs[:MOST_VERDICTS]:
         low, high = pair.difference_ci95
-        points = f"{100 * pair.counts.accuracy_difference:+.2f}\n({100 * low:+.2f} to {100 * high:+.2f})"
+        points = f"{signed(100 * pair.counts.accuracy_difference, 2)}\n({signed(100 * low, 2)} to {signed(100 * high, 2)})"
         who = f"{names.of(pair.model_a)}\nvs {names.of(pair.model_b)}"
-        cells = [who, points, f"{textwrap.fill(pair.verdict, 16)}\n{p_in_words(pair.holm_p)}"]
+        cells = [who, points, f"{textwrap.fill(pair.verdict, 16)}\n{p_words(pair.holm_p)}"]
         if timed:
             cells += _latency_cells(timed.get((pair.model_a, pair.model_b)))
         table.add_row(*cells, end_section=True)
-    if len(findings.pairs) > MOST_VERDICTS:
-        table.caption = f"{table.caption}; {len(findings.pairs) - MOST_VERDICTS} more rows in pairs.csv"
     return table
-
-
-def p_in_words(p: float) -> str:
-    """A p value as it is read: two digits, and `p < 0.001` where more would claim more than a test knows."""
-    return "p < 0.001" if p < 0.001 else f"p {p:.2g}"
 
 
 def _latency_cells(pair: LatencyPair | None) -> list[str]:
