@@ -146,7 +146,7 @@ def card_from_metadata(metadata: dict[str, str], where: Path) -> ModelCard:
         needed = ", ".join(_required_fields())
         raise UserError(
             f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {needed}); python -m export.to_onnx writes "
-            'one; for files of other tools see CONTRIBUTING.md, "The contract of every ONNX file"'
+            "one for its own weights, and 'A network from elsewhere' in CONTRIBUTING.md shows how to make one for others"
         )
     return ModelCard.from_json(metadata[METADATA_KEY], where)
 

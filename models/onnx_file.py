@@ -29,7 +29,7 @@ IR_VERSION = 8  # what tf2onnx writes for opset 18; graphs merge only at equal v
 NOT_VALID = "not a valid ONNX file (truncated or corrupt?); copy or export it again"
 LARGEST_BYTES = 2**31 - 1  # of one protobuf message
 # What stands after an error about a file that the project's own exporter need not have made.
-NEEDED = 'CONTRIBUTING.md, "The contract of every ONNX file", says what a file must have'
+NEEDED = "CONTRIBUTING.md says what a file must have ('The contract of every ONNX file', 'A network from elsewhere')"
 EXPORT_FIRST = "it is {what}; make an ONNX file of it with {command}"
 _EXPORTER = "python -m export.to_onnx {path}"
 # Files of models that people hand over instead: what they are, and the command that takes them.

@@ -82,7 +82,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
         ("model", ["has no ending"]),
         ("mine.pth", ["mine.pth.json", "python -m train.torch_resnet --weights", "mine.pth --data FOLDER"]),
         ("mine.keras", ["mine.keras.json", "python -m train.tf_resnet --weights", "mine.keras --data FOLDER"]),
-        ("torn.onnx", ["an ONNX file already", "not a whole ONNX file", "'A network from elsewhere' in CONTRIBUTING.md"]),
+        ("torn.onnx", ["an ONNX file already", "not a valid ONNX file", "'A network from elsewhere' in CONTRIBUTING.md"]),
     ],
 )
 def test_a_file_that_is_not_ours_gets_a_true_next_step(
