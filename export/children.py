@@ -56,6 +56,8 @@ def _run(command: list[str], stderr: int, say: Callable[[str], None]) -> tuple[i
     finally:
         if child.poll() is None:
             _stop(child)
+        if child.stdout is not None:
+            child.stdout.close()
 
 
 def _stop(child: subprocess.Popen[str]) -> None:
