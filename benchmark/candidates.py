@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.images import other_classes
+from core.console import readable
 from core.errors import UserError
-from core.terminal import readable
 from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
 from models.external_data import size_bytes

@@ -17,8 +17,8 @@ from benchmark.findings import Ensemble, Findings
 from benchmark.images import drawn
 from benchmark.predict import predict
 from benchmark.tables import Entry
+from core.console import progress
 from core.errors import UserError
-from core.progress import progress
 from core.records import Float64Array, ImageSet, Predictions
 from ensemble.fit import tune
 from ensemble.fuse import fuse, load_members

@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.rounds < FEWEST_ROUNDS or options.batch_size < 1 or (options.threads or 1) < 1:
         parser.error(f"--rounds must be {FEWEST_ROUNDS} or more, --batch-size and --threads 1 or more")
 
+    from core.console import progress
     from core.environment import available_cores, cpu_name
-    from core.progress import progress
 
     threads = options.threads or available_cores()
     with progress(ticking=False) as display:

@@ -72,7 +72,7 @@ def images_for(
 
 def other_classes(card: ModelCard, dataset: Dataset) -> str:
     """The error of a model whose classes are not those of the data set."""
-    from core.class_names import first_difference
+    from core.errors import first_difference
 
     difference = first_difference(card.class_names, dataset.class_names, card.name, dataset.name)
     return f"the models' classes are not those of {dataset.name}: {difference}; pass the data set they were trained for with --data"

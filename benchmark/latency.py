@@ -14,8 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmark.children import ask_child
-from benchmark.latency_cost import Place, ProcessCost, RoundCosts
-from benchmark.latency_schedule import FixedRounds, Schedule
+from benchmark.latency_schedule import FixedRounds, Place, ProcessCost, RoundCosts, Schedule
 from benchmark.latency_worker import most_calls_s
 from benchmark.sessions import CUDA, Provider
 from core.records import LatencySamples, UInt8Array

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.openvino_session import PRECISION_HINTS
 from benchmark.predict import predict
-from core.progress import progress
+from core.console import progress
 
 if TYPE_CHECKING:
     from benchmark.findings import Findings

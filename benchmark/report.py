@@ -14,8 +14,8 @@ from benchmark.latency_summary import LatencySummary
 from benchmark.loadgen import CrossCheck
 from benchmark.names import Names, short_names
 from benchmark.sessions import spoken
+from core.console import fits, output_console, print_lines
 from core.decimals import p_words, signed
-from core.terminal import fits, output_console, print_lines
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,11 +29,10 @@ from benchmark.report import print_report
 from benchmark.run_files import write_run
 from benchmark.sessions import choose_providers, default_threads
 from benchmark.tables import COMPARISON_COLUMNS, Entry
+from core.console import print_line, print_lines, progress
 from core.errors import UserError
 from core.files import final_run_folder, run_folder
-from core.progress import print_line, progress
 from core.records import Predictions
-from core.terminal import print_lines
 from ensemble.validation import few_images_note
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from models.card import ModelCard
 
 COPY, SLOWED = "copy", "slowed"
+MATRIX = 64  # side of the planted matrix products
 PROBE = 60  # products whose time is measured to find how many make up the slowdown
 CALIBRATION_ROUNDS = (12, 24, 36)  # of each try at that number
 MOST_GROWTH = 8.0  # of that number from one try to the next: a probe that drowned in noise says nothing
@@ -75,8 +76,7 @@ def compare_with_copies(
 
     import numpy as np
 
-    from benchmark.planted import slowed
-    from core.progress import progress
+    from core.console import progress
     from models.onnx_file import load_model, save_model
 
     model, card = load_model(path)
@@ -147,7 +147,6 @@ def _calibrate(model: ModelProto, card: ModelCard, by: float, images_u8: UInt8Ar
     The first number is a probe; its few per cent lie within the noise, so the number it leads to is measured and mended in turn.
     The work that comes with any number of products, such as summing the image, counts as part of the slowdown.
     """
-    from benchmark.planted import slowed
     from models.onnx_file import save_model
 
     plain, probe = scratch / "plain.onnx", scratch / "probe.onnx"
@@ -159,6 +158,45 @@ def _calibrate(model: ModelProto, card: ModelCard, by: float, images_u8: UInt8Ar
         growth = by / (ratio - 1) if ratio > 1 else MOST_GROWTH
         n_products = max(1, round(n_products * min(growth, MOST_GROWTH)))
     return n_products
+
+
+def slowed(model: ModelProto, n_products: int) -> ModelProto:
+    """`model` with `n_products` matrix products more, whose result is multiplied by 0 and added to the logits.
+
+    They hang on the input, so that no optimiser can compute them beforehand; the outputs stay as they were.
+    """
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from models.onnx_file import IMAGES, LOGITS
+
+    planted = onnx.ModelProto()
+    planted.CopyFrom(model)
+    graph = planted.graph
+    for node in graph.node:
+        node.output[:] = ["planted_logits" if name == LOGITS else name for name in node.output]
+        node.input[:] = ["planted_logits" if name == LOGITS else name for name in node.input]
+    constants = {
+        "planted_matrix": np.random.default_rng(0).normal(0, 1 / np.sqrt(MATRIX), (MATRIX, MATRIX)).astype(np.float32),
+        "planted_zero": np.array(0, np.float32),
+    }
+    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    nodes = [
+        helper.make_node("Cast", [IMAGES], ["planted_float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["planted_float"], ["planted_mean"], keepdims=0),
+        helper.make_node("Add", ["planted_matrix", "planted_mean"], ["planted_0"]),
+    ]
+    nodes += [
+        helper.make_node("MatMul", [f"planted_{step}", "planted_matrix"], [f"planted_{step + 1}"]) for step in range(n_products)
+    ]
+    nodes += [
+        helper.make_node("ReduceMean", [f"planted_{n_products}"], ["planted_sum"], keepdims=0),
+        helper.make_node("Mul", ["planted_sum", "planted_zero"], ["planted_nothing"]),
+        helper.make_node("Add", ["planted_logits", "planted_nothing"], [LOGITS]),
+    ]
+    graph.node.extend(nodes)
+    return planted
 
 
 if __name__ == "__main__":

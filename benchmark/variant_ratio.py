@@ -65,7 +65,7 @@ def measure(
     from benchmark.latency_summary import summarise
     from benchmark.sessions import CPU as CPU_PROVIDER
     from benchmark.sessions import Provider, openvino_providers
-    from core.progress import progress
+    from core.console import progress
     from models.onnx_file import load_model
 
     card = load_model(paths[0])[1]

@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from core.console import make_output_safe
 from core.errors import UserError, one_line
-from core.terminal import make_output_safe
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 

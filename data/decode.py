@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from core.console import progress
 from core.environment import available_cores, memory_gib
 from core.errors import UserError, one_line
-from core.progress import progress
 from core.records import UInt8Array
 from data.catalog import ImageSize
 from data.reading import Resize

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.console import progress
 from core.errors import UserError, one_line
-from core.progress import progress
 from data.cifar10 import BATCHES_FOLDER, ENVIRONMENT_VARIABLE, find_batches
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.console import progress
 from core.errors import UserError
-from core.progress import progress
 from core.records import Float32Array, ImageSet, Int64Array, UInt8Array
 from data.fingerprint import fingerprint
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.class_names import few
-from core.errors import UserError
+from core.errors import UserError, few
 from core.records import Int64Array, Split, UInt8Array
 from data.catalog import ImageSize
 from data.reading import Reading

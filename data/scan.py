@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.class_names import few
-from core.errors import UserError
+from core.errors import UserError, few
 from core.records import SPLITS, Split
 
 # Each split's folder; the first name is the one that messages use.

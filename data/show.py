@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.console import console
 from core.errors import UserError
 from core.files import atomic_path, final_run_folder, run_folder
-from core.progress import console
 from core.records import SPLITS, ImageSet
 from data.catalog import Dataset
 from data.contact_sheet import write_contact_sheet
@@ -135,7 +135,7 @@ def counts_table(image_sets: Sequence[ImageSet], dataset: Dataset) -> Table:
 
 
 def _print(image_sets: Sequence[ImageSet], dataset: Dataset) -> None:
-    from core.terminal import output_console
+    from core.console import output_console
 
     screen = output_console()
     screen.print(counts_table(image_sets, dataset))

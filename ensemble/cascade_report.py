@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from core.console import progress
 from core.decimals import signed
 from core.errors import UserError
-from core.progress import progress
 from core.records import Float32Array, ImageSet
 from core.statistics import difference_ci95, paired_counts
 from ensemble import validation

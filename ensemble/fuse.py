@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.class_names import first_difference
 from core.environment import package_versions
-from core.errors import UserError
+from core.errors import UserError, first_difference
 from ensemble.graph import drop_unused, merge_duplicates
 from ensemble.rule_graph import Outputs, add_member, add_rule, member_outputs, opset_imports
 from ensemble.rules import Combination, combination

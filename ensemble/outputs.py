@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.console import progress
 from core.environment import available_cores
 from core.errors import UserError, one_line
-from core.progress import progress
 from models.onnx_file import IMAGES, LOGITS, PROBABILITIES
 from models.outputs import check_first_batch, check_shapes
 

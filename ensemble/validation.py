@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from core.class_names import first_difference
-from core.errors import UserError
-from core.progress import console
+from core.console import console
+from core.errors import UserError, first_difference
 from core.records import ImageSet
 from data.reading import Reading, Resize
 from models.card import ModelCard

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.console import console, progress
 from core.errors import UserError, one_line
-from core.progress import console, progress
 from export.children import export_in_child
 from export.foreign import not_weights, without_card
 from export.images import ParityImages, parity_images
-from export.outcome import Exported, Failed, Outcome
 from export.replacing import require_replaceable
+from export.report import Exported, Failed, Outcome
 from models.card import ModelCard, card_path, read_card
 from models.native import BACKENDS, onnx_path
 

@@ -17,8 +17,8 @@ from core.cli import Parser
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from export.outcome import Failed
     from export.quantize_variant import Variant
+    from export.report import Failed
 
 CALIBRATION_IMAGES = 256
 TRIED = ("minmax", "percentile")  # entropy is slower by far and takes 128 bins: ask for it
@@ -54,8 +54,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def make_all(options: argparse.Namespace) -> tuple[list[Variant | Failed], list[str]]:
     """What became of each model, in order, and notes; one that fails does not stop the others."""
-    from core.progress import progress
-    from export.outcome import Failed
+    from core.console import progress
+    from export.report import Failed
 
     outcomes: list[Variant | Failed] = []
     notes: list[str] = [CPU_NOTE] if options.to == "fp16" else []

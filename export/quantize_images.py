@@ -30,7 +30,7 @@ class VariantImages:
 
 def open_for(card: ModelCard, data: str | None, data_dir: Path | None) -> Dataset:
     """The data set `data`, or the one `card` names; UserError where it cannot be had or does not fit the card."""
-    from core.class_names import first_difference
+    from core.errors import first_difference
     from data import open_dataset
     from data.catalog import NAMES
     from ensemble.validation import card_reading

@@ -9,9 +9,9 @@ from pathlib import Path
 from core.decimals import cell
 from core.environment import environment
 from core.files import write_json
-from export.outcome import Failed
 from export.quantize_judge import WORSE
 from export.quantize_variant import Variant
+from export.report import Failed
 
 COLUMNS = (
     "model", "base", "precision", "dataset", "file", "size_mb", "base_size_mb", "calibration", "n_calibration_images", "split",
@@ -79,7 +79,7 @@ def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path
     """The table for people, a verdict in words a variant, notes, and where the run is; all on stdout."""
     from rich.table import Table
 
-    from core.terminal import output_console
+    from core.console import output_console
 
     table = Table()
     table.add_column("variant", overflow="fold")

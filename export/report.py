@@ -1,20 +1,52 @@
-"""What an export leaves behind besides ONNX files: a table on stdout, `export.csv` and `run.json` in a run folder."""
+"""What became of each weights file: a table on stdout, `export.csv` and `run.json` in a run folder."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.environment import environment
 from core.files import write_json
-from export.outcome import Exported, Failed
+from models.card import Parity
 
 COLUMNS = (
     "model", "backend", "dataset", "source", "file", "size_mb", "n_images", "split", "max_abs_logit_difference",
     "equal_labels", "elapsed_s",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One ONNX file that was written: its size in MB (10⁶ bytes), its parity, the seconds its process took.
+
+    note: what a person should know of the images that its parity was measured on, if anything.
+    """
+
+    source: Path
+    target: Path
+    backend: str
+    dataset: str
+    size_mb: float
+    elapsed_s: float
+    parity: Parity
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One weights file that was not exported, and why, in one line."""
+
+    source: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason if str(self.source) in self.reason else f"{self.source}: {self.reason}"
+
+
+Outcome = Exported | Failed
 
 
 def rows(exported: Sequence[Exported]) -> list[dict[str, str]]:
@@ -59,7 +91,7 @@ def print_table(exported: Sequence[Exported], folder: Path) -> None:
     """The table for people, on stdout, and where the run is."""
     from rich.table import Table
 
-    from core.terminal import output_console
+    from core.console import output_console
 
     table = Table("model", "file")
     for title in ("size MB", "max |Δlogit|", "equal labels, images", "seconds"):

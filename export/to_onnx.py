@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     from core.files import final_run_folder, run_folder
     from export import report
     from export.batch import How, export_all, find_weights, without_built_in
-    from export.outcome import Exported, Failed
+    from export.report import Exported, Failed
 
     sources = find_weights(options.paths, options.models_dir)
     if options.data is not None and not options.paths:

@@ -13,10 +13,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from core.console import progress
 from core.environment import cpu_class, cpu_flags, cpu_name, environment, import_switches, machine_line
 from core.errors import UserError
 from core.files import final_run_folder, run_folder, write_json
-from core.progress import progress
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 WORKERS = {"torch": "train.torch_bench", "tensorflow": "train.tf_bench"}

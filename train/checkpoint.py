@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.console import console
 from core.errors import UserError
-from core.progress import console
 from data import Dataset
 from train.curves import Epoch
 from train.recipes import Recipe

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.console import console
 from core.errors import UserError
-from core.progress import console
 from core.records import Float32Array, ImageSet, Int64Array
 from data import Dataset, open_dataset
 from data.catalog import NAMES

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.console import console
 from core.environment import environment, package_versions
 from core.errors import UserError
 from core.figures import confusion_heatmap
 from core.files import atomic_path, final_run_folder, write_json
-from core.progress import console
 from core.records import Float32Array
 from data import Dataset
 from data.catalog import NAMES

@@ -13,9 +13,9 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
+from core.console import console, progress
 from core.errors import UserError
 from core.figures import new_figure, save_figure
-from core.progress import console, progress
 from train.curves import write_range_test
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from core.progress import console, progress
+from core.console import console, progress
 from train.curves import Epoch
 
 if TYPE_CHECKING:

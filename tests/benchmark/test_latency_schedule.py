@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.latency_cost import Place, ProcessCost, RoundCosts
 from benchmark.latency_pairs import MIN_PAIRS
-from benchmark.latency_schedule import FEWEST_ROUNDS, FixedRounds, Schedule
+from benchmark.latency_schedule import FEWEST_ROUNDS, FixedRounds, Place, ProcessCost, RoundCosts, Schedule
 from benchmark.sessions import CPU
 
 SMALL, MIDDLE, LARGE = ((CPU, batch_size, "host-to-host") for batch_size in (1, 32, 256))

@@ -8,8 +8,7 @@ import scipy.stats
 
 from benchmark import planted
 from benchmark.latency_pairs import ALPHA, NO_DIFFERENCE, SLOWER, LatencyPair
-from benchmark.planted import slowed
-from benchmark.selfcheck import COPY, SLOWED, believable, compare_files, compare_with_copies, main
+from benchmark.selfcheck import COPY, SLOWED, believable, compare_files, compare_with_copies, main, slowed
 from core.errors import UserError
 from models.onnx_file import load_model, save_model
 from tests.planted_machine import PlantedMachine

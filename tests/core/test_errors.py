@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.class_names import few, first_difference
+from core.errors import few, first_difference
 
 NAMES = [f"class{i:02}" for i in range(12)]
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
 
-from core import terminal
+from core import console as terminal
 from core.cli import run
+from core.console import PLAIN_SIGNS, columns_to_fit, fits, make_output_safe, natural_width, output_console, readable
 from core.errors import UserError
-from core.terminal import PLAIN_SIGNS, columns_to_fit, fits, make_output_safe, natural_width, output_console, readable
 
 ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-8", "euc-jp")
 

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from core import progress as module
-from core.progress import every, print_line, progress, state_line
+from core import console as module
+from core.console import every, print_line, progress, state_line
 
 
 class PlantedEvent:
