@@ -12,9 +12,9 @@ from core.console import readable
 from core.errors import UserError
 from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
-from models.external_data import size_bytes
+from models.graph.contract import load_model
+from models.graph.external_data import size_bytes
 from models.native import weights_beside
-from models.onnx_file import load_model
 from models.provenance import same_training
 
 if TYPE_CHECKING:

@@ -3,57 +3,33 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from benchmark.gates import GRAMMAR
+from benchmark.options import Device, Options, SplitName
 from core.cli import Parser
 from data.reading import RESIZES, Resize
 
-Device = Literal["auto", "cpu", "cuda"]
-SplitName = Literal["test", "validation", "train"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a benchmark was asked for; the defaults of the command line."""
-
-    data: str = "cifar10"
-    data_dir: Path | None = None
-    models: tuple[Path, ...] = ()
-    models_dir: Path = Path("models")
-    ensemble: tuple[str, ...] = ()
-    device: Device = "auto"
-    openvino: bool = False
-    batch_sizes: tuple[int, ...] = (1, 32, 256)
-    threads: int | None = None
-    limit: int | None = None
-    resize: Resize | None = None
-    skip_damaged: bool = False
-    exclude: tuple[str, ...] = ()
-    split: SplitName = "test"
-    out: Path = Path("results")
-    time_budget_s: float = 60.0
-    seed: int = 0
-    profile: bool = False
-    loadgen: bool = False
-    fail_if: tuple[str, ...] = ()
-    max_latency_ms: float | None = None
-    min_accuracy: float | None = None
-    at_batch: int | None = None
+# What another first word than a flag does.
+OTHERS = {
+    "compare": "benchmark.compare",
+    "selfcheck": "benchmark.latency.selfcheck",
+    "fusion-ratio": "benchmark.latency.fusion_ratio",
+    "variant-ratio": "benchmark.latency.variant_ratio",
+}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Benchmark, or with `compare` as the first word compare two runs; the status is 3 where a gate fails."""
-    if list(arguments[:1]) == ["compare"]:
-        from benchmark import compare
-
-        return compare.main(arguments[1:])
+    """Benchmark, or what the first word says (`OTHERS`); the status is 3 if a gate fails."""
+    if arguments and arguments[0] in OTHERS:
+        other: Callable[[Sequence[str]], int] = importlib.import_module(OTHERS[arguments[0]]).main
+        return other(arguments[1:])
     options = parse(arguments)
 
-    from benchmark.runner import run_benchmark
+    from benchmark.run import run_benchmark
 
     return run_benchmark(options)
 

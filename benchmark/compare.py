@@ -11,8 +11,8 @@ from core.decimals import p_words, signed
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.changes import Change
-    from benchmark.stored_run import StoredRun
+    from benchmark.report.changes import Change
+    from benchmark.report.stored_run import StoredRun
 
 REGRESSED_STATUS = 3
 COLUMNS = "model metric provider batch_size old new change change_ci95_low change_ci95_high p holm_p verdict".split()
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table as CSV")
     options = parser.parse_args(arguments)
 
-    from benchmark.stored_run import read_run
+    from benchmark.report.stored_run import read_run
 
     return report(read_run(options.old), read_run(options.new), options.out, options.fail_on_regression)
 
@@ -40,9 +40,9 @@ def report(old: StoredRun, new: StoredRun, out: Path | None, fail_on_regression:
     """Compare what may be compared, print it, and return the exit status."""
     import pandas as pd
 
-    from benchmark import changes as metrics
-    from benchmark.report import output_console
-    from benchmark.tables import write_csv
+    from benchmark.report import changes as metrics
+    from benchmark.report.tables import write_csv
+    from benchmark.report.terminal import output_console
     from core.files import atomic_path
 
     no_accuracy, no_latency = metrics.accuracy_refusals(old, new), metrics.latency_refusals(old, new)
@@ -67,7 +67,7 @@ def report(old: StoredRun, new: StoredRun, out: Path | None, fail_on_regression:
 
 def _untold(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[str]:
     """A line for each pair of numbers of processes that are too few, naming the batch sizes."""
-    from benchmark.changes import CANNOT_TELL
+    from benchmark.report.changes import CANNOT_TELL
 
     few: dict[tuple[int, int], set[int]] = {}
     for change, (_, verdict) in zip(changes, verdicts, strict=True):

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.accuracy import measure
+from benchmark.accuracy.metrics import measure
 from benchmark.candidates import Candidate
 from benchmark.findings import Ensemble, Findings
 from benchmark.images import drawn
-from benchmark.predict import predict
-from benchmark.tables import Entry
+from benchmark.report.tables import Entry
 from core.console import progress
 from core.errors import UserError
 from core.records import Float64Array, ImageSet, Predictions
-from ensemble.fit import tune
 from ensemble.fuse import fuse, load_members
-from ensemble.rules import TUNED_RULES, combination, combine
+from ensemble.rules.combination import TUNED_RULES, combination, combine
+from ensemble.rules.fit import tune
 from ensemble.validation import validation_images
-from models.onnx_file import save_model
+from models.graph.contract import save_model
+from models.runtimes.predict import predict
 
 if TYPE_CHECKING:
     from data import Dataset

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmark.accuracy.calibration import Calibration
 from benchmark.candidates import Candidate
-from benchmark.latency import LatencyRun
-from benchmark.latency_pairs import LatencyPair
-from benchmark.latency_summary import LatencySummary
-from benchmark.loadgen import CrossCheck
-from benchmark.sessions import Provider
-from benchmark.tables import Entry, Pair
+from benchmark.latency.experiment import LatencyRun
+from benchmark.latency.loadgen import CrossCheck
+from benchmark.latency.pairs import LatencyPair
+from benchmark.latency.summary import LatencySummary
+from benchmark.report.tables import Entry, Pair
 from core.records import ImageSet, Predictions
-from ensemble.rules import Combination
-
-if TYPE_CHECKING:
-    from benchmark.calibration import Calibration
+from ensemble.rules.combination import Combination
+from models.runtimes.onnx_runtime import Provider
 
 
 @dataclass(frozen=True)

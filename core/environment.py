@@ -22,6 +22,11 @@ IMPORT_SWITCHES = {"TF_ENABLE_ONEDNN_OPTS": "1"}
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def is_checkout() -> bool:
+    """Whether this code runs from a checkout, not from an installed wheel."""
+    return not (REPOSITORY / "__init__.py").exists()  # the wheel has one there (`core.installed`)
+
+
 def environment() -> dict[str, Any]:
     """Everything about this machine and this checkout that a result should be read with, ready for JSON."""
     return {
@@ -97,7 +102,7 @@ def package_versions() -> dict[str, str]:
 
 def git_state() -> dict[str, Any]:
     """Commit of this checkout and whether tracked files differ from it; both None outside a git checkout."""
-    commit = _git("rev-parse", "HEAD")
+    commit = _git("rev-parse", "HEAD") if is_checkout() else None  # an installed wheel may lie inside somebody's checkout
     if commit is None:
         return {"git_commit": None, "git_dirty": None}
     return {"git_commit": commit, "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}

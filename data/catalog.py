@@ -10,20 +10,18 @@ import numpy as np
 
 from core.errors import UserError
 from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array
-from data import DEFAULT_DATASET as DEFAULT_DATASET
 from data.fingerprint import fingerprint
-from data.reading import Reading
+from data.reading import ImageSize, Reading
 from data.splits import stratified_holdout
 
 NAMES = ("cifar10", "digits")
 VALIDATION_FRACTION = 0.1
 
-ImageSize = tuple[int, int]  # height, width
 Reader = Callable[[Split], tuple[UInt8Array, Int64Array]]
 
 
 class Files(Protocol):
-    """Images that can be chosen before they are read: `data.folder.ImageFolder` says what each member means."""
+    """Images that can be chosen before they are read: `data.sets.folder.ImageFolder` says what each member means."""
 
     @property
     def can_choose(self) -> bool:
@@ -211,12 +209,12 @@ def open_dataset(
     class_names, reading: for a folder, whose labels are then matched by name to these, and how its images are read.
     """
     if name == "cifar10":
-        from data import cifar10
+        from data.sets import cifar10
 
         _check_size(name, cifar10.IMAGE_SIZE, image_size)
         return Dataset(name, cifar10.CLASS_NAMES, cifar10.reader(data_dir))
     if name == "digits":
-        from data import digits
+        from data.sets import digits
 
         _check_size(name, digits.IMAGE_SIZE, image_size)
         return Dataset(name, digits.CLASS_NAMES, digits.read)
@@ -224,7 +222,7 @@ def open_dataset(
     if not name or not folder.is_dir():
         what = "is a file, not a folder" if folder.is_file() else "is neither a data set nor a folder"
         raise UserError(f"'{name}' {what}; pass {', '.join(NAMES)}, or the path of a folder with train/<class>/ and test/<class>/")
-    from data.folder import ImageFolder, slug
+    from data.sets.folder import ImageFolder, slug
 
     images = ImageFolder(folder, image_size, class_names, reading)
     return Dataset(slug(folder, reserved=NAMES), images.class_names, lambda split: images.read(split)[:2], images.available, images)

@@ -17,8 +17,7 @@ from core.console import progress
 from core.environment import available_cores, memory_gib
 from core.errors import UserError, one_line
 from core.records import UInt8Array
-from data.catalog import ImageSize
-from data.reading import Resize
+from data.reading import ImageSize, Resize
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.console import progress
 from core.errors import UserError, one_line
-from data.cifar10 import BATCHES_FOLDER, ENVIRONMENT_VARIABLE, find_batches
+from data.sets.cifar10_folder import BATCHES_FOLDER, ENVIRONMENT_VARIABLE, find_batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable

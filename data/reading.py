@@ -9,6 +9,7 @@ from core.errors import UserError
 
 Resize = Literal["shortest", "squash", "pad"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
+ImageSize = tuple[int, int]  # height, width
 MAX_SIDE = 256
 
 

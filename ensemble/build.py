@@ -15,13 +15,13 @@ from ensemble import validation
 from ensemble.cascade import Cascade, choose_threshold, run_cascade
 from ensemble.cascade_graph import fuse_cascade
 from ensemble.cascade_report import cascade_figures, cascade_lines
-from ensemble.command import Options
-from ensemble.fit import TEMPERATURES, combination_nll, tune
 from ensemble.fuse import LoadedMember, fuse, load_members
-from ensemble.outputs import members_logits
+from ensemble.options import Options
 from ensemble.parity import N_IMAGES, measure_parity, require
-from ensemble.rules import TUNED_RULES, Combination, combination, combine
-from models.onnx_file import save_model
+from ensemble.rules.combination import TUNED_RULES, Combination, combination, combine
+from ensemble.rules.fit import TEMPERATURES, combination_nll, tune
+from models.graph.contract import save_model
+from models.runtimes.cpu import members_logits
 
 if TYPE_CHECKING:
     from onnx import ModelProto

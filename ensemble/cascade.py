@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Float32Array, Float64Array, Int64Array
-from ensemble.rules import Combination, Logits, combine
+from ensemble.rules.combination import Combination, Logits, combine
 
 ALWAYS_ON = 2.0  # above every probability: each image goes on to the whole ensemble
 # Two runtimes compute a probability alike to about this: an image so near the threshold may go either way.
@@ -35,7 +35,7 @@ class CascadeOutputs:
 
 
 def run_cascade(cascade: Cascade, member_logits: Sequence[Logits]) -> CascadeOutputs:
-    """The cascade in numpy, the reference of its graph; member_logits as in `ensemble.rules.combine`."""
+    """The cascade in numpy, the reference of its graph; member_logits as in `ensemble.rules.combination.combine`."""
     cheap_logits, cheap = first_member(cascade.how, member_logits)
     whole_logits, whole = combine(cascade.how, member_logits)
     top = cheap.max(axis=1)

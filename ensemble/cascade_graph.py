@@ -10,8 +10,8 @@ import numpy as np
 
 from ensemble.cascade import Cascade
 from ensemble.fuse import WHOLE, LoadedMember, empty_model, ensemble_card, tidy
-from ensemble.rule_graph import Outputs, add_member, add_node, add_rule, add_tempered, member_outputs
-from models.onnx_file import IMAGES
+from ensemble.nodes import Outputs, add_member, add_node, add_rule, add_tempered, member_outputs
+from models.graph.contract import IMAGES
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto

@@ -18,15 +18,15 @@ from core.statistics import difference_ci95, paired_counts
 from ensemble import validation
 from ensemble.cascade import Cascade, CascadeOutputs, first_member, run_cascade
 from ensemble.fuse import LoadedMember, fuse
-from ensemble.outputs import cpu_session, members_logits
-from ensemble.rules import Combination, combine
-from models.onnx_file import IMAGES
+from ensemble.rules.combination import Combination, combine
+from models.graph.contract import IMAGES
+from models.runtimes.cpu import cpu_session, members_logits
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from core.records import UInt8Array
-    from ensemble.command import Options
+    from ensemble.options import Options
     from models.card import ModelCard
 
 ROUNDS = 5

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from core.cli import Parser
 from core.errors import UserError
+from ensemble.options import Options
 
-RULES = ("mean", "weighted", "geometric", "greedy")  # as in ensemble.rules, which needs numpy
-
-
-@dataclass(frozen=True)
-class Options:
-    """What was asked for."""
-
-    members: tuple[Path, ...]
-    out: Path
-    rule: str = "mean"
-    weights: tuple[float, ...] | None = None
-    data: str | None = None
-    data_dir: Path | None = None
-    cascade: bool = False
-    max_accuracy_loss: float = 0.0
+RULES = ("mean", "weighted", "geometric", "greedy")  # as in ensemble.rules.combination, which needs numpy
 
 
 def main(arguments: Sequence[str]) -> int:

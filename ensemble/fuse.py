@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from core.environment import package_versions
 from core.errors import UserError, first_difference
-from ensemble.graph import drop_unused, merge_duplicates
-from ensemble.rule_graph import Outputs, add_member, add_rule, member_outputs, opset_imports
-from ensemble.rules import Combination, combination
+from ensemble.nodes import Outputs, add_member, add_rule, member_outputs, opset_imports
+from ensemble.rules.combination import Combination, combination
 from models.card import Member, ModelCard
-from models.external_data import sha256_of_model
-from models.onnx_file import BATCH, IR_VERSION, LOGITS, PROBABILITIES, at_contract_opset, load_model
+from models.graph.contract import BATCH, IR_VERSION, LOGITS, PROBABILITIES, at_contract_opset, load_model
+from models.graph.external_data import sha256_of_model
+from models.graph.surgery import drop_unused, merge_duplicates
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -69,7 +69,7 @@ def check_alike(cards: Sequence[ModelCard]) -> None:
 
 
 def fuse(members: Sequence[LoadedMember], name: str, how: Combination | None = None) -> tuple[ModelProto, ModelCard]:
-    """One contract model that gives what `ensemble.rules.combine` gives, and its card; the plain mean where `how` is None.
+    """One contract model that gives what `combine` gives, and its card; the plain mean where `how` is None.
 
     Work that members share (resizing, normalising, whole equal members) is done once; a member of weight 0 not at all.
     """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError
-from ensemble.outputs import outputs_of
 from models.card import Parity
+from models.runtimes.cpu import outputs_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto

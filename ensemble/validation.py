@@ -48,7 +48,7 @@ def is_at_hand(cards: Sequence[ModelCard], data: str | None, data_dir: Path | No
 
     name = data or cards[0].dataset
     if name == "cifar10":
-        from data.cifar10 import find_batches, home_folder
+        from data.sets.cifar10_folder import find_batches, home_folder
 
         return find_batches(home_folder(data_dir)) is not None
     return name in NAMES or (data is not None and Path(data).expanduser().is_dir())  # a card holds a name, never a path

@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from core.environment import REPOSITORY
 from core.errors import UserError
 from models.card import Parity
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 WORKERS = {".pth": "export.torch_graph", ".keras": "export.tf_graph"}
 SECONDS_TO_CLEAN_UP = 10
 

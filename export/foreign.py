@@ -33,7 +33,7 @@ def not_weights(source: Path) -> UserError:
 
 
 def _already_onnx(source: Path) -> UserError:
-    from models.onnx_file import load_model
+    from models.graph.contract import load_model
 
     try:
         load_model(source)

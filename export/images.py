@@ -78,7 +78,7 @@ def _built_in(card: ModelCard) -> bool:
 def _why_absent(card: ModelCard, folder: Path | None, data_dir: Path | None) -> str | None:
     """Why the images of `card` are not to be had without a download, and how they can be; None where they are here."""
     if card.dataset == "cifar10":
-        from data.cifar10 import ENVIRONMENT_VARIABLE, find_batches, home_folder
+        from data.sets.cifar10_folder import ENVIRONMENT_VARIABLE, find_batches, home_folder
 
         home = home_folder(data_dir)
         if find_batches(home) is None:

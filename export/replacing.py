@@ -35,7 +35,7 @@ def require_replaceable(target: Path, source: Path, card: ModelCard) -> None:
 
 
 def _of_other_weights(target: Path, source: Path, card: ModelCard) -> str | None:
-    from models.onnx_file import load_model
+    from models.graph.contract import load_model
 
     try:
         model, there = load_model(target)

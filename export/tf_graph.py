@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import worker
-from models.onnx_file import OPSET
+from models.graph.contract import OPSET
 
 if TYPE_CHECKING:
     import keras
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def load(path: Path) -> tuple[keras.Model, ModelCard]:
-    """The network and its card; UserError as `models.tf_resnet.load` says."""
-    from models.tf_resnet import load
+    """The network and its card; UserError as `models.tf.network.load` says."""
+    from models.tf.network import load
 
     return load(path)
 
@@ -43,8 +43,8 @@ def logits(model: keras.Model, images_u8: UInt8Array, preprocessing: Preprocessi
     """What TensorFlow says of raw images, float32 (n_images, n_classes)."""
     import numpy as np
 
-    from export.parity import batches
-    from models.tf_resnet import evaluation_batch
+    from models.parity import batches
+    from models.tf.network import evaluation_batch
 
     return np.concatenate(
         [np.asarray(model(evaluation_batch(batch, preprocessing), training=False)) for batch in batches(images_u8)]

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UserError(f"--images must be 1 or more, not {options.images}")
     from core.files import final_run_folder, run_folder
     from export import report
-    from export.batch import How, export_all, find_weights, without_built_in
+    from export.pipeline import How, export_all, find_weights, without_built_in
     from export.report import Exported, Failed
 
     sources = find_weights(options.paths, options.models_dir)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export import worker
-from models.onnx_file import BATCH, LOGITS, OPSET
+from models.graph.contract import BATCH, LOGITS, OPSET
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def load(path: Path) -> tuple[nn.Module, ModelCard]:
-    """The network in evaluation mode and its card; UserError as `models.torch_resnet.load` says."""
-    from models.torch_resnet import load
+    """The network in evaluation mode and its card; UserError as `models.torch.network.load` says."""
+    from models.torch.network import load
 
     return load(path)
 
@@ -53,8 +53,8 @@ def logits(model: nn.Module, images_u8: UInt8Array, preprocessing: Preprocessing
     import numpy as np
     import torch
 
-    from export.parity import batches
-    from models.torch_resnet import evaluation_batch
+    from models.parity import batches
+    from models.torch.network import evaluation_batch
 
     with torch.inference_mode():
         return np.concatenate([model(evaluation_batch(batch, preprocessing)).numpy() for batch in batches(images_u8)])

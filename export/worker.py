@@ -52,10 +52,10 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
         raise UserError(f"the card of {source} has no preprocessing; train again")
 
     say("exporting graph")
-    from export import parity
-    from export.contract import wrap
     from export.replacing import note_weights
-    from models.onnx_file import save_model
+    from models import parity
+    from models.graph.contract import save_model
+    from models.graph.wrap import wrap
 
     card = dataclasses.replace(card, name=target.stem, library_versions=_with_versions(card, framework.packages))
     try:

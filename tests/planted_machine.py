@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import children, latency, latency_worker
+from benchmark.latency import experiment as latency
+from benchmark.latency import worker as latency_worker
+from core import launch as children
 
 
 class PlantedMachine:
@@ -41,7 +43,7 @@ class PlantedMachine:
 
     def ask_child(self, module: str, job: dict[str, Any], _what: str) -> dict[str, Any]:
         """The answer of a worker that makes every call of `latency_worker.most_calls_s`."""
-        sequential = module == "benchmark.sequential_worker"
+        sequential = module == "benchmark.latency.sequential_worker"
         stems = [Path(path).stem for path in (job["paths"] if sequential else [job["path"]])]
         own = sum(self.call_s[stem] for stem in stems) * job["batch_size"]
         disturbed = (

@@ -74,7 +74,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
             append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
         ),
         "python -m benchmark --openvino": Skipped("needs an optional package"),
-        "python -m benchmark.fusion_ratio models/a.onnx models/b.onnx": Skipped("minutes of timed calls, and nothing but timings"),
+        "python -m benchmark fusion-ratio models/a.onnx models/b.onnx": Skipped("minutes of timed calls, and nothing but timings"),
     },
     {
         "python -m benchmark --ensemble --batch-sizes 1 8 --threads 1 --time-budget 300": ONLY_ACCURACY,
@@ -85,7 +85,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         ),
         "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
         "python -m benchmark --loadgen": Skipped("needs an optional package"),
-        "python -m benchmark.selfcheck models/resnet18_cifar10_tf.onnx": Skipped("minutes of timed calls, and nothing but timings"),
+        "python -m benchmark selfcheck models/resnet18_cifar10_tf.onnx": Skipped("minutes of timed calls, and nothing but timings"),
     },
 )
 

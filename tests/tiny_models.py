@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.contract import wrap
 from models.card import ModelCard, Preprocessing
-from models.onnx_file import IR_VERSION, OPSET, save_model
+from models.graph.contract import IR_VERSION, OPSET, save_model
+from models.graph.wrap import wrap
 
 if TYPE_CHECKING:
     from onnx import ModelProto

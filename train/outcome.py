@@ -161,7 +161,7 @@ def _is_of_another_training(onnx: Path, card: ModelCard) -> bool:
     """Whether an ONNX file is there that the export of these weights replaces only with --force."""
     if not onnx.exists():
         return False
-    from models.onnx_file import load_model
+    from models.graph.contract import load_model
 
     try:
         return not same_training(load_model(onnx)[1], card)

@@ -10,7 +10,7 @@ from train.recipes import TfRecipe, from_command_line
 def main(arguments: Sequence[str]) -> None:
     """Parse, train, print where everything is."""
     recipe = from_command_line(TfRecipe, arguments, "train.tf_resnet")
-    from train.tf_trainer import train  # seconds of imports that --help must not pay
+    from train.tf.trainer import train  # seconds of imports that --help must not pay
 
     print(train(recipe).report())
 

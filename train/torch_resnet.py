@@ -10,7 +10,7 @@ from train.recipes import TorchRecipe, from_command_line
 def main(arguments: Sequence[str]) -> None:
     """Parse, train, print where everything is."""
     recipe = from_command_line(TorchRecipe, arguments, "train.torch_resnet")
-    from train.torch_trainer import train  # seconds of imports that --help must not pay
+    from train.torch.trainer import train  # seconds of imports that --help must not pay
 
     print(train(recipe).report())
 

@@ -11,7 +11,7 @@ import pytest
 from benchmark.candidates import find_candidates
 from core.errors import UserError
 from models.card import ModelCard, write_card
-from models.onnx_file import load_model, save_model
+from models.graph.contract import load_model, save_model
 from tests.tiny_models import write_tiny_model
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.accuracy.pairs import OTHER_ENSEMBLES
 from benchmark.command import main
-from benchmark.pairs import OTHER_ENSEMBLES
 from core.environment import available_cores
 from data import open_dataset
 from tests.commands import in_this_process

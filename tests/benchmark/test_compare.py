@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from benchmark.changes import CANNOT_TELL, IMPROVED, NO_CHANGE, REGRESSED, accuracy_changes, judge, latency_changes
 from benchmark.compare import main
-from benchmark.stored_run import read_run
-from benchmark.tables import SAMPLES_COLUMNS, read_csv
+from benchmark.report.changes import CANNOT_TELL, IMPROVED, NO_CHANGE, REGRESSED, accuracy_changes, judge, latency_changes
+from benchmark.report.stored_run import read_run
+from benchmark.report.tables import SAMPLES_COLUMNS, read_csv
 from core.errors import UserError
 
 N_IMAGES, N_CLASSES = 400, 4

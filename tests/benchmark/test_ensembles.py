@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.accuracy import expected_calibration_error, negative_log_likelihood
-from benchmark.calibration import Calibration, Figures, worse_calibrated
+from benchmark.accuracy.calibration import Calibration, Figures, worse_calibrated
+from benchmark.accuracy.metrics import expected_calibration_error, negative_log_likelihood
 from benchmark.candidates import Candidate
 from benchmark.command import main
 from benchmark.ensembles import plans
-from benchmark.stored_run import read_run
+from benchmark.report.stored_run import read_run
 from core.errors import UserError
 from core.records import softmax
 from data import open_dataset

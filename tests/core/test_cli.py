@@ -16,7 +16,7 @@ COMMANDS = sorted(
         found
         for room in ROOMS
         for path in (REPOSITORY / room).rglob("*.py")
-        for found in re.findall(r'prog="python -m ([\w. ]+)"', path.read_text(encoding="utf-8"))
+        for found in re.findall(r'prog="python -m ([\w. -]+)"', path.read_text(encoding="utf-8"))
     }
 )
 

@@ -17,8 +17,8 @@ import pytest
 
 from core.errors import UserError
 from data import download
-from data.cifar10 import batches_folder
 from data.download import Archive, download_cifar10, fetch
+from data.sets.cifar10 import batches_folder
 from tests.fake_cifar10 import write_fake_cifar10
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from core.errors import UserError
 from data import open_dataset
 from data.scan import EXTENSIONS, scan
-from tests.data.test_folder import write_images
+from tests.data.sets.test_folder import write_images
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from core.records import softmax
 from ensemble.cascade import ALWAYS_ON, Cascade, choose_threshold, first_member, run_cascade
 from ensemble.cascade_graph import fuse_cascade
 from ensemble.fuse import fuse, load_members
-from ensemble.rules import Combination, combination, combine
-from models.onnx_file import load_model, save_model
+from ensemble.rules.combination import Combination, combination, combine
+from models.graph.contract import load_model, save_model
 from tests.tiny_models import write_tiny_model
 
 IMAGES_U8 = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 3), dtype=np.uint8)

@@ -12,8 +12,8 @@ from core.errors import UserError
 from core.files import sha256_of_file
 from data import open_dataset
 from ensemble import validation
-from ensemble.rules import combination, combine
-from models.onnx_file import load_model
+from ensemble.rules.combination import combination, combine
+from models.graph.contract import load_model
 from tests.commands import in_own_process, in_this_process
 from tests.tiny_models import tiny_card, write_tiny_model
 

@@ -10,8 +10,8 @@ import pytest
 from core.errors import UserError
 from core.files import sha256_of_file
 from ensemble.fuse import check_alike, fuse, load_members
-from ensemble.rules import combination, mean_probabilities
-from models.onnx_file import load_model, save_model
+from ensemble.rules.combination import combination, mean_probabilities
+from models.graph.contract import load_model, save_model
 from tests.tiny_models import tiny_card, write_tiny_model
 
 IMAGES_U8 = np.random.default_rng(0).integers(0, 256, (5, 12, 12, 3), dtype=np.uint8)

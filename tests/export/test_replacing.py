@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from export.contract import wrap
 from export.replacing import note_weights, require_replaceable
 from models.card import ModelCard
-from models.onnx_file import save_model
+from models.graph.contract import save_model
+from models.graph.wrap import wrap
 from tests.tiny_models import tiny_card, tiny_core
 
 CARD = dataclasses.replace(tiny_card("x"), recipe={"seed": 0, "epochs": 2, "data": "fold0/photos", "lr": 0.1})

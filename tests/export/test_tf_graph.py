@@ -11,9 +11,9 @@ from data import open_dataset
 from export.images import parity_images
 from export.tf_graph import FRAMEWORK
 from export.worker import export_file
-from models import tf_resnet
 from models.card import ModelCard, Preprocessing, write_card
-from models.onnx_file import load_model
+from models.graph.contract import load_model
+from models.tf import network as tf_resnet
 from tests.models.shipped import LOGITS, synthetic_images
 from tests.models.test_shipped_weights import in_the_checkout
 

@@ -12,7 +12,7 @@ import pytest
 
 from core.environment import REPOSITORY
 from core.errors import UserError
-from export.batch import without_built_in
+from export.pipeline import without_built_in
 from export.to_onnx import main
 from models.card import Parity, write_card
 from tests.commands import in_this_process
@@ -152,7 +152,7 @@ def children(monkeypatch: pytest.MonkeyPatch, faults: dict[str, Exception] | Non
             write_tiny_model(target, name=target.stem)
             return Parity(len(held["images_u8"]), str(held["split"]), 1e-6, 1.0)
 
-    monkeypatch.setattr("export.batch.export_in_child", child)
+    monkeypatch.setattr("export.pipeline.export_in_child", child)
 
 
 def test_without_images_every_model_is_exported_and_table_csv_and_note_say_on_what(

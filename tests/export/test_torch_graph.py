@@ -10,9 +10,9 @@ from data import open_dataset
 from export.images import parity_images
 from export.torch_graph import FRAMEWORK, core_graph
 from export.worker import export_file
-from models import torch_resnet
 from models.card import ModelCard, Preprocessing, write_card
-from models.onnx_file import load_model
+from models.graph.contract import load_model
+from models.torch import network as torch_resnet
 from tests.models.shipped import LOGITS, synthetic_images
 from tests.models.test_shipped_weights import in_the_checkout
 
@@ -67,7 +67,7 @@ def test_logits_come_batch_by_batch_in_order(tmp_path: Path, monkeypatch: pytest
     assert card.preprocessing is not None
     images_u8 = open_dataset("digits").official("test").images_u8[:5]
     whole = FRAMEWORK.logits(model, images_u8, card.preprocessing)
-    monkeypatch.setattr("export.parity.PARITY_BATCH", 2)
+    monkeypatch.setattr("models.parity.PARITY_BATCH", 2)
     np.testing.assert_allclose(FRAMEWORK.logits(model, images_u8, card.preprocessing), whole, atol=1e-5)
 
 

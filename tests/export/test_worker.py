@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from export.contract import wrap
-from export.parity import cpu_session
 from export.worker import Framework, export_file
 from models.card import ModelCard, Parity, Preprocessing
-from models.onnx_file import load_model
+from models.graph.contract import load_model
+from models.graph.wrap import wrap
+from models.parity import cpu_session
 from tests.tiny_models import tiny_card, tiny_core
 
 IMAGES_U8 = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)

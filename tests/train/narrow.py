@@ -9,8 +9,8 @@ from unittest import mock
 
 @contextmanager
 def narrow_resnet18() -> Iterator[None]:
-    """While it lasts, `models.tf_resnet` builds the narrow one; files made of it load afterwards too."""
-    from models import tf_resnet
+    """While it lasts, `models.tf.network` builds the narrow one; files made of it load afterwards too."""
+    from models.tf import network as tf_resnet
 
     stages = ((64, 1), (64, 2), (128, 2), (128, 2))  # blocks with and without a projection
     with mock.patch.object(tf_resnet, "STAGES", stages), mock.patch.dict(tf_resnet.BLOCKS, resnet18=(1, 1, 1, 1)):

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from core.errors import UserError
 from core.records import softmax
 from data import open_dataset
-from tests.data.test_folder import write_images
+from tests.data.sets.test_folder import write_images
 from train.images import confusion_of, epoch_batches, loss_and_accuracy, n_batches, stratified_order, training_data
 from train.recipes import TfRecipe, TorchRecipe
 

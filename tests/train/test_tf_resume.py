@@ -13,7 +13,7 @@ from tests.train.killed import history, train_and_kill
 from train import tf_resnet
 from train.checkpoint import checkpoint_path
 from train.recipes import TfRecipe, from_command_line
-from train.tf_trainer import train
+from train.tf.trainer import train
 
 # Keras hands TensorFlow variables to h5py through numpy's older protocol
 pytestmark = [

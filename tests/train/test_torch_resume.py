@@ -13,7 +13,7 @@ from tests.train.killed import history, train_and_kill
 from train import torch_resnet
 from train.checkpoint import checkpoint_path
 from train.recipes import TorchRecipe, from_command_line
-from train.torch_trainer import train
+from train.torch.trainer import train
 
 
 def _arguments(folder: Path, *more: str) -> list[str]:

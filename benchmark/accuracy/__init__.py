@@ -1,0 +1,1 @@
+"""Predictions, accuracy metrics, paired tests and calibration."""

@@ -1,0 +1,1 @@
+"""The latency experiment: schedule, child processes, samples, summaries and verdicts."""

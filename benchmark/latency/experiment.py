@@ -1,0 +1,191 @@
+"""Latency as an experiment: every configuration in fresh processes, in rounds, in random order within each round."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmark.latency.schedule import FixedRounds, Place, ProcessCost, RoundCosts, Schedule
+from benchmark.latency.worker import most_calls_s
+from core.launch import ask_child
+from core.records import LatencySamples, UInt8Array
+from models.runtimes.onnx_runtime import CUDA, Provider
+
+Transfer = Literal["host-to-host", "device-only"]
+
+DEFAULT_BUDGET_S = 60.0
+FEWEST_IMAGES = 64  # where time depends on the image, one image tells nothing
+SAMPLE_S = 0.25  # timed calls of one process: more processes tell more than more calls
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One thing whose latency is asked for."""
+
+    model: str
+    path: Path
+    provider: Provider
+    batch_size: int
+    threads: int
+    transfer: Transfer
+
+
+@dataclass(frozen=True)
+class LatencyRun:
+    """All samples in the order they were taken, the seed of that order, and what the experiment took.
+
+    wanted: what was asked for, in the order of the tables; rounds: how many there were, each of some batch sizes.
+    """
+
+    wanted: Sequence[Configuration]
+    samples: list[LatencySamples]
+    placements: dict[str, dict[str, int]]
+    seed: int
+    rounds: int
+    elapsed_s: float
+    notes: list[str] = field(default_factory=list)
+
+    def in_order(self) -> list[LatencySamples]:
+        """The samples by model, provider, batch size and transfer as they were asked for, and by round within these."""
+        orders = [list(dict.fromkeys(values)) for values in zip(*map(_sorting, self.wanted), strict=True)]
+        return sorted(self.samples, key=lambda s: ([o.index(v) for o, v in zip(orders, _sorting(s), strict=True)], s.round))
+
+
+def configurations(
+    models: Sequence[tuple[str, Path]], providers: Sequence[Provider], batch_sizes: Sequence[int], threads: int
+) -> list[Configuration]:
+    """Model × provider × batch size; on a GPU host to host and device only."""
+    return [
+        Configuration(model, path, provider, batch_size, threads, transfer)
+        for provider in providers
+        for batch_size in batch_sizes
+        for transfer in _transfers(provider)
+        for model, path in models
+    ]
+
+
+def run_experiment(
+    wanted: Sequence[Configuration],
+    images_u8: UInt8Array,
+    budget_s: float = DEFAULT_BUDGET_S,
+    seed: int = 0,
+    report: Callable[[float, str], None] = lambda _elapsed_s, _doing: None,
+    announce: Callable[[str], None] = lambda _line: None,
+    *,
+    first_batch_size: int | None = None,
+    n_rounds: int | None = None,
+) -> LatencyRun:
+    """Time configurations in rounds for as long as `budget_s` has room for another round, or for `n_rounds` of everything.
+
+    A round runs every model once at some batch sizes, in an order drawn from `seed`, each in a fresh child process with
+    nothing else alive, so that drift of the machine hits all alike: what is compared is always timed in the same rounds.
+    Which batch sizes is up to `benchmark.latency.schedule`: `first_batch_size`, the smallest where not given, comes first.
+    images_u8: raw images to feed, repeated where a batch needs more. `report(elapsed_s, doing)` is called before each
+    process, and `announce(line)` once with the plan, after the first round. Raises UserError where a configuration cannot run.
+    """
+    order = random.Random(seed)  # noqa: S311 - a schedule, not a secret
+    samples: list[LatencySamples] = []
+    placements: dict[str, dict[str, int]] = {}
+    models = _models_by_place(wanted, first_batch_size)
+    costs = RoundCosts(models, partial(most_calls_s, sample_s=SAMPLE_S))
+    schedule = Schedule(list(models), budget_s, costs) if n_rounds is None else FixedRounds(list(models), n_rounds)
+    started = perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        images_path = write_images(images_u8, max(c.batch_size for c in wanted), Path(folder))
+        rounds = 0
+        while places := schedule.next_round(perf_counter() - started):
+            shuffled = [c for c in wanted if _place(c) in places]
+            order.shuffle(shuffled)
+            for configuration in shuffled:
+                elapsed_s = perf_counter() - started
+                report(elapsed_s, f"round {rounds + 1}: {configuration.model}, batch {configuration.batch_size}")
+                answer = _measure(configuration, images_path)
+                process_s = perf_counter() - started - elapsed_s
+                costs.add(_place(configuration), configuration.model, _cost(answer, process_s))
+                placements[f"{configuration.model} on {configuration.provider.name}"] = answer["placement"]
+                samples.append(_samples(configuration, answer, rounds, len(samples)))
+            schedule.done(places)
+            rounds += 1
+            if rounds == 1 and (plan := schedule.plan_line(perf_counter() - started)):
+                announce(plan)
+    elapsed_s = perf_counter() - started
+    return LatencyRun(wanted, samples, placements, seed, rounds, elapsed_s, schedule.notes(elapsed_s))
+
+
+def _models_by_place(wanted: Sequence[Configuration], first_batch_size: int | None) -> dict[Place, list[str]]:
+    """The models of each place; places of the batch size that comes first, the smallest where not given, before all others."""
+    first = min(c.batch_size for c in wanted) if first_batch_size is None else first_batch_size
+    models: dict[Place, list[str]] = {}
+    for configuration in sorted(wanted, key=lambda c: c.batch_size != first):
+        models.setdefault(_place(configuration), []).append(configuration.model)
+    return models
+
+
+def _place(configuration: Configuration) -> Place:
+    return configuration.provider.name, configuration.batch_size, configuration.transfer
+
+
+def _sorting(timed: Configuration | LatencySamples) -> tuple[str, str, int, str]:
+    provider = timed.provider.name if isinstance(timed, Configuration) else timed.provider
+    return timed.model, provider, timed.batch_size, timed.transfer
+
+
+def _cost(answer: dict[str, Any], process_s: float) -> ProcessCost:
+    calls_ms = answer["first_run_ms"] + sum(answer["warmup_ms"]) + sum(answer["samples_ms"])
+    return ProcessCost(process_s, calls_ms / 1000, float(np.median(answer["samples_ms"])) / 1000)
+
+
+def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:
+    """The worker's answer for one configuration, from a fresh child process."""
+    job = {
+        "path": str(configuration.path.resolve()),
+        "provider": configuration.provider.name,
+        "options": dict(configuration.provider.options),
+        "batch_size": configuration.batch_size,
+        "threads": configuration.threads,
+        "transfer": configuration.transfer,
+        "images": str(images_path),
+        "sample_s": SAMPLE_S,
+    }
+    return ask_child("benchmark.latency.worker", job, f"timing {_where(configuration)}")
+
+
+def _samples(configuration: Configuration, answer: dict[str, Any], round_index: int, process_index: int) -> LatencySamples:
+    return LatencySamples(
+        model=configuration.model,
+        provider=answer["provider"],
+        batch_size=configuration.batch_size,
+        threads=configuration.threads,
+        transfer=configuration.transfer,
+        round=round_index,
+        process=process_index,
+        session_load_ms=answer["session_load_ms"],
+        first_run_ms=answer["first_run_ms"],
+        warmup_ms=np.array(answer["warmup_ms"]),
+        samples_ms=np.array(answer["samples_ms"]),
+    )
+
+
+def write_images(images_u8: UInt8Array, largest_batch: int, folder: Path) -> Path:
+    """Enough raw images for the largest batch and for a few small ones, repeated if need be, as an .npy for the children."""
+    path = folder / "images.npy"
+    largest_batch = max(largest_batch, FEWEST_IMAGES)
+    repeats = -(-largest_batch // len(images_u8))
+    np.save(path, np.tile(images_u8[:largest_batch], (repeats, 1, 1, 1))[:largest_batch])
+    return path
+
+
+def _transfers(provider: Provider) -> tuple[Transfer, ...]:
+    return ("host-to-host", "device-only") if provider.name == CUDA else ("host-to-host",)
+
+
+def _where(configuration: Configuration) -> str:
+    return f"{configuration.model} on {configuration.provider.name} at batch {configuration.batch_size}"

@@ -1,0 +1,221 @@
+"""What each round of a latency experiment times: one batch size to a verdict first, then the others as the budget has room."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from statistics import fmean
+
+from benchmark.latency.pairs import MIN_PAIRS
+
+FEWEST_ROUNDS = 3  # fewer processes have no interval: a batch size for which there is no room for as many is left out
+# Provider, batch size and transfer: models are compared within one of these, so it is timed as a whole or not at all
+Place = tuple[str, int, str]
+
+
+class Schedule:
+    """Which places the next round times, from what the rounds so far took.
+
+    places: in the order of their importance; those of the first one's batch size are brought to `MIN_PAIRS` rounds first,
+    all providers to `FEWEST_ROUNDS` before any to more.
+    Every other batch size then gets `FEWEST_ROUNDS`, the smallest first, or is left out; then those that were timed are
+    brought to a verdict; and at last all of them go on together.
+    """
+
+    def __init__(self, places: Sequence[Place], budget_s: float, costs: RoundCosts) -> None:
+        self.budget_s = budget_s
+        self.costs = costs
+        self.rounds = dict.fromkeys(places, 0)
+        self.first_batch_size = places[0][1]
+
+    def done(self, places: Set[Place]) -> None:
+        """Count a round of `places`."""
+        for place in places:
+            self.rounds[place] += 1
+
+    def next_round(self, elapsed_s: float) -> set[Place]:
+        """The places that the next round times; none where the budget has no room for another round.
+
+        The very first round is of the first place alone, whatever it takes: it shows what a process takes here.
+        """
+        if not any(self.rounds.values()):
+            return {next(iter(self.rounds))}
+        left_s = self.budget_s - elapsed_s
+        for places, target in self._goals():
+            chosen = self._that_fit(places, target, left_s)
+            if chosen:
+                return chosen
+        timed = self._timed()
+        return set(timed) if sum(map(self.costs.round_s, timed)) <= left_s else set()
+
+    def plan(self, elapsed_s: float) -> tuple[dict[Place, int], float]:
+        """Rounds of each place and seconds of all of them, where rounds go on taking what they are known to take."""
+        ahead = Schedule(list(self.rounds), self.budget_s, self.costs)
+        ahead.rounds = dict(self.rounds)
+        while places := ahead.next_round(elapsed_s):
+            elapsed_s += sum(map(self.costs.round_s, places))
+            ahead.done(places)
+        return ahead.rounds, elapsed_s
+
+    def plan_line(self, elapsed_s: float) -> str:
+        """What the budget has room for, said before most of it is spent, and what would be needed for more."""
+        rounds, total_s = self.plan(elapsed_s)
+        n_models = len(self.costs.models[next(iter(rounds))])
+        models = f"{n_models} model{'s' * (n_models != 1)}"
+        return f"latency plan: about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{self._wanting(rounds)}"
+
+    def notes(self, elapsed_s: float) -> list[str]:
+        """What the budget bought, and what a longer one would: intervals narrow with the square root of the rounds."""
+        bought = (
+            f"latency: {elapsed_s:.0f} s{self._over(elapsed_s)}: {_in_words(self.rounds)}, each model in a fresh process per round"
+        )
+        wanting = self._wanting(self.rounds)
+        return [f"{bought}{wanting or f'; --time-budget {4 * elapsed_s:.0f} makes intervals about half as wide'}"]
+
+    def _goals(self) -> list[tuple[list[Place], int]]:
+        """Places and how many rounds each of them is to have, the most important first."""
+        first = [place for place in self.rounds if place[1] == self.first_batch_size]
+        others = sorted({place[1] for place in self.rounds} - {self.first_batch_size})
+        by_size = [[place for place in self.rounds if place[1] == size] for size in others]
+        timed = [[place for place in places if self.rounds[place]] for places in by_size]
+        goals = [(first, FEWEST_ROUNDS), (first, MIN_PAIRS)]  # no provider is left out for another one's verdict
+        goals += [(places, FEWEST_ROUNDS) for places in by_size] + [(places, MIN_PAIRS) for places in timed]
+        return [([place for place in places if self.rounds[place] < target], target) for places, target in goals]
+
+    def _that_fit(self, places: Sequence[Place], target: int, left_s: float) -> set[Place]:
+        """Those of `places` with room for a round once the ones before them have all that they lack.
+
+        One that was not timed yet needs room for as many rounds as make an interval, unless it is of the first batch size.
+        """
+        chosen: set[Place] = set()
+        for place in places:
+            round_s = self.costs.round_s(place)
+            at_least = 1 if self.rounds[place] or place[1] == self.first_batch_size else FEWEST_ROUNDS
+            if at_least * round_s <= left_s:
+                chosen.add(place)
+                left_s -= (target - self.rounds[place]) * round_s
+        return chosen
+
+    def _over(self, total_s: float) -> str:
+        return "" if total_s <= 1.1 * self.budget_s else f", more than the budget of {self.budget_s:g} s, for a round takes as long"
+
+    def _timed(self) -> list[Place]:
+        return [place for place in self.rounds if self.rounds[place]]
+
+    def _wanting(self, rounds: dict[Place, int]) -> str:
+        """What `rounds` leave out, with the budgets that have room for it; empty where every place gets its verdicts."""
+        first = [place for place in rounds if place[1] == self.first_batch_size]
+        left_out = [place for place, n in rounds.items() if not n]
+        parts = []
+        if min(rounds[place] for place in first) < MIN_PAIRS:
+            parts.append(f"for speed verdicts run with --time-budget {self._budget_for(first)}")
+        if left_out:
+            parts.append(f"no room for {self._named(left_out)}, which --time-budget {self._budget_for(first, list(rounds))} has")
+        if not parts and min(rounds.values()) < MIN_PAIRS:
+            parts.append(f"for speed verdicts at every batch size run with --time-budget {self._budget_for(list(rounds))}")
+        return "".join(f"; {part}" for part in parts)
+
+    def _named(self, places: Sequence[Place]) -> str:
+        """`batch 32 and 256`, by provider where there are several."""
+        several = len({place[0] for place in self.rounds}) > 1
+        named = []
+        for provider in dict.fromkeys(place[0] for place in places):
+            sizes = " and ".join(str(size) for size in sorted({place[1] for place in places if place[0] == provider}))
+            named.append(f"batch {sizes} on {provider}" if several else f"batch {sizes}")
+        return ", ".join(named)
+
+    def _budget_for(self, decided: Sequence[Place], timed: Sequence[Place] = ()) -> int:
+        """Seconds that bring the places of `decided` to a verdict and those of `timed` to an interval.
+
+        A twentieth more than that, since no two rounds take the same.
+        """
+        seconds = sum(MIN_PAIRS * self.costs.round_s(place) for place in decided)
+        seconds += sum(FEWEST_ROUNDS * self.costs.round_s(place) for place in timed if place not in decided)
+        return math.ceil(1.05 * seconds)
+
+
+class FixedRounds:
+    """A schedule of so many rounds of everything, whatever they take."""
+
+    def __init__(self, places: Sequence[Place], n_rounds: int) -> None:
+        self.places = set(places)
+        self.left = n_rounds
+
+    def next_round(self, _elapsed_s: float) -> set[Place]:
+        """Every place, until there were as many rounds as asked for."""
+        return self.places if self.left else set()
+
+    def done(self, _places: Set[Place]) -> None:
+        """Count a round."""
+        self.left -= 1
+
+    def plan_line(self, _elapsed_s: float) -> str:
+        """Nothing: who asks for a number of rounds knows it."""
+        return ""
+
+    def notes(self, _elapsed_s: float) -> list[str]:
+        """Nothing was left out."""
+        return []
+
+
+def _in_words(rounds: dict[Place, int]) -> str:
+    """`batch 1 × 8 rounds, batch 32 × 3 rounds`; from the fewest to the most where providers differ at one batch size."""
+    parts = []
+    for size in dict.fromkeys(place[1] for place in rounds):
+        counts = [n for place, n in rounds.items() if place[1] == size and n]
+        if counts:
+            span = f"{counts[0]}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+            parts.append(f"batch {size} × {span} round{'s' * (span != '1')}")
+    return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class ProcessCost:
+    """Seconds that one process took in all, of them in calls of the model, and of its median call."""
+
+    process_s: float
+    calls_s: float
+    call_s: float
+
+
+class RoundCosts:
+    """Seconds of a round of each place; `most_calls_s(call_s)` says what a process spends in calls that take `call_s` each."""
+
+    def __init__(self, models: Mapping[Place, Sequence[str]], most_calls_s: Callable[[float], float]) -> None:
+        self.models = models
+        self.most_calls_s = most_calls_s
+        self._measured: dict[Place, dict[str, list[ProcessCost]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, place: Place, model: str, cost: ProcessCost) -> None:
+        """Count one process of `model` at `place`."""
+        self._measured[place][model].append(cost)
+
+    def round_s(self, place: Place) -> float:
+        """Seconds of a round of `place`: the mean of its own, or what the nearest place that was measured lets one expect.
+
+        A call is taken to grow with the batch size, which is what a processor does that one image keeps busy already, and
+        the most that any does. ValueError where nothing was measured yet.
+        """
+        if place in self._measured:
+            return sum(fmean(cost.process_s for cost in costs) for costs in self._measured[place].values())
+        nearest = self._nearest(place)
+        known = self._measured[nearest]
+        return sum(self._expected_s(known[model], place[1] / nearest[1]) for model in self.models[place] if model in known)
+
+    def _expected_s(self, costs: Sequence[ProcessCost], growth: float) -> float:
+        besides_s = fmean(cost.process_s - cost.calls_s for cost in costs)
+        return besides_s + self.most_calls_s(growth * fmean(cost.call_s for cost in costs))
+
+    def _nearest(self, place: Place) -> Place:
+        """The measured place that is most like `place`: by provider and transfer first, then by batch size."""
+        if not self._measured:
+            raise ValueError("no round was measured yet")
+        provider, batch_size, transfer = place
+
+        def unlikeness(other: Place) -> tuple[bool, bool, bool, float]:
+            apart = max(other[1], batch_size) / min(other[1], batch_size)
+            return other[0] != provider, other[2] != transfer, other[1] > batch_size, apart
+
+        return min(self._measured, key=unlikeness)

@@ -1,0 +1,38 @@
+"""Times several sessions called one after the other in one process: `python -m benchmark.latency.sequential_worker`.
+
+What a program does that holds an ensemble's members as separate sessions. Their threads wait for work by spinning, so
+that each disturbs the others; a fused file has one set of threads.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmark.latency.worker import WARMUP_SHARE, batches, host_to_host, sample, warm_up
+from core.launch import answer_parent
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Time calls that run every session once; job: paths, threads, batch_size, images, sample_s. Answer: samples_ms."""
+    import numpy as np
+
+    from models.runtimes.onnx_runtime import CPU, session_for
+
+    batches_u8 = batches(np.ascontiguousarray(np.load(job["images"])), job["batch_size"])
+    members = [host_to_host(session_for(Path(path), CPU, job["threads"]), batches_u8) for path in job["paths"]]
+
+    def call() -> None:
+        for member in members:
+            member()
+
+    gc.disable()
+    call()
+    warm_up(call, job["sample_s"] * WARMUP_SHARE)
+    return {"samples_ms": sample(call, job["sample_s"])}
+
+
+if __name__ == "__main__":
+    sys.exit(answer_parent(measure))

@@ -1,0 +1,144 @@
+"""Times one configuration in this process, alone: `python -m benchmark.latency.worker` reads a job on stdin, answers on stdout.
+
+A process of its own, because two live sessions fight over cores, and because calls within one process resemble each
+other more than calls of two processes do: the parent needs many processes, not many calls.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import sys
+import time
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from core.launch import answer_parent
+
+SETTLE_WINDOW = 5  # calls in each of the two stretches whose medians must agree
+SETTLE_TOLERANCE = 0.03
+WARMUP_SHARE = 0.5  # of the sampling time, at most; a first run that took longer has warmed up enough
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
+    """Open the session, warm up until the running median settles, then time calls for `sample_s` seconds.
+
+    job: path, provider, options, batch_size, threads, transfer, images (an .npy of raw images), sample_s. The answer has
+    session_load_ms, first_run_ms, warmup_ms and samples_ms, every call in order, nothing left out, and what ran where.
+    """
+    import numpy as np
+
+    from core.errors import UserError
+    from models.runtimes.onnx_runtime import misplaced, placement, session_for
+
+    images_u8 = np.ascontiguousarray(np.load(job["images"], mmap_mode="r"))
+    started_ns = time.perf_counter_ns()
+    session = session_for(Path(job["path"]), job["provider"], job["threads"], options=job["options"])
+    session_load_ms = _elapsed_ms(started_ns)
+    elsewhere = misplaced(session, job["provider"])
+    if elsewhere:
+        raise UserError(f"{job['path']} does not run on {job['provider']}: {dict(elsewhere)} were placed on another provider")
+    batches_u8 = batches(images_u8, job["batch_size"])
+    call = _device_only(session, batches_u8[0]) if job["transfer"] == "device-only" else host_to_host(session, batches_u8)
+    gc.disable()  # a collection in the middle of a call would be our latency, not the model's
+    first_run_ms = timed_ms(call)
+    warmup_ms = warm_up(call, job["sample_s"] * WARMUP_SHARE - first_run_ms / 1000)
+    samples_ms = sample(call, job["sample_s"])
+    return {
+        "session_load_ms": session_load_ms,
+        "first_run_ms": first_run_ms,
+        "warmup_ms": warmup_ms,
+        "samples_ms": samples_ms,
+        "provider": session.get_providers()[0],
+        "placement": {name: sum(counts.values()) for name, counts in placement(session).items()},
+    }
+
+
+def warm_up(call: Callable[[], None], at_most_s: float) -> list[float]:
+    """Milliseconds of the calls made until the medians of the last two stretches of five agree within 3 %.
+
+    Stops after `at_most_s` all the same; makes none where that is not above 0.
+    """
+    calls_ms: list[float] = []
+    deadline = time.perf_counter() + at_most_s
+    while time.perf_counter() < deadline and not settled(calls_ms):
+        calls_ms.append(timed_ms(call))
+    return calls_ms
+
+
+def settled(calls_ms: list[float]) -> bool:
+    """Whether the medians of the last five calls and of the five before them agree within 3 %."""
+    if len(calls_ms) < 2 * SETTLE_WINDOW:
+        return False
+    last, before = _median(calls_ms[-SETTLE_WINDOW:]), _median(calls_ms[-2 * SETTLE_WINDOW : -SETTLE_WINDOW])
+    return abs(last - before) <= SETTLE_TOLERANCE * before
+
+
+def _median(odd_number_of_values: list[float]) -> float:
+    return sorted(odd_number_of_values)[len(odd_number_of_values) // 2]
+
+
+def sample(call: Callable[[], None], sample_s: float) -> list[float]:
+    """Milliseconds of the calls begun within `sample_s` seconds: a single one of a call that takes longer than that.
+
+    One long call looks at the machine for as long as many short ones, and another process tells more than another call.
+    """
+    samples_ms = [timed_ms(call)]
+    deadline = time.perf_counter() + sample_s - samples_ms[0] / 1000
+    while time.perf_counter() < deadline:
+        samples_ms.append(timed_ms(call))
+    return samples_ms
+
+
+def most_calls_s(call_s: float, sample_s: float) -> float:
+    """Seconds that a process spends in calls that take `call_s` each, where its warm-up does not settle before its end."""
+    warm_up_s = max(0.0, sample_s * WARMUP_SHARE - call_s)
+    return call_s * (1 + math.ceil(warm_up_s / call_s) + math.ceil(sample_s / call_s))
+
+
+def batches(images_u8: Any, batch_size: int) -> list[Any]:
+    """The images in whole batches, in order; those left over are not used."""
+    return [images_u8[first : first + batch_size] for first in range(0, len(images_u8) - batch_size + 1, batch_size)]
+
+
+def host_to_host(session: Any, batches_u8: list[Any]) -> Callable[[], None]:
+    """Each call gets the next batch: a cascade takes longer for some images than for others."""
+    from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
+
+    names, turns = [LOGITS, PROBABILITIES], cycle([{IMAGES: batch_u8} for batch_u8 in batches_u8])
+    return lambda: session.run(names, next(turns))
+
+
+def _device_only(session: Any, images_u8: Any) -> Callable[[], None]:
+    """Inputs and outputs stay on the device; a call ends when the device has finished."""
+    import onnxruntime
+
+    from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
+
+    binding = session.io_binding()
+    binding.bind_ortvalue_input(IMAGES, onnxruntime.OrtValue.ortvalue_from_numpy(images_u8, "cuda", 0))
+    for name in (LOGITS, PROBABILITIES):
+        binding.bind_output(name, "cuda", 0)
+
+    def call() -> None:
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+
+    return call
+
+
+def timed_ms(call: Callable[[], None]) -> float:
+    """Milliseconds of one call."""
+    started_ns = time.perf_counter_ns()
+    call()
+    return _elapsed_ms(started_ns)
+
+
+def _elapsed_ms(started_ns: int) -> float:
+    return (time.perf_counter_ns() - started_ns) / 1e6
+
+
+if __name__ == "__main__":
+    sys.exit(answer_parent(measure))

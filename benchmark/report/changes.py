@@ -1,0 +1,171 @@
+"""What changed between two benchmarks, metric by metric, and what only seems to have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+from typing import cast
+
+import numpy as np
+
+from benchmark.latency.pairs import ALPHA as LATENCY_ALPHA
+from benchmark.report.stored_run import StoredRun
+from core.records import Float64Array, Int64Array, softmax
+from core.statistics import CONFIDENCE, N_RESAMPLES, SEED, difference_ci95, holm, mcnemar_p, paired_counts
+
+IMPROVED, NO_CHANGE, REGRESSED, CANNOT_TELL = "improved", "no change", "regressed", "cannot tell"
+ACCURACY_ALPHA = 0.05
+# Two runs are hours apart: a machine drifts by this much without anything having changed.
+LATENCY_MARGIN = 0.05
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric of one model in both runs; `change` is new minus old, for a latency new over old.
+
+    least_p: the smallest p that the test can give, however large the change; processes: how many of both runs it compares.
+    """
+
+    model: str
+    metric: str
+    provider: str
+    batch_size: int | None
+    old: float
+    new: float
+    change: float
+    change_ci95: tuple[float, float]
+    p: float
+    larger_is_better: bool
+    margin: float = 0.0
+    least_p: float = 0.0
+    processes: tuple[int, int] = (0, 0)
+
+
+def accuracy_refusals(old: StoredRun, new: StoredRun) -> list[str]:
+    """Why the accuracies of two runs cannot be compared; empty where they can."""
+    if old.dataset_sha256 == new.dataset_sha256:
+        return []
+    return [f"accuracies, for the images differ (fingerprints {old.dataset_sha256[:12]}… and {new.dataset_sha256[:12]}…)"]
+
+
+def latency_refusals(old: StoredRun, new: StoredRun) -> list[str]:
+    """Why the latencies of two runs cannot be compared; empty where they can."""
+    if old.samples.empty or new.samples.empty:
+        return ["latencies, for one run did not measure any"]
+    unlike = [what for what in old.machine if old.machine[what] != new.machine[what]]
+    if not unlike:
+        return []
+    shown = "; ".join(f"{what}: {old.machine[what]} and {new.machine[what]}" for what in unlike)
+    return [f"latencies, for the machines differ ({shown})"]
+
+
+def accuracy_changes(old: StoredRun, new: StoredRun) -> list[Change]:
+    """Top-1 accuracy and NLL of every model in both runs, image by image."""
+    changes: list[Change] = []
+    for model in (name for name in old.logits if name in new.logits):
+        was, is_now = old.logits[model], new.logits[model]
+        counts = paired_counts(is_now.argmax(axis=1) == new.labels, was.argmax(axis=1) == old.labels)
+        old_accuracy, new_accuracy = (float((logits.argmax(axis=1) == new.labels).mean()) for logits in (was, is_now))
+        interval, p = difference_ci95(counts), mcnemar_p(counts)
+        difference = counts.accuracy_difference
+        changes.append(Change(model, "top1_accuracy", "", None, old_accuracy, new_accuracy, difference, interval, p, True))
+        old_losses, new_losses = _losses(was, new.labels), _losses(is_now, new.labels)
+        interval, p = mean_change(new_losses - old_losses)
+        old_nll, new_nll = float(old_losses.mean()), float(new_losses.mean())
+        changes.append(Change(model, "nll", "", None, old_nll, new_nll, new_nll - old_nll, interval, p, False))
+    return changes
+
+
+def mean_change(differences: Float64Array) -> tuple[tuple[float, float], float]:
+    """95 % bootstrap interval of the mean of paired differences, and the p of a paired t test.
+
+    Where all are 0 there is nothing to draw from: the interval is nan, since 0 to 0 would claim certainty, and p is 1.
+    """
+    from scipy.stats import ttest_1samp
+
+    if not np.any(differences):
+        return (float("nan"), float("nan")), 1.0
+    generator = np.random.default_rng(SEED)
+    means = [float(generator.choice(differences, size=len(differences)).mean()) for _ in range(N_RESAMPLES // 10)]
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return (float(low), float(high)), float(ttest_1samp(differences, 0.0).pvalue)
+
+
+def latency_changes(old: StoredRun, new: StoredRun) -> list[Change]:
+    """p50 of every model, provider, batch size and transfer that both runs timed, process against process."""
+    from scipy.stats import mannwhitneyu
+
+    was, is_now = _process_p50_ms(old), _process_p50_ms(new)
+    changes: list[Change] = []
+    for key in (key for key in was if key in is_now):
+        before_ms, after_ms = was[key], is_now[key]
+        p = float(mannwhitneyu(after_ms, before_ms).pvalue) if not np.array_equal(before_ms, after_ms) else 1.0
+        ratio = float(np.median(after_ms) / np.median(before_ms))
+        model, provider, batch_size, transfer = key
+        metric = "latency_p50_ms" if transfer == "host-to-host" else "latency_p50_ms (device-only)"
+        medians = (float(np.median(before_ms)), float(np.median(after_ms)))
+        interval = _ratio_ci95(before_ms, after_ms)
+        sizes = len(before_ms), len(after_ms)
+        least_p = 2 / comb(sum(sizes), sizes[0])  # of all ways to deal the processes out, the two most extreme
+        where = (model, metric, provider, batch_size)
+        changes.append(Change(*where, *medians, ratio, interval, p, False, LATENCY_MARGIN, least_p, sizes))
+    return changes
+
+
+def judge(changes: Sequence[Change]) -> list[tuple[float, str]]:
+    """Holm's p and a verdict for each change; accuracies and latencies are two families.
+
+    A latency of so few processes that no change of it could pass is left out of its family, where it would only cost the
+    others: its Holm's p is nan and its verdict `cannot tell`.
+    """
+    families = [[c for c in changes if not c.provider], _that_can_tell([c for c in changes if c.provider])]
+    adjusted: dict[int, float] = {}
+    for family in families:
+        for change, p in zip(family, holm([c.p for c in family]), strict=True):
+            adjusted[id(change)] = float(p)
+    nan = float("nan")
+    return [(adjusted[id(c)], _verdict(c, adjusted[id(c)])) if id(c) in adjusted else (nan, CANNOT_TELL) for c in changes]
+
+
+def _that_can_tell(timed: list[Change]) -> list[Change]:
+    """Those that a large enough change would pass for, after Holm's adjustment over all of them."""
+    telling = [c for c in timed if c.least_p * len(timed) < LATENCY_ALPHA]
+    return telling if len(telling) == len(timed) else _that_can_tell(telling)
+
+
+def _verdict(change: Change, holm_p: float) -> str:
+    """A latency must differ credibly and by more than the margin by which a machine drifts from one run to another."""
+    if change.provider:
+        moved = abs(change.change - 1) > change.margin and holm_p < LATENCY_ALPHA
+        grew = change.change > 1
+    else:
+        moved, grew = holm_p < ACCURACY_ALPHA, change.change > 0
+    if not moved:
+        return NO_CHANGE
+    return IMPROVED if grew == change.larger_is_better else REGRESSED
+
+
+def _process_p50_ms(run: StoredRun) -> dict[tuple[str, str, int, str], Float64Array]:
+    timed = run.samples[run.samples["phase"] == "timed"]
+    keys = ["model", "provider", "batch_size", "transfer"]
+    medians = timed.groupby([*keys, "process"])["latency_ms"].median().reset_index()
+    found: dict[tuple[str, str, int, str], Float64Array] = {}
+    for key, group in medians.groupby(keys, sort=False):
+        model, provider, batch_size, transfer = cast("tuple[str, str, int, str]", key)
+        found[model, provider, int(batch_size), transfer] = group["latency_ms"].to_numpy(dtype=np.float64)
+    return found
+
+
+def _ratio_ci95(before_ms: Float64Array, after_ms: Float64Array) -> tuple[float, float]:
+    """Bootstrap interval of the ratio of medians, drawing processes of each run."""
+    generator = np.random.default_rng(SEED)
+    before, after = (np.median(generator.choice(ms, size=(N_RESAMPLES, len(ms))), axis=1) for ms in (before_ms, after_ms))
+    low, high = np.quantile(after / before, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def _losses(logits: np.ndarray, labels: Int64Array) -> Float64Array:
+    """-log of the true class's probability of each image, nats."""
+    true_class = softmax(logits)[np.arange(len(labels)), labels]
+    return np.asarray(-np.log(np.maximum(true_class, 1e-38)), dtype=np.float64)

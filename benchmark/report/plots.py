@@ -1,0 +1,150 @@
+"""The pictures of a run: confusion per model, recall per class, accuracy against latency with the Pareto front."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.errors import one_line
+from core.records import Accuracy
+from models.runtimes.onnx_runtime import spoken
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+MOST_BARS = 8  # models in one recall plot; more cannot be told apart
+MOST_RECALL_CLASSES = 40  # those with the lowest recall; names of more cannot be read
+_LONGEST_FILE_NAME = 200  # bytes; file systems end at 255
+
+
+def write_plots(
+    folder: Path, accuracies: Sequence[Accuracy], class_names: tuple[str, ...], comparison: pd.DataFrame, where: str
+) -> list[str]:
+    """Write every plot of a run into `folder`; `where` names data set and split in the titles.
+
+    Returns notes on what cannot be seen in them: characters that no font here has, a plot that cannot be drawn. The tables
+    are what counts: a plot that fails costs neither them nor the other plots.
+    """
+    from core.figures import confusion_heatmap, unprintable
+
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs: list[tuple[str, Callable[[Path], None]]] = []
+    for accuracy in accuracies:
+        title = f"{accuracy.model}\n{accuracy.top1_accuracy:.1%} of {accuracy.n_images:,} images right, {where}"
+        heatmap = partial(confusion_heatmap, confusion=accuracy.confusion, class_names=class_names, title=title)
+        jobs.append((f"confusion_{_file_name(accuracy.model)}", heatmap))
+    shown = accuracies[:MOST_BARS]
+    jobs.append(("recall_per_class", partial(recall_bars, accuracies=shown, class_names=class_names, where=where)))
+    for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):
+        short = str(provider).removesuffix("ExecutionProvider").lower()
+        jobs.append((f"pareto_{short}_batch{batch_size:.0f}", partial(accuracy_against_latency, rows=rows, where=where)))
+    notes = _missing_fonts(unprintable([*class_names, *(accuracy.model for accuracy in accuracies), where]))
+    for name, draw in jobs:
+        try:
+            draw(folder / f"{name}.png")
+        except Exception as error:  # whatever matplotlib raises; everything has been measured by now
+            notes.append(f"plots/{name}.png could not be drawn ({one_line(error, 120)}); its figures are in the tables")
+    return notes
+
+
+def _missing_fonts(signs: str) -> list[str]:
+    if not signs:
+        return []
+    some = signs[:8] + ("…" if len(signs) > 8 else "")
+    return [f"no font here has {some}: boxes stand for them in plots; install one that does, such as Noto Sans CJK, and run again"]
+
+
+def _file_name(model: str) -> str:
+    """`a+b (weighted)` as `a+b_weighted`; a very long name is cut and told apart by a hash."""
+    name = model.replace(" (", "_").replace(")", "")
+    if len(name.encode()) <= _LONGEST_FILE_NAME:
+        return name
+    return name.encode()[: _LONGEST_FILE_NAME - 9].decode(errors="ignore") + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def recall_bars(path: Path, accuracies: Sequence[Accuracy], class_names: tuple[str, ...], where: str) -> None:
+    """Recall of each class, a bar per model with its 95 % interval; of more than 40 classes the 40 with the lowest mean recall."""
+    from core.figures import new_figure, save_figure, shortened, wrapped
+
+    chosen = _hardest(accuracies, len(class_names))
+    n_models, n_shown = len(accuracies), len(chosen)
+    width_in = min(max(8.0, 0.2 * n_models * n_shown + 2), 16.0)
+    figure, axes = new_figure(width_in=width_in, height_in=4.5 + 0.2 * n_models)
+    positions = np.arange(n_shown)
+    width = 0.8 / n_models
+    for index, accuracy in enumerate(accuracies):
+        recall, interval = accuracy.recall[chosen], accuracy.recall_ci95[chosen]
+        below = np.nan_to_num(recall - interval[:, 0]).clip(0)
+        above = np.nan_to_num(interval[:, 1] - recall).clip(0)
+        axes.bar(
+            positions + (index - (n_models - 1) / 2) * width,
+            100 * recall,
+            width,
+            yerr=100 * np.stack([below, above]),
+            error_kw={"elinewidth": 0.8, "ecolor": "0.3"},
+            label=shortened(accuracy.model, 80),
+        )
+    names = [shortened(class_names[index]) for index in chosen]
+    crowded = n_shown > 12
+    axes.set_xticks(
+        positions, names, rotation=90 if crowded else 30, ha="center" if crowded else "right", fontsize=8 if crowded else 10
+    )
+    axes.set_xlim(-0.6, n_shown - 0.4)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("true class")
+    axes.set_ylabel("recall (% of the class's images)")
+    few = "" if n_shown == len(class_names) else f"\nthe {n_shown} of {len(class_names)} classes with the lowest recall"
+    axes.set_title(wrapped(f"Recall per class with 95 % intervals, {where}{few}", width_in))
+    _legend_below(figure, [accuracy.model for accuracy in accuracies], width_in)
+    save_figure(figure, path)
+
+
+def _hardest(accuracies: Sequence[Accuracy], n_classes: int) -> NDArray[np.int64]:
+    """Indices of the classes to show: all, in order, or those of the lowest mean recall, lowest first."""
+    if n_classes <= MOST_RECALL_CLASSES:
+        return np.arange(n_classes)
+    recall = np.stack([accuracy.recall for accuracy in accuracies])
+    measured = np.isfinite(recall).all(axis=0)  # a class without images has none
+    mean = np.where(measured, np.nan_to_num(recall).mean(axis=0), np.inf)
+    return np.asarray(np.argsort(mean, kind="stable")[: min(MOST_RECALL_CLASSES, max(1, int(measured.sum())))], dtype=np.int64)
+
+
+def _legend_below(figure: Figure, names: Sequence[str], width_in: float) -> None:
+    """A legend under everything else, in as many columns as names of that length leave room for."""
+    room = int(width_in * 11) // (min(max(map(len, names)), 80) + 6)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=max(1, min(len(names), room)), frameon=False)
+
+
+def accuracy_against_latency(path: Path, rows: pd.DataFrame, where: str) -> None:
+    """One point a model with 95 % intervals both ways; those on the Pareto front are filled and joined."""
+    from core.figures import new_figure, save_figure, shortened, wrapped
+
+    figure, axes = new_figure(width_in=8.0, height_in=5.0 + 0.2 * len(rows))
+    for _, row in rows.iterrows():
+        low, high = row["latency_p50_ci95_low_ms"], row["latency_p50_ci95_high_ms"]
+        axes.errorbar(
+            row["latency_p50_ms"],
+            100 * row["top1_accuracy"],
+            xerr=[[row["latency_p50_ms"] - low], [high - row["latency_p50_ms"]]],
+            yerr=[[100 * (row["top1_accuracy"] - row["top1_ci95_low"])], [100 * (row["top1_ci95_high"] - row["top1_accuracy"])]],
+            fmt="s" if row["kind"] == "ensemble" else "o",
+            markerfacecolor=None if row["on_pareto_front"] else "white",
+            elinewidth=0.8,
+            label=f"{shortened(row['model'], 80)}{' (Pareto front)' if row['on_pareto_front'] else ''}",
+        )
+    front = rows[rows["on_pareto_front"].astype(bool)].sort_values("latency_p50_ms")
+    axes.step(front["latency_p50_ms"], 100 * front["top1_accuracy"].cummax(), where="post", color="0.6", linewidth=1, zorder=0)
+    axes.set_xlim(left=0)
+    first = rows.iloc[0]
+    axes.set_xlabel(f"latency p50 (ms per batch of {first['batch_size']:.0f}, host to host)")
+    axes.set_ylabel("top-1 accuracy (%)")
+    axes.set_title(wrapped(f"Accuracy against latency, {where}\n{spoken(first['provider'])}: {first['device_name']}", 8.0))
+    _legend_below(figure, [f"{name} (Pareto front)" for name in rows["model"]], 8.0)
+    save_figure(figure, path)

@@ -1,0 +1,218 @@
+"""One benchmark from candidates to a run folder: predictions, accuracy, ensembles, latency, tables, plots."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.accuracy.calibration import Kept, calibrate, worse_calibrated
+from benchmark.accuracy.metrics import measure, worse_than_guessing
+from benchmark.accuracy.openvino import predict_on_openvino
+from benchmark.accuracy.pairs import OTHER_ENSEMBLES, compare_pairs, smallest_difference_note
+from benchmark.candidates import check_classes, find_candidates
+from benchmark.ensembles import Plan, add_ensemble, plans, predict_validation, tuning_images
+from benchmark.findings import Findings
+from benchmark.gates import FAILED, failures, parse_gate
+from benchmark.images import Choice, images_for
+from benchmark.latency import experiment as timing
+from benchmark.latency.loadgen import cross_check, require_loadgen
+from benchmark.latency.pairs import compare_latencies
+from benchmark.latency.summary import summarise
+from benchmark.options import Options
+from benchmark.report.advice import Limits
+from benchmark.report.run_files import write_run
+from benchmark.report.tables import COMPARISON_COLUMNS, Entry
+from benchmark.report.terminal import print_report
+from core.console import print_line, print_lines, progress
+from core.errors import UserError
+from core.files import final_run_folder, run_folder
+from core.records import Predictions
+from ensemble.validation import few_images_note
+from models.runtimes.onnx_runtime import choose_providers, default_threads
+from models.runtimes.predict import PredictionRun, predict
+
+
+def run_benchmark(options: Options) -> int:
+    """Run what `options` ask for, print the comparison and where the files are; 3 where a gate fails, otherwise 0."""
+    gates = [parse_gate(text, COMPARISON_COLUMNS) for text in options.fail_if]
+    if options.loadgen:
+        require_loadgen()
+    limits = deployment_limits(options)
+    findings, wanted = prepare(options)
+    with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
+        predict_singles(findings, options.profile)
+        predict_validation(findings, wanted[-1].members if wanted else ())
+        for plan in wanted:
+            add_ensemble(findings, plan, Path(fused_folder))
+        judge(findings)
+        if options.time_budget_s > 0:
+            predict_on_openvino(findings)
+            measure_latency(findings, options)
+        if options.loadgen:
+            check_against_loadgen(findings, options)
+        comparison = write_run(folder, findings, options, limits)
+    print_report(comparison, findings)
+    failed = failures(comparison, gates)
+    for line in failed:
+        print_lines([f"gate failed: {line}"])
+    print_lines([f"results: {final_run_folder(folder)}"])
+    for line in findings.answers:
+        print_lines([line])
+    return FAILED if failed else 0
+
+
+def deployment_limits(options: Options) -> Limits:
+    """What the answer is held against; UserError where it asks for a latency that is not measured."""
+    limits = Limits(options.at_batch or min(options.batch_sizes), options.max_latency_ms, options.min_accuracy)
+    if limits.batch_size not in options.batch_sizes:
+        raise UserError(f"--at-batch {limits.batch_size} is not timed; add it to --batch-sizes")
+    if limits.words() and options.time_budget_s == 0:
+        raise UserError("--max-latency-ms and --min-accuracy choose by latency too, which --time-budget 0 leaves out; give it some")
+    return limits
+
+
+def prepare(options: Options) -> tuple[Findings, list[Plan]]:
+    """Everything that can be wrong with what was asked for is found here, before anything is run or written."""
+    threads = options.threads or default_threads()
+    if threads > default_threads():
+        raise UserError(f"--threads {threads}: this process may use {default_threads()} cores; pass at most as many")
+    candidates, notes = find_candidates(options.models, options.models_dir, _dataset_name(options))
+    wanted, plan_notes = plans(candidates, options.ensemble)
+    cards = [candidate.card for candidate in candidates]
+    dataset, image_set, data_notes = images_for(
+        options.data,
+        options.data_dir,
+        options.split,
+        Choice(options.limit, options.seed, "duplicates" in options.exclude),
+        cards,
+        resize=options.resize,
+        skip_damaged=options.skip_damaged,
+    )
+    check_classes(candidates, dataset)
+    providers, provider_notes = choose_providers(options.device, candidates[0].path, threads, openvino=options.openvino)
+    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
+    notes = [*notes, *plan_notes, *data_notes, *provider_notes]
+    if tuned_on is not None:
+        notes += few_images_note(len(tuned_on))
+    if tuned_on is not None and options.split == "validation":
+        notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
+    return Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, notes=notes), wanted
+
+
+def predict_singles(findings: Findings, profile: bool) -> None:
+    """Predict the split once per model, keep the predictions and measure their accuracy."""
+    labels = findings.image_set.labels
+    runs: list[PredictionRun] = []
+    with progress() as display:
+        for candidate in findings.candidates:
+            task = display.add_task(f"predicting {candidate.name}", total=len(labels))
+            run = predict(
+                candidate.path,
+                candidate.name,
+                findings.image_set,
+                findings.providers[0].name,
+                findings.threads,
+                lambda n, task=task: display.advance(task, n),  # type: ignore[misc]
+            )
+            runs.append(run)
+            findings.predictions[candidate.name] = run.predictions
+            findings.files[candidate.name] = candidate.path
+            accuracy = measure(run.predictions, labels)
+            card = candidate.card
+            kind, members = ("ensemble", tuple(m.name for m in card.members)) if card.rule else ("single", ())
+            entry = Entry(candidate.name, kind, members, card.backend, card.precision, candidate.size_mb, accuracy)
+            findings.entries.append(entry)
+    if profile:
+        inside_s, total_s = sum(run.session_run_s for run in runs), sum(run.total_s for run in runs)
+        findings.notes.append(
+            f"predictions took {total_s:.2f} s, {inside_s:.2f} s of it inside session.run: ratio {total_s / inside_s:.4f}"
+        )
+
+
+def judge(findings: Findings) -> None:
+    """Verdicts on every pair, and the oracle that shows how much an ensemble could still gain."""
+    labels = findings.image_set.labels
+    singles = [candidate.name for candidate in findings.candidates]
+    right = {name: predictions.predicted() == labels for name, predictions in findings.predictions.items()}
+    members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
+    pairs = compare_pairs(right, singles, members_of, findings.providers[0].name)
+    findings.pairs = [pair for pair in pairs if pair.family != OTHER_ENSEMBLES]
+    findings.more_pairs = [pair for pair in pairs if pair.family == OTHER_ENSEMBLES]
+    ensembles = {name: (ensemble.members, ensemble.how) for name, ensemble in findings.ensembles.items()}
+    tuned_on = None if findings.tuned_on is None else Kept(findings.validation, findings.tuned_on.labels)
+    findings.calibration = calibrate(ensembles, Kept(findings.predictions, labels), tuned_on)
+    split, accuracies = findings.image_set.split, [entry.accuracy for entry in findings.entries]
+    findings.notes += worse_calibrated(findings.calibration, split)
+    findings.notes += worse_than_guessing(accuracies, findings.image_set.n_classes)
+    findings.notes += smallest_difference_note(findings.pairs, len(labels), split)
+    if findings.ensembles:
+        members = dict.fromkeys(name for ensemble in findings.ensembles.values() for name in ensemble.members)
+        findings.entries.append(_oracle(findings, list(members)))
+
+
+def _oracle(findings: Findings, members: Sequence[str]) -> Entry:
+    """Right wherever any member is: predictions that take the true class where one has it, else the first member's."""
+    labels = findings.image_set.labels
+    first = findings.predictions[members[0]]
+    any_right = np.any([findings.predictions[name].predicted() == labels for name in members], axis=0)
+    predicted = np.where(any_right, labels, first.predicted())
+    one_hot = np.eye(first.logits.shape[1], dtype=np.float32)[predicted]
+    accuracy = measure(Predictions("oracle", first.split, first.dataset_sha256, one_hot), labels)
+    # It has classes but no probabilities, so it has no likelihood and no calibration either.
+    accuracy = dataclasses.replace(accuracy, nll=float("nan"), ece_15bin=float("nan"))
+    return Entry("oracle", "oracle", tuple(members), "", "", float("nan"), accuracy)
+
+
+def measure_latency(findings: Findings, options: Options) -> None:
+    """Time every single model and fused ensemble on every provider at every batch size."""
+    wanted = timing.configurations(list(findings.files.items()), findings.providers, options.batch_sizes, findings.threads)
+    budget_s = options.time_budget_s
+    with progress("doing", ticking=False) as display:
+        task = display.add_task("timing, seconds", total=round(budget_s), doing="")
+
+        def report(elapsed_s: float, doing: str) -> None:
+            display.update(task, completed=min(round(elapsed_s), round(budget_s)), doing=doing, refresh=True)
+
+        run = timing.run_experiment(
+            wanted,
+            findings.image_set.images_u8,
+            budget_s,
+            options.seed,
+            report,
+            lambda line: print_line(display, line),
+            first_batch_size=options.at_batch,
+        )
+    findings.latency_run = run
+    findings.latencies = summarise(run.in_order())
+    asked = [(pair.model_a, pair.model_b) for pair in findings.pairs]
+    findings.latency_pairs = compare_latencies(run.in_order(), asked)
+    findings.notes += run.notes
+
+
+def check_against_loadgen(findings: Findings, options: Options) -> None:
+    """Drive every model by MLPerf LoadGen as well, Offline at the batch size nearest to 32."""
+    batch_size = min(options.batch_sizes, key=lambda size: abs(size - 32))
+    with progress("doing", ticking=False) as display:
+        task = display.add_task("LoadGen", total=None, doing="")
+        findings.cross_checks = cross_check(
+            list(findings.files.items()),
+            findings.image_set.images_u8,
+            batch_size,
+            findings.threads,
+            lambda doing: display.update(task, doing=doing, refresh=True),
+        )
+
+
+def _dataset_name(options: Options) -> str:
+    """The name that the cards of models for `--data` carry."""
+    from data.catalog import NAMES
+
+    if options.data in NAMES:
+        return options.data
+    from data.sets.folder import slug
+
+    return slug(Path(options.data), reserved=NAMES)

@@ -1,0 +1,226 @@
+"""Any folder of images in the ImageFolder layout: `train/<class>/*.jpg`, `val/<class>/*.jpg`, `test/<class>/*.png`.
+
+How images of differing sizes become one array stands at `ImageFolder`; what is read and what is passed over in `data.scan`.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.errors import UserError, few
+from core.records import Int64Array, Split, UInt8Array
+from data.reading import ImageSize, Reading
+from data.scan import scan
+
+if TYPE_CHECKING:
+    from data.decode import DamagedImage
+
+_NAMED_DAMAGE = 10  # damaged files that an error names; `data show --skip-damaged` lists them all
+_LEAST_CUT = 0.01  # share of its area below which nobody needs to know that an image was cut
+# What may be read beside the images asked for without anyone waiting for it: about a second of decoding on one core.
+_QUICK_FILES, _QUICK_BYTES = 3000, 30e6
+
+
+class ImageFolder:
+    """The images under a folder's `train/`, `val/` (or `valid/`, `validation/`) and `test/`; some of them may be absent.
+
+    Where all images of all splits share one size, that is the resolution of the data set and no pixel is changed.
+    Otherwise every image is fitted to S×S as `reading.resize` says (`data.decode.fit`): by default resized, aspect kept, so
+    that its shorter side is S, and the centre cut out. S is the median shorter side over all splits (to pad: the longer
+    side), at most `reading.max_side`. The sizes come from the files' headers, so the resolution does not depend on which
+    split is read. `image_size` (height, width) overrides it.
+
+    class_names: the order of the labels where a model states it, of which the folder's classes may be some; else the
+    folder's own names, sorted. Images become RGB, turned as their EXIF orientation says; transparency is dropped, as
+    torchvision does. Files are in sorted order within their class.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        image_size: ImageSize | None = None,
+        class_names: Sequence[str] | None = None,
+        reading: Reading | None = None,
+    ) -> None:
+        if image_size is not None and min(image_size) < 1:
+            raise UserError(f"image height and width must be 1 or more, not {image_size[0]} and {image_size[1]}")
+        self._root, self._image_size, self._reading = root, image_size, reading or Reading()
+        self._files, self._scan_notes = scan(root, least_classes=2 if class_names is None else 1)
+        self._own_names = tuple(next(iter(self._files.values())))
+        self.class_names = self._own_names if class_names is None else self._matched(tuple(class_names))
+        self._sizes: dict[Path, ImageSize] = {}
+        self._damaged: dict[Path, DamagedImage] = {}
+
+    @property
+    def available(self) -> tuple[Split, ...]:
+        """The splits that have a folder."""
+        return tuple(self._files)
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether `labels` are known before any image is read: not where some of the files may turn out to be damaged."""
+        return not self._reading.skip_damaged
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of what was read so far, and of what was not."""
+        return (*self._scan_notes, *self._matching_note(), *self._damage_note(), *self._cap_note(), *self._cut_note())
+
+    @property
+    def damaged(self) -> tuple[tuple[Path, str], ...]:
+        """Files that were skipped so far, and why."""
+        return tuple((path, self._damaged[path].reason) for path in sorted(self._damaged))
+
+    @cached_property
+    def image_size(self) -> ImageSize:
+        """Height and width of every image of all splits."""
+        from data.decode import DamagedImage, read_sizes
+
+        if self._image_size is not None:
+            return self._image_size
+        paths = self._every_path()
+        for path, size in zip(paths, read_sizes(paths), strict=True):
+            if not isinstance(size, DamagedImage):
+                self._sizes[path] = size
+            elif self._reading.skip_damaged:
+                self._damaged[path] = size
+            else:
+                raise self._all_damage()
+        sizes = list(self._sizes.values())
+        if not sizes:
+            raise UserError(f"none of the {len(paths)} images in {self._root} can be decoded; replace them")
+        if len(set(sizes)) == 1:
+            return sizes[0]
+        side = min(self._median_side(), self._reading.max_side)
+        return side, side
+
+    def labels(self, split: Split) -> Int64Array:
+        """Label of each file of a split, (n_files,), without reading any."""
+        classes = self._files[split]
+        counts = [len(classes.get(name, ())) for name in self.class_names]
+        return np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+
+    def names(self, split: Split) -> list[str]:
+        """Each file of a split as a path below the folder, in the order of `labels`."""
+        return [path.relative_to(self._root).as_posix() for path in self._paths(split)]
+
+    def is_quick(self, split: Split) -> bool:
+        """Whether a whole split is decoded in about a second; decides by the number and size of its files, not by a clock."""
+        paths = self._paths(split)
+        return len(paths) <= _QUICK_FILES and sum(path.stat().st_size for path in paths) <= _QUICK_BYTES
+
+    def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array]:
+        """Images, uint8 RGB (n_images, height, width, 3), labels, (n_images,), and which files they are, (n_images,).
+
+        chosen: ascending indices of the files to read; all where None. UserError, naming them, where files are damaged.
+        """
+        from data.decode import DamagedImage, read_images
+
+        every = self._paths(split)
+        wanted = np.arange(len(every)) if chosen is None else chosen
+        paths = [every[index] for index in wanted]
+        try:
+            decoded = read_images(paths, self.image_size, self._reading.resize, skip_damaged=self._reading.skip_damaged)
+        except DamagedImage as damage:
+            raise self._all_damage() from damage
+        self._sizes |= {paths[i]: size for i, size in zip(decoded.read, decoded.sizes, strict=True)}
+        self._damaged |= {damage.path: damage for damage in decoded.damaged}
+        if not decoded.read:
+            raise UserError(f"none of the {len(paths)} {split} images in {self._root} can be decoded; replace them")
+        files = wanted[decoded.read].astype(np.int64)
+        return decoded.images_u8, self.labels(split)[files], files
+
+    def _paths(self, split: Split) -> list[Path]:
+        classes = self._files[split]
+        return [path for name in self.class_names for path in classes.get(name, ())]
+
+    def _every_path(self) -> list[Path]:
+        return [path for split in self._files for path in self._paths(split)]
+
+    def _matched(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """`wanted`, if every class of the folder is among them."""
+        unknown = [name for name in self._own_names if name not in set(wanted)]
+        if unknown:
+            raise UserError(
+                f"{self._root} has classes that the model does not know: {few(unknown)} (it knows {few(wanted)}, "
+                f"{len(wanted)} in all); pass the data set that it was trained for with --data, or rename or remove these folders"
+            )
+        return wanted
+
+    def _matching_note(self) -> list[str]:
+        if self.class_names == self._own_names:
+            return []
+        others = len(self.class_names) - len(self._own_names)
+        if not others:
+            return ["labels are matched by name: the model has the classes in another order than the folder"]
+        return [
+            f"{self._root.name or self._root} has {len(self._own_names)} of the model's {len(self.class_names)} classes; labels "
+            f"are matched by name, and predictions of the other {others} count as mistakes"
+        ]
+
+    def _median_side(self) -> int:
+        longest = self._reading.resize == "pad"
+        return int(statistics.median((max if longest else min)(size) for size in self._sizes.values()))
+
+    def _all_damage(self) -> UserError:
+        """The error that names every damaged file of every split, so that one round of mending is enough."""
+        from data.decode import find_damaged
+
+        paths = self._every_path()
+        damaged = find_damaged(paths)
+        if len(damaged) == 1:
+            return UserError(f"{damaged[0]}, or pass --skip-damaged")
+        named = ", ".join(f"{damage.path} ({damage.reason})" for damage in damaged[:_NAMED_DAMAGE])
+        more = f" and {len(damaged) - _NAMED_DAMAGE} more" if len(damaged) > _NAMED_DAMAGE else ""
+        return UserError(
+            f"{len(damaged)} of {len(paths):,} images cannot be decoded: {named}{more}; replace or remove them, or pass "
+            "--skip-damaged (python -m data show with it lists them in damaged.csv)"
+        )
+
+    def _damage_note(self) -> list[str]:
+        if not self._damaged:
+            return []
+        named = few([path.relative_to(self._root).as_posix() for path in sorted(self._damaged)], 3)
+        return [f"{len(self._damaged)} damaged images left out (--skip-damaged): {named}"]
+
+    def _cap_note(self) -> list[str]:
+        """Says where the cap on the resolution took pixels away."""
+        if self._image_size is not None or not self._sizes or len(set(self._sizes.values())) == 1:
+            return []
+        side, cap = self._median_side(), self._reading.max_side
+        if side <= cap:
+            return []
+        which = "longer" if self._reading.resize == "pad" else "shorter"
+        return [
+            f"images are shrunk to {cap}×{cap}, their median {which} side is {side}: train with --max-side or --image-size "
+            f"above {cap} to keep more"
+        ]
+
+    def _cut_note(self) -> list[str]:
+        """Says how much of the images the centre crop takes away."""
+        from data.decode import share_cut_away
+
+        if self._reading.resize != "shortest" or not self._sizes:
+            return []
+        height, width = self.image_size
+        shares = [share_cut_away(own, (height, width)) for own in self._sizes.values() if own != (height, width)]
+        cut = [share for share in shares if share >= _LEAST_CUT]
+        if not cut:
+            return []
+        return [
+            f"the centre crop to {width}×{height} cuts {len(cut):,} of {len(self._sizes):,} images, on average {np.mean(cut):.0%} "
+            f"of their area, at most {max(cut):.0%}; train with --resize squash or --resize pad to keep it"
+        ]
+
+
+def slug(folder: Path, reserved: Sequence[str] = ()) -> str:
+    """The folder's base name as lower-case letters, digits, '_' and '-'; set apart from the `reserved` names."""
+    name = re.sub(r"[^a-z0-9_-]+", "-", folder.resolve().name.lower()).strip("-") or "folder"
+    return f"{name}-folder" if name in reserved else name

@@ -1,0 +1,125 @@
+"""What `python -m export.quantize` leaves behind besides files: a table and a line a variant, `quantize.csv` and `run.json`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.decimals import cell
+from core.environment import environment
+from core.files import write_json
+from export.quantize.judge import WORSE
+from export.quantize.variant import Variant
+from export.report import Failed
+
+COLUMNS = (
+    "model", "base", "precision", "dataset", "file", "size_mb", "base_size_mb", "calibration", "n_calibration_images", "split",
+    "n_images", "base_top1_accuracy", "top1_accuracy", "accuracy_difference", "difference_ci95_low", "difference_ci95_high",
+    "mcnemar_p", "verdict", "equal_labels", "max_abs_logit_difference", "max_abs_probability_difference", "divergence_nats",
+    "elapsed_s",
+)  # fmt: skip
+
+
+def rows(variants: Sequence[Variant]) -> list[dict[str, str]]:
+    """One row of `quantize.csv` a variant, significant digits, fractions in [0, 1]."""
+    return [_row(variant) for variant in variants]
+
+
+def _row(variant: Variant) -> dict[str, str]:
+    found = variant.comparison
+    low, high = found.difference_ci95
+    values: dict[str, str | float] = {
+        "model": variant.target.stem,
+        "base": variant.source.stem,
+        "precision": variant.precision,
+        "dataset": variant.base.dataset,
+        "file": variant.target.name,
+        "size_mb": variant.size_mb,
+        "base_size_mb": variant.base_size_mb,
+        "calibration": variant.calibration,
+        "n_calibration_images": str(variant.n_calibration_images),
+        "split": found.parity.split,
+        "n_images": str(found.parity.n_images),
+        "base_top1_accuracy": found.base_top1_accuracy,
+        "top1_accuracy": found.top1_accuracy,
+        "accuracy_difference": found.counts.accuracy_difference,
+        "difference_ci95_low": low,
+        "difference_ci95_high": high,
+        "mcnemar_p": found.mcnemar_p,
+        "verdict": found.verdict,
+        "equal_labels": found.parity.equal_labels,
+        "max_abs_logit_difference": found.parity.max_abs_logit_difference,
+        "max_abs_probability_difference": found.max_abs_probability_difference,
+        "divergence_nats": found.divergence,
+        "elapsed_s": f"{variant.elapsed_s:.2f}",
+    }
+    return {name: value if isinstance(value, str) else cell(value) for name, value in values.items()}
+
+
+def fill_run(folder: Path, outcomes: Sequence[Variant | Failed], arguments: Sequence[str], notes: Sequence[str]) -> None:
+    """Write `quantize.csv` and `run.json` into a run folder."""
+    variants = [outcome for outcome in outcomes if isinstance(outcome, Variant)]
+    with open(folder / "quantize.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows(variants))
+    run = {
+        "what": "quantize",
+        "arguments": list(arguments),
+        "calibration_divergences": {variant.target.stem: variant.divergences for variant in variants},
+        "failed": {str(one.source): one.reason for one in outcomes if isinstance(one, Failed)},
+        "notes": list(notes),
+        "environment": environment(),
+    }
+    write_json(folder / "run.json", run)
+
+
+def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path) -> None:
+    """The table for people, a verdict in words a variant, notes, and where the run is; all on stdout."""
+    from rich.table import Table
+
+    from core.console import output_console
+
+    table = Table()
+    table.add_column("variant", overflow="fold")
+    for title in ("MB", "top-1 % base", "variant", "points (95 %)", "McNemar p", "max |Δlogit|", "max |Δp|", "equal labels %"):
+        table.add_column(title, justify="right")
+    for one in variants:
+        found = one.comparison
+        low, high = found.difference_ci95
+        table.add_row(
+            one.target.stem,
+            f"{one.base_size_mb:.1f} → {one.size_mb:.1f}",
+            f"{100 * found.base_top1_accuracy:.2f}",
+            f"{100 * found.top1_accuracy:.2f}",
+            f"{100 * found.counts.accuracy_difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
+            f"{found.mcnemar_p:.2g}",
+            f"{found.parity.max_abs_logit_difference:.2g}",
+            f"{found.max_abs_probability_difference:.2g}",
+            f"{100 * found.parity.equal_labels:.2f}",
+        )
+    screen = output_console()
+    screen.print(table)
+    for one in variants:
+        screen.print(_sentence(one), style="bold red" if one.comparison.verdict == WORSE else None, markup=False, soft_wrap=True)
+    for note in notes:
+        screen.print(f"note: {note}", style="dim", markup=False, soft_wrap=True)
+    screen.print(f"run: {folder}", markup=False, soft_wrap=True)
+
+
+def _sentence(variant: Variant) -> str:
+    """What a person should take away of one variant."""
+    found = variant.comparison
+    where = f"on {found.parity.n_images} {found.parity.split} images"
+    verdicts = {
+        WORSE: f"CREDIBLY WORSE than {variant.source.stem} {where}; do not deploy it, or calibrate on more --images",
+    }
+    said = verdicts.get(found.verdict, f"{found.verdict} in accuracy from {variant.source.stem} {where}")
+    return f"{variant.target}: {said}{_calibrated(variant)}"
+
+
+def _calibrated(variant: Variant) -> str:
+    if not variant.calibration:
+        return ""
+    return f"; calibrated by {variant.calibration} on {variant.n_calibration_images} train images"

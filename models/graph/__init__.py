@@ -1,0 +1,1 @@
+"""Everything that reads, cuts, wraps and joins ONNX graphs."""

@@ -1,0 +1,80 @@
+"""Whether what a model says of a batch can be believed: one row an image, finite, and probabilities that belong to the logits.
+
+Every figure rests on the logits, so what the file itself calls probabilities is held against their softmax.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.errors import UserError
+from core.records import softmax
+from models.graph.contract import LOGITS, PROBABILITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# A softmax in float16 is within 0.001 of that in float64, one in steps of 1/256 within 0.004.
+MAX_ABS_DIFFERENCE = 0.005
+_SAME = 1e-5  # float32 computes a softmax more exactly than that
+
+
+def check_shapes(outputs: Sequence[NDArray[Any]], n_images: int, n_classes: int, what: str) -> None:
+    """UserError naming `what` unless logits and probabilities are (n_images, n_classes) and finite."""
+    for name, values in zip((LOGITS, PROBABILITIES), outputs, strict=True):
+        if values.shape != (n_images, n_classes):
+            raise UserError(
+                f"{what} gives {name} of shape {values.shape} for a batch of {n_images} images, not {(n_images, n_classes)}; "
+                "a model must give one row per image and one column per class"
+            )
+        if not np.isfinite(values).all():
+            raise UserError(
+                f"{what} gives {name} that are not finite: its weights hold NaN or infinity, or overflow; train it again if its "
+                "loss was NaN, otherwise use a higher precision"
+            )
+
+
+def check_first_batch(
+    outputs: Sequence[NDArray[Any]], n_images: int, n_classes: int, what: str, tolerance: float = MAX_ABS_DIFFERENCE
+) -> None:
+    """`check_shapes`, and UserError that says what is wrong where the probabilities are not the softmax of the logits."""
+    check_shapes(outputs, n_images, n_classes, what)
+    fault = mismatch(outputs[0], outputs[1], tolerance)
+    if fault:
+        raise UserError(f"{what}: {fault}")
+
+
+def mismatch(logits: NDArray[Any], probabilities: NDArray[Any], tolerance: float = MAX_ABS_DIFFERENCE) -> str | None:
+    """What is wrong with a pair of outputs, each (n_images, n_classes); None where the one is the softmax of the other.
+
+    tolerance: the largest difference of a probability that rounding may explain.
+    """
+    difference = float(np.abs(softmax(logits) - probabilities).max())
+    if difference > _SAME and _are_probabilities(logits):
+        return (
+            f"the output called {LOGITS} holds probabilities already (each row is positive and sums to 1), so a second softmax "
+            f"would falsify NLL, ECE and ensembles; make what goes into the last softmax the output {LOGITS}"
+        )
+    if difference <= tolerance:
+        return None
+    if not _are_probabilities(probabilities):
+        low, high = float(probabilities.min()), float(probabilities.max())
+        rows = probabilities.sum(axis=1, dtype=np.float64)
+        return (
+            f"the output called {PROBABILITIES} holds no probabilities: values from {low:.3g} to {high:.3g}, rows sum to "
+            f"{rows.min():.3g} to {rows.max():.3g}; make the softmax of {LOGITS} the output {PROBABILITIES}"
+        )
+    return (
+        f"the output called {PROBABILITIES} is not the softmax of {LOGITS}: they differ by up to {difference:.2g}, so one of "
+        f"the two is of another tensor or has another temperature; make the softmax of {LOGITS} the output {PROBABILITIES}"
+    )
+
+
+def _are_probabilities(values: NDArray[Any]) -> bool:
+    """Whether every row is a distribution: nowhere negative, with a sum of 1, to what half precision rounds away."""
+    sums = values.sum(axis=1, dtype=np.float64)
+    return bool((values >= -1e-6).all() and (np.abs(sums - 1) <= 2e-3).all())

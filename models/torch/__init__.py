@@ -1,0 +1,1 @@
+"""PyTorch networks; nothing else of `models` imports torch."""

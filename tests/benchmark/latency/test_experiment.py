@@ -1,0 +1,229 @@
+import itertools
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from benchmark.latency import worker as latency_worker
+from benchmark.latency.experiment import SAMPLE_S, configurations, run_experiment
+from benchmark.latency.pairs import MIN_PAIRS, compare_latencies
+from benchmark.latency.summary import MIN_SAMPLES, stability_note, summarise
+from benchmark.latency.worker import SETTLE_WINDOW, most_calls_s, sample, settled, warm_up
+from core.errors import UserError
+from core.launch import bytecode_settings
+from core.records import LatencySamples
+from models.runtimes.onnx_runtime import CPU, Provider
+from tests.planted_machine import PlantedMachine
+from tests.tiny_models import write_tiny_model
+
+IMAGES_U8 = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+MODELS = {"c": 0.003, "a": 0.006, "b": 0.009}  # seconds of a call at batch 1 on the planted machine
+
+
+def process(samples_ms, round_index: int = 0, model: str = "m", batch_size: int = 1) -> LatencySamples:
+    samples = np.asarray(samples_ms, dtype=np.float64)
+    return LatencySamples(model, CPU, batch_size, 1, "host-to-host", round_index, round_index, 10.0, 5.0, np.array([1.0]), samples)
+
+
+def planted_run(machine: PlantedMachine, monkeypatch, batch_sizes=(1, 32, 256), **options):
+    """An experiment on models that take known times, and the lines that it announced."""
+    machine.install(monkeypatch)
+    wanted = configurations(
+        [(name, Path(f"{name}.onnx")) for name in machine.call_s], [Provider(CPU, "cpu")], batch_sizes, threads=1
+    )
+    lines: list[str] = []
+    return run_experiment(wanted, IMAGES_U8, announce=lines.append, **options), lines
+
+
+def by_round(run) -> dict[int, list[tuple[str, int]]]:
+    found = defaultdict(list)
+    for samples in run.samples:
+        found[samples.round].append((samples.model, samples.batch_size))
+    return found
+
+
+def test_every_round_runs_every_model_once_in_a_process_of_its_own(monkeypatch) -> None:
+    machine = PlantedMachine(MODELS)
+    run, _ = planted_run(machine, monkeypatch, budget_s=60)
+    rounds = by_round(run)
+    assert len(rounds) == run.rounds
+    for order in rounds.values():
+        assert Counter(order) == Counter({(model, size): 1 for model in MODELS for size in {size for _, size in order}})
+    assert [samples.process for samples in run.samples] == list(range(len(machine.jobs)))
+
+
+def test_the_order_is_random_and_repeats_with_its_seed(monkeypatch) -> None:
+    orders = [by_round(planted_run(PlantedMachine(MODELS), monkeypatch, n_rounds=20, seed=seed)[0]) for seed in (3, 3, 4)]
+    assert len({tuple(order) for order in orders[0].values()}) > 1
+    assert orders[0] == orders[1] != orders[2]
+
+
+def test_each_model_is_as_often_first_as_any_other(monkeypatch) -> None:
+    run, _ = planted_run(PlantedMachine(MODELS), monkeypatch, (1,), n_rounds=600)
+    firsts = Counter(order[0][0] for order in by_round(run).values())
+    assert scipy.stats.chisquare([firsts[name] for name in MODELS]).pvalue > 0.001
+
+
+def test_the_default_minute_decides_every_pair_at_batch_1(monkeypatch) -> None:
+    run, (plan,) = planted_run(PlantedMachine(MODELS), monkeypatch)
+    pairs = [pair for pair in compare_latencies(run.in_order()) if pair.batch_size == 1]
+    assert len(pairs) == 3
+    assert all((pair.n_rounds >= MIN_PAIRS, pair.verdict) == (True, "faster") for pair in pairs)
+    assert [samples.batch_size for samples in run.samples][: 3 * MIN_PAIRS] == [1] * 3 * MIN_PAIRS
+    assert plan.startswith("latency plan: about ")
+    assert ": 3 models, batch 1 × 9 rounds, batch 32 × 9 rounds; no room for batch 256, which --time-budget " in plan
+
+
+@pytest.mark.parametrize("budget_s", [8, 15, 20, 60, 120])
+@pytest.mark.parametrize("slower", [1, 4])
+def test_a_budget_is_a_budget(monkeypatch, budget_s: float, slower: float) -> None:
+    """Where a machine's speed varies by 5 % from process to process, and calls of large batches are not known beforehand."""
+    models = {name: slower * call_s for name, call_s in MODELS.items()}
+    run, (plan,) = planted_run(PlantedMachine(models, noise=0.05), monkeypatch, budget_s=budget_s)
+    assert run.elapsed_s <= 1.1 * budget_s
+    planned_s = float(plan.split("about ")[1].split(" s")[0])
+    assert run.elapsed_s >= 0.85 * planned_s >= 0.4 * budget_s
+
+
+def test_the_batch_size_that_was_asked_for_comes_first(monkeypatch) -> None:
+    run, _ = planted_run(PlantedMachine(MODELS), monkeypatch, budget_s=30, first_batch_size=32)
+    sizes = [samples.batch_size for samples in run.samples]
+    assert sizes[: 3 * MIN_PAIRS] == [32] * 3 * MIN_PAIRS
+
+
+def test_tables_are_in_the_order_of_models_and_batch_sizes_whatever_the_order_of_the_rounds(monkeypatch) -> None:
+    run, _ = planted_run(PlantedMachine(MODELS), monkeypatch, (1, 8, 32), budget_s=100, seed=5)
+    rows = [(row.model, row.batch_size) for row in summarise(run.in_order())]
+    assert rows == list(itertools.product(MODELS, (1, 8, 32)))
+    pairs = [(pair.model_a, pair.model_b, pair.batch_size) for pair in compare_latencies(run.in_order())]
+    assert pairs == [(*names, size) for names in itertools.combinations(MODELS, 2) for size in (1, 8, 32)]
+
+
+def test_drift_and_the_place_within_a_round_move_no_ratio(monkeypatch) -> None:
+    """A machine that slows down all the while, and whose second process of each round is a tenth slower than the first."""
+    machine = PlantedMachine(
+        {"a": 0.005, "b": 0.01}, drift=lambda clock_s: 1 + (clock_s - 1000) / 100, places=(1.0, 1.1), noise=0.01
+    )
+    run, _ = planted_run(machine, monkeypatch, (1,), n_rounds=40)
+    (pair,) = compare_latencies(run.in_order())
+    assert pair.ratio_ci95[0] < 0.5 < pair.ratio_ci95[1]
+    assert pair.verdict == "faster"
+
+
+def test_real_processes_answer_with_load_and_warm_up_apart(tmp_path: Path) -> None:
+    """The one test here that starts processes: two."""
+    models = [(name, write_tiny_model(tmp_path / f"{name}.onnx", seed=seed)) for seed, name in enumerate("ab")]
+    run = run_experiment(configurations(models, [Provider(CPU, "cpu")], [1], threads=1), IMAGES_U8, n_rounds=1)
+    assert {samples.model for samples in run.samples} == {"a", "b"}
+    for samples in run.samples:
+        assert samples.provider == CPU
+        assert samples.session_load_ms > 0
+        assert samples.first_run_ms > 0
+        assert (samples.samples_ms > 0).all()
+        # calls begun within the sampling time: all but the last one end within it
+        assert samples.samples_ms[:-1].sum() <= 1000 * SAMPLE_S
+    assert set(run.placements) == {f"a on {CPU}", f"b on {CPU}"}
+
+
+def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"nothing")
+    wanted = configurations([("x", tmp_path / "x.onnx")], [Provider(CPU, "cpu")], [1], threads=1)
+    with pytest.raises(UserError, match=r"timing x on CPUExecutionProvider at batch 1 failed: ONNX Runtime cannot open"):
+        run_experiment(wanted, IMAGES_U8)
+
+
+class PlantedCalls:
+    """A call that takes the seconds it is told to, by a clock of its own in the place of the worker's."""
+
+    def __init__(self, monkeypatch, *call_s: float) -> None:
+        self.clock_s, self.call_s = 0.0, itertools.chain(call_s, itertools.repeat(call_s[-1]))
+        monkeypatch.setattr(latency_worker.time, "perf_counter", lambda: self.clock_s)
+        monkeypatch.setattr(latency_worker.time, "perf_counter_ns", lambda: round(self.clock_s * 1e9))
+
+    def __call__(self) -> None:
+        self.clock_s += next(self.call_s)
+
+
+def test_calls_are_told_in_milliseconds_in_order_and_begun_within_the_sampling_time(monkeypatch) -> None:
+    assert sample(PlantedCalls(monkeypatch, 0.05, 0.0625, 0.125), 0.25) == pytest.approx([50, 62.5, 125, 125])
+    assert sample(PlantedCalls(monkeypatch, 4.0), 0.25) == [4000]
+
+
+def test_warm_up_makes_no_call_where_the_first_run_took_its_time_and_ends_in_time_otherwise(monkeypatch) -> None:
+    assert warm_up(PlantedCalls(monkeypatch, 1.0), at_most_s=0) == []
+    assert warm_up(PlantedCalls(monkeypatch, 1.0), at_most_s=-3) == []
+    unsettled = [0.03125 * 2**n for n in range(9)]
+    assert len(warm_up(PlantedCalls(monkeypatch, *unsettled), at_most_s=0.25)) == 4
+    assert len(warm_up(PlantedCalls(monkeypatch, 0.001), at_most_s=9)) == 2 * SETTLE_WINDOW
+
+
+@pytest.mark.parametrize("call_s", [0.0078125, 0.03125, 0.125, 0.25, 0.5, 4.0])
+def test_what_a_process_is_expected_to_spend_in_calls_is_what_it_does_where_it_never_settles(monkeypatch, call_s: float) -> None:
+    monkeypatch.setattr(latency_worker, "settled", lambda _calls_ms: False)
+    call = PlantedCalls(monkeypatch, call_s)
+    call()
+    warm_up(call, 0.25 * latency_worker.WARMUP_SHARE - call_s)
+    sample(call, 0.25)
+    assert call.clock_s == pytest.approx(most_calls_s(call_s, 0.25))
+
+
+def test_children_compile_no_library_again_where_bytecode_is_not_kept_beside_it(monkeypatch) -> None:
+    monkeypatch.setattr(np.__spec__, "cached", __file__)
+    assert bytecode_settings() == {}
+    monkeypatch.setattr(np.__spec__, "cached", "/no/such/file.pyc")
+    settings = bytecode_settings()
+    assert settings["PYTHONDONTWRITEBYTECODE"] == ""
+    assert Path(settings["PYTHONPYCACHEPREFIX"]).is_dir()
+    assert bytecode_settings() == settings
+
+
+def test_warm_up_ends_when_the_running_median_settles() -> None:
+    assert not settled([1.0] * (2 * SETTLE_WINDOW - 1))
+    assert settled([1.0] * 2 * SETTLE_WINDOW)
+    assert not settled([2.0] * SETTLE_WINDOW + [1.0] * SETTLE_WINDOW)
+    assert settled([9.0] * 3 + [1.0] * 2 * SETTLE_WINDOW)
+
+
+def test_p50_is_over_processes_not_over_calls() -> None:
+    # One process with many fast calls must not outvote two slower ones
+    (summary,) = summarise([process([1.0] * 1000), process([2.0] * 10), process([3.0] * 10)])
+    assert summary.p50_ms == 2.0
+    assert summary.n_processes == 3
+    assert summary.p50_ci95 == (1.0, 3.0)
+
+
+def test_tails_are_numpys_percentiles_of_all_calls_and_lie_in_their_intervals() -> None:
+    random = np.random.default_rng(0)
+    group = [process(random.lognormal(size=200)) for _ in range(6)]
+    (summary,) = summarise(group)
+    pooled = np.concatenate([samples.samples_ms for samples in group])
+    for percentile, value in summary.tails_ms.items():
+        assert value == pytest.approx(np.percentile(pooled, percentile))
+        low, high = summary.tails_ci95[percentile]
+        assert low <= value * 1.001
+        assert value <= high * 1.001
+    assert summary.missing == ""
+
+
+@pytest.mark.parametrize(("percentile", "needed"), MIN_SAMPLES.items())
+def test_a_tail_needs_as_many_samples_as_early_stopping_asks_for(percentile: int, needed: int) -> None:
+    # LoadGen's rule: seeing at most one sample above the true percentile must be a 1 % event
+    above = 1 - percentile / 100
+    assert scipy.stats.binom.cdf(1, needed, above) <= 0.01 < scipy.stats.binom.cdf(1, needed - 1, above)
+    (short,) = summarise([process([1.0] * (needed - 1))])
+    assert np.isnan(short.tails_ms[percentile])
+    assert f"p{percentile} needs {needed}" in short.missing
+    (enough,) = summarise([process([1.0] * needed)])
+    assert enough.tails_ms[percentile] == 1.0
+
+
+def test_nothing_is_clipped() -> None:
+    (summary,) = summarise([process([1.0] * 661 + [1e6]), process([1.0]), process([1.0])])
+    assert summary.throughput_images_per_s == pytest.approx(664 / ((663 + 1e6) / 1000))
+
+
+def test_processes_that_disagree_by_more_than_a_tenth_get_a_note() -> None:
+    assert stability_note(np.array([1.0, 1.09])) == ""
+    assert "runs differed by 12 %: results are noisy" in stability_note(np.array([1.0, 1.12, 1.05]))

@@ -1,0 +1,196 @@
+"""The answer in words: it says what the tests of the tables say, and no more."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.accuracy.pairs import NO_DIFFERENCE, compare_pairs
+from benchmark.latency.pairs import NO_DIFFERENCE as AS_FAST
+from benchmark.latency.pairs import compare_latencies
+from benchmark.report.advice import Limits, advice
+from benchmark.report.verdicts import Verdicts
+from core.records import LatencySamples
+from models.runtimes.onnx_runtime import CPU
+
+N = 400
+MODELS = {"small": (300, 1.0), "middle": (378, 3.0), "big": (380, 9.0)}
+
+
+def timed(models: dict[str, tuple[int, float]], n_rounds: int, noise: float = 0.01, seed: int = 0) -> list[LatencySamples]:
+    random = np.random.default_rng(seed)
+    return [
+        LatencySamples(
+            name, CPU, 1, 1, "host-to-host", index, 0, 1.0, 1.0, np.ones(1), np.full(5, ms * np.exp(random.normal(0, noise)))
+        )
+        for index in range(n_rounds)
+        for name, (_, ms) in models.items()
+    ]
+
+
+def answer(models: dict[str, tuple[int, float]], limits: Limits, n_rounds: int = 10, noise: float = 0.01, seed: int = 0) -> str:
+    """models: name → images right of 400, the worse one's a part of the better one's, and p50 in ms at batch 1."""
+    samples = timed(models, n_rounds, noise, seed)
+    measured = {
+        name: float(np.median([s.samples_ms for s in samples if s.model == name] or [ms])) for name, (_, ms) in models.items()
+    }
+    rows = [
+        {
+            "model": name,
+            "provider": CPU,
+            "batch_size": 1,
+            "top1_accuracy": n_right / N,
+            "top1_ci95_low": n_right / N - 0.02,
+            "latency_p50_ms": round(measured[name], 3) if noise > 0.01 else models[name][1],
+            "latency_p50_ci95_high_ms": models[name][1] * 1.1,
+        }
+        for name, (n_right, _) in models.items()
+    ]
+    frame = pd.DataFrame([*rows, {"model": "oracle", "top1_accuracy": 1.0}])
+    pairs = compare_pairs({name: np.arange(N) < n_right for name, (n_right, _) in models.items()}, list(models), {})
+    (line,) = advice(frame, {(CPU, 1): Verdicts(pairs, (), samples)}, limits)
+    prefix = "answer, at batch 1 on CPU: "
+    assert line.startswith(prefix)
+    return line.removeprefix(prefix)
+
+
+def test_without_limits_the_fastest_that_is_not_significantly_worse_than_the_best() -> None:
+    assert answer(MODELS, Limits(1)) == (
+        "deploy middle (94.50 %, 3 ms); big (95.00 %, 9 ms) is the most accurate, but by 0.50 points, which is within noise "
+        "(p = 0.5, corrected for several comparisons), and takes 3.0 × as long"
+    )
+
+
+def test_without_limits_the_best_where_all_others_are_significantly_worse() -> None:
+    assert answer({"small": (300, 1.0), "big": (380, 9.0)}, Limits(1)) == (
+        "deploy big (95.00 %, 9 ms), significantly more accurate than small (75.00 %, 1 ms), by 20.00 points (p < 0.001)"
+    )
+    said = answer({"small": (300, 1.0), "middle": (340, 3.0), "big": (380, 9.0)}, Limits(1))
+    assert said == (
+        "deploy big (95.00 %, 9 ms), significantly more accurate than every other model; the nearest is middle (85.00 %, 3 ms), "
+        "by 10.00 points (p < 0.001, corrected for several comparisons)"
+    )
+
+
+def test_without_limits_a_model_that_wins_both_ways() -> None:
+    said = answer({"a": (380, 1.0), "b": (300, 2.0)}, Limits(1))
+    assert said.startswith("deploy a (95.00 %, 1 ms), significantly more accurate and faster than b (75.00 %, 2 ms)")
+    said = answer({"a": (380, 1.0), "b": (379, 2.0)}, Limits(1))
+    assert said == (
+        "deploy a (95.00 %, 1 ms): significantly faster than b (94.75 %, 2 ms), and no model is significantly more accurate"
+    )
+    assert "only model" in answer({"a": (380, 1.0)}, Limits(1))
+
+
+def test_faster_is_not_said_without_a_verdict_on_latency() -> None:
+    said = answer({"a": (380, 1.0), "b": (300, 2.0)}, Limits(1), n_rounds=3)
+    assert said.startswith("deploy a (95.00 %, 1 ms), significantly more accurate than b")
+    assert "fast" not in said
+    said = answer({"a": (380, 1.0), "b": (379, 2.0)}, Limits(1), n_rounds=3)
+    assert said == (
+        "deploy a (95.00 %, 1 ms) or b (94.75 %, 2 ms): neither is significantly more accurate; "
+        "which is faster was not tested: 3 of the 8 repeats needed"
+    )
+
+
+@pytest.mark.parametrize("n_rounds", [0, 3, 10, 14])
+@pytest.mark.parametrize("names", [("copy_a", "copy_b"), ("z", "y", "x"), ("0", "None", "nan", "a b", "c")])
+def test_copies_of_one_file_are_named_in_their_order_and_nothing_is_claimed(names: tuple[str, ...], n_rounds: int) -> None:
+    models = dict.fromkeys(names, (390, 1.0))
+    rows = []
+    for seed in range(8):
+        samples = timed(models, n_rounds, 0.05, seed)
+        if any(pair.verdict not in (AS_FAST, "not tested") for pair in compare_latencies(samples) if pair.n_rounds >= 8):
+            continue  # a false alarm of the test itself, one in a hundred
+        rows.append(answer(models, Limits(1), n_rounds, 0.05, seed))
+    assert rows
+    for said in rows:
+        places = [said.index(f"{name} (97.50 %") for name in names[:3]]
+        assert places == sorted(places)
+        assert said.startswith(f"deploy {names[0]} (")
+        assert "neither is significantly" in said if len(names) == 2 else "none is significantly less accurate" in said
+        assert ("not tested" in said) == (n_rounds < 8)
+        assert "most accurate" not in said
+        assert "the fastest" not in said
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(330, 400), st.sampled_from([1.0, 1.02, 2.0, 5.0])), min_size=2, max_size=5))
+def test_no_claim_goes_beyond_the_table(points) -> None:
+    models = {f"m{i}x": point for i, point in enumerate(points)}
+    samples = timed(models, 10)
+    said = answer(models, Limits(1))
+    pairs = compare_pairs({name: np.arange(N) < n for name, (n, _) in models.items()}, list(models), {})
+    verdicts = Verdicts(pairs, (), samples)
+    named = said.removeprefix("deploy ").split(" ")[0]
+    best = max(models, key=lambda name: models[name][0])
+    if "significantly more accurate than" in said:
+        assert named == best
+        assert all(verdicts.accuracy(best, other) == "better" for other in models if other != best)
+    else:
+        assert named == best or verdicts.accuracy(named, best) == NO_DIFFERENCE
+    if " or " in said.split(":")[0]:
+        assert "neither is" in said or "none is" in said
+
+
+def test_under_a_latency_the_most_accurate_and_what_is_not_significantly_worse() -> None:
+    assert answer(MODELS, Limits(1, max_latency_ms=5)) == (
+        "deploy middle (94.50 %, 3 ms), significantly more accurate than small (75.00 %, 1 ms), of 2 that meet 5 ms"
+    )
+    said = answer(MODELS, Limits(1, max_latency_ms=10))
+    assert said == (
+        "deploy big (95.00 %, 9 ms), the most accurate, but not significantly more so than middle (94.50 %, 3 ms), "
+        "of 3 that meet 10 ms"
+    )
+    assert answer(MODELS, Limits(1, max_latency_ms=2)).endswith("the only one that meets 2 ms")
+    said = answer(dict.fromkeys("ab", (390, 1.0)), Limits(1, max_latency_ms=5))
+    assert said.startswith("deploy a (97.50 %, 1 ms) or b (97.50 %, 1 ms): neither is significantly more accurate, of 2")
+
+
+def test_above_an_accuracy_the_fastest_where_a_test_says_so() -> None:
+    limits = Limits(1, min_accuracy=0.9)
+    assert answer(MODELS, limits) == (
+        "deploy middle (94.50 %, 3 ms), significantly faster than big (95.00 %, 9 ms), of 2 that meet 90 %"
+    )
+    assert "which is faster was not tested: 3 of the 8 repeats needed" in answer(MODELS, limits, n_rounds=3)
+    assert "neither is significantly faster" in answer(dict.fromkeys("ab", (390, 1.0)), limits)
+
+
+def test_a_limit_inside_an_interval_is_said() -> None:
+    assert "but the 95 % interval of its p50 reaches 3.3 ms" in answer(MODELS, Limits(1, max_latency_ms=3.1))
+    assert "but the 95 % interval of its accuracy begins at 92.50 %" in answer(MODELS, Limits(1, min_accuracy=0.93))
+
+
+@pytest.mark.parametrize(
+    ("limits", "nearest"),
+    [
+        (Limits(1, max_latency_ms=0.5), "no model meets 0.5 ms; fastest: small (75.00 %, 1 ms)"),
+        (Limits(1, min_accuracy=0.99), "no model meets 99 %; most accurate: big (95.00 %, 9 ms)"),
+        (
+            Limits(1, max_latency_ms=2, min_accuracy=0.9),
+            "no model meets 2 ms and 90 %; within 2 ms: small (75.00 %, 1 ms); with 90 %: middle (94.50 %, 3 ms)",
+        ),
+    ],
+)
+def test_where_nothing_meets_the_limits_the_nearest_is_named(limits, nearest) -> None:
+    assert answer(MODELS, limits) == nearest
+
+
+def test_without_latency_there_is_no_answer() -> None:
+    frame = pd.DataFrame([{"model": "a", "provider": None, "batch_size": np.nan, "latency_p50_ms": np.nan}])
+    assert advice(frame, {}, Limits(1)) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 14))
+def test_speeds_that_the_table_lacks_are_put_to_its_test(seed: int, n_rounds: int) -> None:
+    samples = timed({"a": (1, 1.0), "b": (1, 1.01), "c": (1, 1.1)}, n_rounds, 0.01, seed)
+    table = compare_latencies(samples)
+    of_table, of_samples = Verdicts([], table), Verdicts([], (), samples)
+    for pair in table:
+        a, b = pair.model_a, pair.model_b
+        assert of_table.n_rounds(a, b) == of_samples.n_rounds(a, b) == n_rounds
+        assert of_table.speed(a, b) == of_samples.speed(a, b)
+        assert of_table.speed(b, a) == of_samples.speed(b, a)
+        assert of_table.speed(a, b) == (pair.verdict if n_rounds >= 8 else "not tested")

@@ -1,0 +1,73 @@
+"""Weights beside the file are read, counted and hashed like weights inside it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from core.errors import UserError
+from core.files import sha256_of_file
+from models.graph.contract import load_model
+from models.graph.external_data import files_of, sha256_of_model, size_bytes
+from tests.tiny_models import write_tiny_model
+
+
+def _outside(source: Path, target: Path, *, one_file: bool = True) -> list[Path]:
+    """`source` written with all weights beside it; the files they lie in."""
+    target.parent.mkdir(exist_ok=True)
+    onnx.save(
+        onnx.load(source),
+        target,
+        save_as_external_data=True,
+        all_tensors_to_one_file=one_file,
+        location=f"{target.name}.data" if one_file else None,
+        size_threshold=0,
+    )
+    return sorted(set(target.parent.iterdir()) - {target})
+
+
+@pytest.mark.parametrize("one_file", [True, False])
+def test_weights_beside_the_file_are_those_inside_it(one_file: bool, tmp_path: Path) -> None:
+    inside = write_tiny_model(tmp_path / "inside.onnx")
+    outside = tmp_path / "apart" / "outside.onnx"
+    beside = _outside(inside, outside, one_file=one_file)
+    assert files_of(outside) == [outside, *beside]
+    assert size_bytes(outside) == sum(path.stat().st_size for path in [outside, *beside])
+    wanted, card = load_model(inside)
+    model, found = load_model(outside)
+    assert found == card
+    for left, right in zip(wanted.graph.initializer, model.graph.initializer, strict=True):
+        assert (numpy_helper.to_array(left) == numpy_helper.to_array(right)).all()
+
+
+def test_the_hash_is_of_every_byte_and_of_one_file_the_files_own(tmp_path: Path) -> None:
+    inside = write_tiny_model(tmp_path / "inside.onnx")
+    assert sha256_of_model(inside) == sha256_of_file(inside)
+    assert size_bytes(inside) == inside.stat().st_size
+    outside = tmp_path / "apart" / "outside.onnx"
+    (data,) = _outside(inside, outside)
+    before = sha256_of_model(outside)
+    assert before == hashlib.sha256(outside.read_bytes() + data.read_bytes()).hexdigest()
+    changed = bytearray(data.read_bytes())
+    changed[7] ^= 1
+    data.write_bytes(bytes(changed))
+    assert sha256_of_model(outside) != before
+
+
+def test_a_missing_or_short_data_file_is_named(tmp_path: Path) -> None:
+    outside = tmp_path / "apart" / "outside.onnx"
+    (data,) = _outside(write_tiny_model(tmp_path / "inside.onnx"), outside)
+    whole = data.read_bytes()
+    for kept in (0, 10, len(whole) // 2):
+        data.write_bytes(whole[:kept])
+        with pytest.raises(UserError) as caught:
+            load_model(outside)
+        assert str(data) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    data.unlink()
+    with pytest.raises(UserError, match=r"keeps its weights in .*outside\.onnx\.data, which is missing; copy it there too"):
+        load_model(outside)

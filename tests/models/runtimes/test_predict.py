@@ -1,0 +1,86 @@
+"""What a file says of every image, and the files whose word is not taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import ModelProto, helper, numpy_helper
+
+from core.errors import UserError
+from core.records import ImageSet
+from models.runtimes.cpu import outputs_of
+from models.runtimes.predict import PREDICTION_BATCH, predict
+from tests.tiny_models import write_tiny_model
+
+RANDOM = np.random.default_rng(0)
+N_IMAGES = PREDICTION_BATCH + 7
+IMAGE_SET = ImageSet(
+    RANDOM.integers(0, 256, (N_IMAGES, 8, 8, 3), dtype=np.uint8),
+    np.zeros(N_IMAGES, np.int64),
+    ("a", "b", "c"),
+    "d",
+    "test",
+    "0" * 64,
+)
+
+
+def _probabilities_as_logits(model: ModelProto) -> None:
+    for node in model.graph.node:
+        node.output[:] = ["inner" if name == "logits" else name for name in node.output]
+        node.input[:] = ["inner" if name == "logits" else name for name in node.input]
+    model.graph.node.append(helper.make_node("Identity", ["probabilities"], ["logits"]))
+
+
+def _logits_as_probabilities(model: ModelProto) -> None:
+    softmax = next(node for node in model.graph.node if node.output[0] == "probabilities")
+    model.graph.node.remove(softmax)
+    model.graph.node.append(helper.make_node("Identity", ["logits"], ["probabilities"]))
+
+
+def _one_row_for_all(model: ModelProto) -> None:
+    logits = next(node for node in model.graph.node if node.output[0] == "logits")
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0]), "first"))
+    model.graph.node.insert(len(model.graph.node) - 2, helper.make_node("Gather", [logits.input[0], "first"], ["row"], axis=0))
+    logits.input[0] = "row"
+
+
+FAULTS = [
+    (_probabilities_as_logits, "the output called logits holds probabilities already"),
+    (_logits_as_probabilities, "the output called probabilities holds no probabilities"),
+    (_one_row_for_all, f"gives logits of shape (1, 3) for a batch of {PREDICTION_BATCH} images"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "words"), FAULTS)
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda path: predict(path, "m", IMAGE_SET, "CPUExecutionProvider", 1),
+        lambda path: outputs_of(path, str(path), IMAGE_SET.images_u8),
+    ],
+    ids=["benchmark", "ensemble"],
+)
+def test_the_file_and_its_fault_are_named(
+    spoil: Callable[[ModelProto], None], words: str, ask: Callable[[Path], object], tmp_path: Path
+) -> None:
+    path = write_tiny_model(tmp_path / "mine.onnx", temperature=5.0)
+    model = onnx.load(path)
+    spoil(model)
+    onnx.save(model, path)
+    with pytest.raises(UserError) as caught:
+        ask(path)
+    assert str(path) in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_predictions_are_those_of_the_runtime(tmp_path: Path) -> None:
+    path = write_tiny_model(tmp_path / "mine.onnx")
+    wanted = onnxruntime.InferenceSession(path).run(["logits", "probabilities"], {"images": IMAGE_SET.images_u8})
+    found = predict(path, "m", IMAGE_SET, "CPUExecutionProvider", 1)
+    np.testing.assert_allclose(found.predictions.logits, wanted[0], atol=1e-5)
+    np.testing.assert_allclose(found.graph_probabilities, wanted[1], atol=1e-6)

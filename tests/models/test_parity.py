@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from onnx import ModelProto, numpy_helper
+
+from core.errors import UserError
+from models import parity
+from models.card import Parity
+from models.graph.wrap import wrap
+from tests.tiny_models import tiny_card, tiny_core
+
+IMAGES_U8 = np.random.default_rng(1).integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
+
+
+def contract_model() -> ModelProto:
+    return wrap(tiny_core(3, 8), tiny_card())
+
+
+def test_measure_against_a_hand_worked_example() -> None:
+    native = np.array([[1.0, 0.0], [0.0, 1.0], [0.25, 0.0], [3.0, 1.0]], np.float32)
+    exported = np.array([[1.0, 0.5], [0.0, 1.0], [0.25, 0.5], [3.0, 1.0]], np.float32)
+    assert parity.measure(native, exported, "validation") == Parity(4, "validation", 0.5, 0.75)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_nan_on_either_side_is_never_parity(side: int) -> None:
+    pair = [np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32)]
+    pair[side][1, 1] = np.nan
+    with pytest.raises(UserError, match="logits differ"):
+        parity.require(parity.measure(pair[0], pair[1], "test"))
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        (Parity(256, "validation", 1.1e-3, 1.0), r"logits differ by up to 0.0011 .*256 validation|256 validation.*0.0011"),
+        (Parity(256, "test", 1e-6, 255 / 256), "only 99.61 % of labels are equal"),
+        (Parity(256, "test", 2.0, 0.5), "logits differ by up to 2 .* and only 50.00 %"),
+    ],
+)
+def test_what_is_out_of_bounds_is_said(measured: Parity, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        parity.require(measured)
+
+
+def test_the_bounds_themselves_pass() -> None:
+    parity.require(Parity(256, "validation", 1e-3, 1.0))
+
+
+def test_large_logits_may_differ_by_what_float32_rounds() -> None:
+    """A hardly trained network gives logits in the thousands, of which float32 keeps seven digits."""
+    parity.require(Parity(256, "validation", 0.0078, 1.0), largest_logit=3225.0)
+    with pytest.raises(UserError, match=r"logits differ by up to 0.05 \(at most 0.0323 allowed\)"):
+        parity.require(Parity(256, "validation", 0.05, 1.0), largest_logit=3225.0)
+    with pytest.raises(UserError, match=r"at most 0.001 allowed"):
+        parity.require(Parity(256, "validation", 0.0011, 1.0), largest_logit=100.0)
+
+
+def test_logits_of_other_classes_are_refused() -> None:
+    with pytest.raises(UserError, match="shape"):
+        parity.measure(np.zeros((2, 3), np.float32), np.zeros((2, 4), np.float32), "test")
+
+
+def test_a_good_graph_passes_with_few_images_too() -> None:
+    session = parity.cpu_session(contract_model())
+    parity.check_batches(session, IMAGES_U8, 3)
+    parity.check_batches(session, IMAGES_U8[:2], 3)
+
+
+def test_onnx_logits_keep_the_order_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = parity.cpu_session(contract_model())
+    whole = session.run(["logits"], {"images": IMAGES_U8})[0]
+    monkeypatch.setattr(parity, "PARITY_BATCH", 4)
+    np.testing.assert_allclose(parity.onnx_logits(session, IMAGES_U8), whole, atol=1e-5)
+
+
+def test_weights_that_are_not_finite_are_found() -> None:
+    model = contract_model()
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "core/gemm_bias")
+    bias.CopyFrom(numpy_helper.from_array(np.array([0, np.nan, 0], np.float32), bias.name))
+    with pytest.raises(UserError, match="the graph at batch 1 gives logits that are not finite"):
+        parity.check_batches(parity.cpu_session(model), IMAGES_U8, 3)
+
+
+def test_a_wrong_number_of_classes_is_found() -> None:
+    with pytest.raises(UserError, match=r"at batch 1 gives logits of shape \(1, 3\) for a batch of 1 images, not \(1, 5\)"):
+        parity.check_batches(parity.cpu_session(contract_model()), IMAGES_U8, 5)
+
+
+def test_a_graph_that_mixes_images_is_found() -> None:
+    """Batch normalisation left in training mode is how this happens: here the mean over the batch is taken off."""
+    from onnx import helper
+
+    model = contract_model()
+    logits = next(node for node in model.graph.node if node.output[0] == "logits")
+    logits.op_type = "Sub"
+    raw = logits.input[0]
+    logits.input.append("batch_mean")
+    axes = numpy_helper.from_array(np.array([0]), "axes")
+    model.graph.initializer.append(axes)
+    index = list(model.graph.node).index(logits)
+    model.graph.node.insert(index, helper.make_node("ReduceMean", [raw, "axes"], ["batch_mean"], keepdims=1))
+    with pytest.raises(UserError, match="mixes images"):
+        parity.check_batches(parity.cpu_session(model), IMAGES_U8, 3)
+
+
+def test_a_graph_that_onnx_runtime_refuses_is_one_line() -> None:
+    model = contract_model()
+    model.graph.node[0].op_type = "NoSuchOperator"
+    with pytest.raises(UserError, match="ONNX Runtime cannot load the graph") as caught:
+        parity.cpu_session(model)
+    assert "\n" not in str(caught.value)

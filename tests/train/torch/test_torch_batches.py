@@ -1,0 +1,132 @@
+"""What the augmentation flags do to a batch, as laws that hold whatever is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from core.records import ImageSet
+from train.recipes import TorchRecipe
+from train.torch.batches import Batches
+
+N_CLASSES, SIDE = 4, 16
+GREYS = np.array([20, 90, 160, 250], np.uint8)  # every image of a class is all of one grey
+
+
+def flat_images(n: int = 64) -> ImageSet:
+    labels = np.arange(n) % N_CLASSES
+    images_u8 = np.broadcast_to(GREYS[labels][:, None, None, None], (n, SIDE, SIDE, 3)).copy()
+    return ImageSet(images_u8, labels, tuple("abcd"), "flat", "train", "0" * 64)
+
+
+def epoch(images: ImageSet, **flags: object) -> tuple[Tensor, Tensor]:
+    """All images of one epoch in pixels' own units (n, 3, SIDE, SIDE), and their labels."""
+    recipe = TorchRecipe(
+        data="digits", weights="none", image_size=SIDE, batch_size=16, min_crop_area=1.0, horizontal_flip=False, **flags
+    )  # type: ignore[arg-type]
+    batches = Batches(images, recipe, torch.device("cpu"))
+    pairs = list(batches)
+    images_nchw = torch.cat([one for one, _ in pairs]) * batches.std + batches.mean
+    return images_nchw, torch.cat([labels for _, labels in pairs])
+
+
+@pytest.mark.parametrize("flags", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_a_mixed_label_is_the_share_that_each_class_has_of_the_pixels(flags: dict[str, float]) -> None:
+    images_nchw, labels = epoch(flat_images(), **flags)
+    assert labels.shape == (64, N_CLASSES)
+    torch.testing.assert_close(labels.sum(dim=1), torch.ones(64))
+    expected = labels @ torch.from_numpy(GREYS).float()
+    torch.testing.assert_close(images_nchw.mean(dim=(1, 2, 3)), expected, atol=0.05, rtol=0)
+    assert (labels.max(dim=1).values < 0.999).any()  # something was mixed
+
+
+def test_cutmix_replaces_and_mixup_blends() -> None:
+    replaced, _ = epoch(flat_images(), cutmix=1.0)
+    blended, _ = epoch(flat_images(), mixup=1.0)
+    seen = set(replaced.round().int().unique().tolist())
+    assert seen == set(GREYS.tolist())
+    assert all(len(image.round().unique()) == 1 for image in blended)
+    assert not set(blended.round().int().unique().tolist()) <= set(GREYS.tolist())
+
+
+def test_random_erasing_blanks_a_rectangle_of_every_image_at_probability_one() -> None:
+    images_nchw, _ = epoch(flat_images(), random_erasing=1.0)
+    own = images_nchw.flatten(1).mode(dim=1).values
+    for image, grey in zip(images_nchw, own, strict=True):
+        blank = ((image - grey).abs() > 0.5).all(dim=0)
+        height, width = int(blank.any(dim=1).sum()), int(blank.any(dim=0).sum())
+        assert int(blank.sum()) == height * width  # one whole rectangle
+        assert 0.005 <= height * width / SIDE**2 <= 0.40  # 2 to 33 %, to the next pixel
+
+
+@pytest.mark.parametrize("flag", ["randaugment", "trivialaugment"])
+def test_random_operations_change_images_and_neither_labels_nor_shapes(flag: str) -> None:
+    generator = np.random.default_rng(0)
+    images = ImageSet(
+        generator.integers(0, 256, (64, SIDE, SIDE, 3), dtype=np.uint8),
+        np.arange(64) % N_CLASSES,
+        tuple("abcd"),
+        "x",
+        "train",
+        "0" * 64,
+    )
+    plain, plain_labels = epoch(images)
+    changed, labels = epoch(images, **{flag: True})
+    assert changed.shape == plain.shape
+    assert torch.isfinite(changed).all()
+    torch.testing.assert_close(labels, plain_labels)
+    differing = ((plain - changed).abs() > 1).flatten(1).any(dim=1).float().mean()
+    assert differing > 0.5  # some operations leave an image as it is
+
+
+def test_compiled_training_is_the_same_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through Dynamo without its code generator, which takes minutes: the weights that are written have their plain names."""
+    import functools
+
+    from models.card import read_card
+    from train.torch.trainer import train
+
+    whole_compile, calls = torch.compile, []
+
+    def compiling(model: torch.nn.Module) -> object:
+        calls.append(model)
+        return whole_compile(model, backend="eager")
+
+    monkeypatch.setattr(torch, "compile", functools.wraps(whole_compile)(compiling))
+    figures = {}
+    for compiled in (False, True):
+        recipe = TorchRecipe(
+            data="digits", weights="none", arch="shufflenet_v2_x0_5", image_size=32, epochs=1, batch_size=16, limit=48,
+            device="cpu", precision="fp32", compile=compiled, models_dir=tmp_path / str(compiled), results_dir=tmp_path / "results",
+        )  # fmt: skip
+        outcome = train(recipe)
+        figures[compiled] = read_card(outcome.weights).figures["validation_nll"]
+        assert not any(name.startswith("_orig_mod") for name in torch.load(outcome.weights, weights_only=True))
+    assert len(calls) == 1
+    assert figures[True] == pytest.approx(figures[False], rel=1e-3)
+
+
+def test_half_weights_are_half_the_size_and_judged_as_they_are_written(tmp_path: Path) -> None:
+    from models.torch.network import load
+    from train.images import loss_and_accuracy, training_data
+    from train.torch.trainer import logits_of, train
+
+    outcomes = {}
+    for half in (False, True):
+        recipe = TorchRecipe(
+            data="digits", weights="none", image_size=32, epochs=1, batch_size=16, limit=48, device="cpu", half_weights=half,
+            models_dir=tmp_path / str(half), results_dir=tmp_path / "results",
+        )  # fmt: skip
+        outcomes[half] = train(recipe)
+    state = torch.load(outcomes[True].weights, weights_only=True)
+    assert {value.dtype for value in state.values()} == {torch.float16, torch.int64}
+    assert outcomes[True].weights.stat().st_size < 0.52 * outcomes[False].weights.stat().st_size
+    model, card = load(outcomes[True].weights)
+    assert card.preprocessing is not None
+    validation = training_data(recipe).validation
+    _, accuracy = loss_and_accuracy(logits_of(model, validation, card.preprocessing), validation.labels)
+    assert accuracy == outcomes[True].validation_accuracy

@@ -1,0 +1,87 @@
+"""Schedules and averages against their formulas and PyTorch's own, and what "auto" precision means."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from train.recipes import TorchRecipe, named
+from train.schedules import ema_decay_at, one_cycle
+from train.torch import optimisation as torch_optimisation
+from train.torch.optimisation import averaged, make_optimizer, make_scheduler, precision_of
+
+CPU = torch.device("cpu")
+
+
+def _network() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(2))
+
+
+def test_the_shared_one_cycle_is_pytorchs() -> None:
+    recipe, steps_per_epoch = TorchRecipe(schedule="onecycle", epochs=3, optimizer="sgd"), 7
+    model = _network()
+    model(torch.randn(2, 3, 5, 5))
+    optimizer = make_optimizer(model, recipe, 0.4)
+    scheduler = make_scheduler(optimizer, recipe, 0.4, steps_per_epoch)
+    theirs = []
+    for _ in range(21):
+        theirs.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert theirs == pytest.approx([one_cycle(step, 21, 0.4) for step in range(21)], rel=1e-6)
+    assert max(theirs) == pytest.approx(0.4, rel=0.1)
+
+
+def test_the_default_schedule_falls_after_every_seventh_epoch() -> None:
+    model = nn.Linear(2, 2)
+    optimizer = make_optimizer(model, TorchRecipe(), 1.0)
+    scheduler = make_scheduler(optimizer, TorchRecipe(), 1.0, steps_per_epoch=3)
+    rates = []
+    for _ in range(20 * 3):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates[::3] == pytest.approx([1.0] * 7 + [0.1] * 7 + [0.01] * 6)
+    assert rates[20] == 1.0
+
+
+def test_only_matrices_and_kernels_decay() -> None:
+    model = _network()
+    model(torch.randn(2, 3, 5, 5))
+    optimizer = make_optimizer(model, TorchRecipe(weight_decay=0.1), 1.0)
+    decays = {id(value): group["weight_decay"] for group in optimizer.param_groups for value in group["params"]}
+    assert {name: decays[id(value)] for name, value in model.named_parameters()} == {
+        "0.weight": 0.1, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0, "3.weight": 0.1, "3.bias": 0.0,
+    }  # fmt: skip
+
+
+def test_the_average_follows_weights_and_statistics() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    average = averaged(model, TorchRecipe(ema_decay=0.5))
+    assert average is not None
+    expected = copy.deepcopy(model.state_dict())
+    for step in range(12):
+        with torch.no_grad():
+            model[0].weight.fill_(step)
+        model(torch.full((4, 1), float(step)) + torch.randn(4, 1))
+        average.update_parameters(model)
+        decay = ema_decay_at(step, 0.5)
+        for name, value in model.state_dict().items():
+            counter, first = not value.is_floating_point(), step == 0  # the first update copies, as PyTorch's class does
+            expected[name] = value.clone() if counter or first else decay * expected[name] + (1 - decay) * value
+    for name, value in average.module.state_dict().items():
+        torch.testing.assert_close(value, expected[name])
+    assert averaged(model, TorchRecipe()) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"), [(["avx512_bf16"], "bf16"), (["amx_bf16"], "bf16"), (["avx512f"], "fp32"), ([], "fp32")]
+)
+def test_auto_precision_is_what_the_hardware_computes_in(flags: list[str], found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch_optimisation, "cpu_flags", lambda: flags)
+    assert precision_of(TorchRecipe(), CPU) == precision_of(named(TorchRecipe, "fast"), CPU) == found
+    assert precision_of(TorchRecipe(precision="fp32"), CPU) == "fp32"
+    assert precision_of(TorchRecipe(precision="bf16"), CPU) == "bf16"

@@ -1,0 +1,1 @@
+"""`python -m train.bench`: training speed against a plain notebook loop."""

@@ -1,0 +1,143 @@
+"""Runs each framework's timing in a child process, and makes a table and files of what they tell."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from core.console import progress
+from core.environment import REPOSITORY, cpu_class, cpu_flags, cpu_name, environment, import_switches, machine_line
+from core.errors import UserError
+from core.files import final_run_folder, run_folder, write_json
+
+WORKERS = {"torch": "train.bench.torch_step", "tensorflow": "train.bench.tf_step"}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One loop's share of a round: whole steps, timed from the first look for data to the end of the last update."""
+
+    framework: str
+    loop: str  # "plain" or "ours"
+    round: int
+    n_steps: int
+    n_images: int
+    elapsed_s: float
+    data_s: float
+
+    @property
+    def images_per_s(self) -> float:
+        """Images ÷ seconds."""
+        return self.n_images / self.elapsed_s
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one framework's rounds say: medians over rounds, of the ratio within each round with its least and largest."""
+
+    framework: str
+    device: str
+    precision: str
+    image_size: int
+    batch_size: int
+    n_rounds: int
+    plain_images_per_s: float
+    ours_images_per_s: float
+    ratio: float
+    ratio_least: float
+    ratio_largest: float
+    plain_data_share: float
+    ours_data_share: float
+    cpu_class: str
+    cpu_name: str
+    cpu_flags: str
+    onednn: str  # of TensorFlow, in both loops: its TF_ENABLE_ONEDNN_OPTS; empty for other frameworks
+
+
+def run_bench(frameworks: Sequence[str], wanted: dict[str, Any], out: Path) -> None:
+    """Time each framework, write rounds.csv, train_bench.csv and run.json into a run of its own, print the table."""
+    turns: list[Turn] = []
+    summaries: list[Summary] = []
+    with run_folder("train-bench", out) as folder:
+        for framework in frameworks:
+            told, own = _run_child(framework, wanted)
+            turns += own
+            summaries.append(summarise(told, own))
+        _write_csv(folder / "rounds.csv", turns, Turn)
+        _write_csv(folder / "train_bench.csv", summaries, Summary)
+        write_json(folder / "run.json", {"what": "train bench", "options": wanted, "environment": environment()})
+    print(f"{machine_line()}; TensorFlow with " + ", ".join(f"{name}={value}" for name, value in import_switches().items()))
+    print(table(summaries))
+    print(f"run  {final_run_folder(folder)}")
+
+
+def summarise(told: dict[str, Any], turns: Sequence[Turn]) -> Summary:
+    """The figures of one framework; `told`: device, precision, image_size and batch_size as they really were."""
+    plain, ours = ([turn for turn in turns if turn.loop == loop] for loop in ("plain", "ours"))
+    ratios = [b.images_per_s / a.images_per_s for a, b in zip(plain, ours, strict=True)]
+    shares = [sum(turn.data_s for turn in loop) / sum(turn.elapsed_s for turn in loop) for loop in (plain, ours)]
+    rates = [median(turn.images_per_s for turn in loop) for loop in (plain, ours)]
+    framework = turns[0].framework
+    return Summary(
+        framework=framework, n_rounds=len(ratios), plain_images_per_s=rates[0], ours_images_per_s=rates[1],
+        ratio=median(ratios), ratio_least=min(ratios), ratio_largest=max(ratios),
+        plain_data_share=shares[0], ours_data_share=shares[1],
+        cpu_class=cpu_class(), cpu_name=cpu_name(), cpu_flags=" ".join(cpu_flags()),
+        onednn=import_switches()["TF_ENABLE_ONEDNN_OPTS"] if framework == "tensorflow" else "", **told,
+    )  # fmt: skip
+
+
+def table(summaries: Sequence[Summary]) -> str:
+    """What a person reads."""
+    lines = [f"{'':<11}{'size':>7}{'batch':>7}  {'where':<11}{'plain/s':>9}{'ours/s':>9}  {'ratio (rounds)':<22}waiting for data"]
+    for row in summaries:
+        ratio = f"{row.ratio:.2f} × ({row.ratio_least:.2f} to {row.ratio_largest:.2f})"
+        lines.append(
+            f"{row.framework:<11}{row.image_size:>4} px{row.batch_size:>7}  {row.device + ' ' + row.precision:<11}"
+            f"{row.plain_images_per_s:>9,.1f}{row.ours_images_per_s:>9,.1f}  {ratio:<22}"
+            f"{row.plain_data_share:.1%} plain, {row.ours_data_share:.1%} ours"
+        )
+    return "\n".join(lines)
+
+
+def _run_child(framework: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Turn]]:
+    command = [sys.executable, "-m", WORKERS[framework], json.dumps(wanted)]
+    turns: list[Turn] = []
+    told: dict[str, Any] = {}
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise, progress("loop") as display:
+        bar = display.add_task(framework, total=2 * wanted["rounds"], loop="warming up")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, text=True, encoding="utf-8", cwd=REPOSITORY) as child:
+            try:
+                assert child.stdout is not None
+                for line in child.stdout:
+                    message = json.loads(line)
+                    if "loop" not in message:
+                        told = message
+                        continue
+                    turns.append(Turn(framework=framework, **message))
+                    display.update(bar, advance=1, loop=turns[-1].loop)
+            except BaseException:
+                child.kill()
+                raise
+        noise.seek(0)
+        said = [line.removeprefix("error: ") for line in noise.read().splitlines() if line.startswith("error: ")]
+    if child.returncode or len(turns) < 2:
+        raise UserError(said[-1] if said else f"timing {framework} ended with status {child.returncode} and no word")
+    return told, turns
+
+
+def _write_csv(path: Path, rows: Sequence[Any], kind: Any) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
+        writer.writeheader()
+        for row in rows:
+            plain = {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in asdict(row).items()}
+            writer.writerow(plain)

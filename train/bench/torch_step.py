@@ -1,0 +1,123 @@
+"""Times the PyTorch trainer's step against a plain notebook loop; `python -m train.bench` calls this."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.records import ImageSet
+    from train.bench.worker import TimedLoop
+    from train.recipes import TorchRecipe
+
+CPU_BATCH = 32  # 256 at 224 px would take the plain loop half a minute a step
+
+
+def main(arguments: Sequence[str]) -> None:
+    """One argument: the options as JSON."""
+    wanted = json.loads(arguments[0])
+    import torch
+
+    from core.environment import available_cores
+    from train.bench import worker as bench_worker
+    from train.images import training_data
+    from train.recipes import TorchRecipe
+    from train.torch.optimisation import precision_of
+    from train.torch.trainer import choose_device
+
+    device = choose_device(wanted["device"])
+    torch.set_num_threads(available_cores())
+    batch_size = wanted["batch_size"] or (CPU_BATCH if device.type == "cpu" else TorchRecipe().batch_size)
+    image_size = wanted["image_size"] or TorchRecipe().image_size
+    recipe = TorchRecipe(data="digits", weights="none", image_size=image_size, batch_size=batch_size, epochs=10_000)
+    images = training_data(recipe).train
+    told = {"device": device.type, "precision": precision_of(recipe, device), "image_size": image_size, "batch_size": batch_size}
+    loops = {"plain": _plain(images, recipe, device, wanted["workers"]), "ours": _ours(images, recipe, device)}
+    bench_worker.main(wanted, told, loops)
+
+
+def _plain(images: ImageSet, recipe: TorchRecipe, device: torch.device, n_workers: int) -> TimedLoop:
+    """What a notebook does: PIL transforms an image at a time, fp32, contiguous tensors, Adam."""
+    import torch
+    import torchvision
+    from PIL import Image
+    from torch.nn import functional as F
+    from torchvision import transforms
+
+    from models.torch.network import IMAGENET_MEAN, IMAGENET_STD
+    from train.bench.worker import timed_steps
+
+    transform = transforms.Compose([
+        transforms.RandomResizedCrop(recipe.image_size), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
+        transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+    ])  # fmt: skip
+
+    class Pictures(torch.utils.data.Dataset):  # type: ignore[misc]  # torch is not followed by mypy
+        def __len__(self) -> int:
+            return len(images)
+
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+            return transform(Image.fromarray(images.images_u8[index])), int(images.labels[index])
+
+    model = torchvision.models.resnet18(weights=None, num_classes=images.n_classes).to(device).train()
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.DEFAULT_LR)
+    loader = torch.utils.data.DataLoader(Pictures(), recipe.batch_size, shuffle=True, num_workers=n_workers, drop_last=True)
+
+    def endless() -> Iterator[Any]:
+        while True:
+            yield from loader
+
+    def step(batch: Any) -> int:
+        images_nchw, labels = (part.to(device) for part in batch)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images_nchw), labels)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        return len(labels)
+
+    return timed_steps(endless(), step)
+
+
+def _ours(images: ImageSet, recipe: TorchRecipe, device: torch.device) -> TimedLoop:
+    """What `train.torch.trainer` does in a step."""
+    import torch
+
+    from models.torch import network as torch_resnet
+    from train.bench.worker import timed_steps
+    from train.torch.batches import Batches
+    from train.torch.optimisation import autocast, averaged, make_optimizer, make_scheduler, precision_of
+    from train.torch.small_maps import use_small_maps
+    from train.torch.state import State
+    from train.torch.trainer import forward_backward
+
+    model = torch_resnet.build(images.n_classes, "none", recipe.arch, recipe.image_size)
+    model = model.to(device, memory_format=torch.channels_last).train()
+    if device.type == "cpu":
+        use_small_maps(model)
+    batches = Batches(images, recipe, device)
+    optimizer = make_optimizer(model, recipe, recipe.DEFAULT_LR)
+    state = State(model, optimizer, make_scheduler(optimizer, recipe, recipe.DEFAULT_LR, len(batches)), averaged(model, recipe))
+    precision = precision_of(recipe, device)
+
+    def endless() -> Iterator[Any]:
+        while True:
+            yield from batches
+
+    def step(batch: Any) -> int:
+        images_nchw, labels = batch
+        with autocast(precision, device):
+            forward_backward(model, state, images_nchw, labels, recipe.label_smoothing)
+        state.step()
+        return len(labels)
+
+    return timed_steps(endless(), step)
+
+
+if __name__ == "__main__":
+    from core.cli import run
+
+    run(main)

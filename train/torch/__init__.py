@@ -1,0 +1,1 @@
+"""What the PyTorch trainer is made of, in reading order: trainer, batches, augment, optimisation, state, range_test."""

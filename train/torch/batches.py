@@ -1,0 +1,110 @@
+"""Augmented training batches in PyTorch, made a whole batch at a time on the device that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.preprocessing import fit_u8
+from models.torch import zoo as torch_archs
+from train.images import epoch_batches, epoch_seed, n_batches
+from train.torch.augment import crop_and_flip, cutout, per_image, random_boxes, shifted
+
+if TYPE_CHECKING:
+    from core.records import ImageSet
+    from train.recipes import TorchRecipe
+
+# Random crops are taken from images at most this much larger than the network's input: what ImageNet recipes do
+# (256 for 224), and it spares the resampling, which does not antialias, from shrinking by much.
+CROP_MARGIN = 256 / 224
+
+
+class Batches:
+    """Augmented training batches, one epoch for each iteration: (images_nchw float32 normalised, labels) on the device.
+
+    The images stay uint8 on the CPU, where even a large set fits; a batch travels to the device before it is augmented.
+    labels: int64 (n,), or with mixup and cutmix float32 (n, n_classes). Everything random comes from seed and epoch.
+    """
+
+    def __init__(self, images: ImageSet, recipe: TorchRecipe, device: torch.device) -> None:
+        images_u8 = images.images_u8
+        largest = round(recipe.image_size * CROP_MARGIN)
+        if min(images.image_height, images.image_width) > largest:
+            images_u8 = fit_u8(images_u8, largest)
+        # NHWC memory seen as NCHW is channels_last, the layout that CPUs and tensor cores convolve fastest
+        self.images_u8 = torch.from_numpy(np.ascontiguousarray(images_u8)).permute(0, 3, 1, 2)
+        self.labels = torch.from_numpy(images.labels)
+        self.recipe = recipe
+        self.device = device
+        mean, std = torch_archs.normalisation(recipe.arch)
+        self.mean = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
+        self.std = 255 * torch.tensor(std, device=device).view(3, 1, 1)
+        self.mix = _mix(recipe, images.n_classes)
+        self.operations, self.erasing = _per_image_operations(recipe)
+        self.restart()
+
+    def restart(self, epoch: int = 0) -> None:
+        """Let the next iteration be that of `epoch`, from 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return n_batches(len(self.labels), self.recipe.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch."""
+        seed, size = epoch_seed(self.recipe.seed, self.epoch), self.recipe.size_in(self.epoch)
+        self.epoch += 1
+        self._random = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed)  # what torchvision's transforms and dropout draw from
+        for chosen in epoch_batches(len(self.labels), self.recipe.batch_size, np.random.default_rng(seed)):
+            indices = torch.from_numpy(chosen)
+            images_u8 = self.images_u8[indices]
+            if self.operations is not None:
+                images_u8 = per_image(self.operations, images_u8)
+            images_nchw, labels = self._augmented(images_u8.to(self.device), size), self.labels[indices].to(self.device)
+            if self.mix is not None:
+                images_nchw, labels = self.mix(images_nchw, labels)
+            yield images_nchw.contiguous(memory_format=torch.channels_last), labels
+
+    def _augmented(self, images_u8: Tensor, size: int) -> Tensor:
+        recipe = self.recipe
+        n, _, height, width = images_u8.shape
+        boxes = random_boxes(n, height, width, recipe.min_crop_area, self._random)
+        if recipe.shift:
+            boxes = shifted(boxes, recipe.shift * width, recipe.shift * height, self._random)
+        mirrored = (torch.rand(n, generator=self._random) < 0.5) & recipe.horizontal_flip
+        images_nchw = crop_and_flip(images_u8, boxes, mirrored, size)  # (n, 3, size, size)
+        images_nchw = images_nchw.sub_(self.mean).div_(self.std)
+        if recipe.cutout:
+            images_nchw = cutout(images_nchw, round(recipe.cutout * size), self._random)
+        return per_image(self.erasing, images_nchw) if self.erasing is not None else images_nchw
+
+
+def _mix(recipe: TorchRecipe, n_classes: int) -> Any:
+    """MixUp, CutMix, either by chance, or None."""
+    from torchvision.transforms import v2
+
+    wanted: list[Any] = []
+    if recipe.mixup:
+        wanted.append(v2.MixUp(alpha=recipe.mixup, num_classes=n_classes))
+    if recipe.cutmix:
+        wanted.append(v2.CutMix(alpha=recipe.cutmix, num_classes=n_classes))
+    return v2.RandomChoice(wanted) if len(wanted) > 1 else wanted[0] if wanted else None
+
+
+def _per_image_operations(recipe: TorchRecipe) -> tuple[Any, Any]:
+    """What works on one uint8 image before the crop, and on one normalised image after it; None for neither."""
+    from torchvision.transforms import v2
+
+    operations: list[Any] = []
+    if recipe.randaugment:
+        operations.append(v2.RandAugment())
+    if recipe.trivialaugment:
+        operations.append(v2.TrivialAugmentWide())
+    erasing = v2.RandomErasing(p=recipe.random_erasing) if recipe.random_erasing else None
+    return (v2.Compose(operations) if operations else None), erasing
