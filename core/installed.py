@@ -1,6 +1,6 @@
 """netassay: which of these image classifiers, or which ensemble of them, should be deployed?
 
-In the wheel this file is `netassay/__init__.py`, and every package of the checkout lies beside it (docs/adr/0011):
+In the wheel this file is `netassay/__init__.py`, and every package of the checkout lies beside it (docs/adr/0012):
 
     from netassay import evaluate, open_dataset
 
@@ -11,29 +11,34 @@ for ours. The command `netassay` runs each `python -m …` command of a checkout
 from __future__ import annotations
 
 import importlib
+import io
+import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ROOT = str(Path(__file__).resolve().parent)
 if sys.path[:1] != [ROOT]:
     sys.path.insert(0, ROOT)
 
-# Sub-command → module with `main(arguments)`; a name that is followed by a framework stands twice.
+# Sub-command → the module whose `main(arguments)` it calls, as `python -m MODULE` does in a checkout.
 COMMANDS = {
-    "data": "data.__main__",
+    "data": "data",
     "train torch": "train.torch_resnet",
     "train tf": "train.tf_resnet",
     "train bench": "train.bench",
     "export": "export.to_onnx",
     "quantize": "export.quantize",
-    "ensemble": "ensemble.command",
-    "benchmark": "benchmark.command",
+    "ensemble": "ensemble",
+    "benchmark": "benchmark",
     "demo": "benchmark.demo",
     "selfcheck": "benchmark.selfcheck",
     "fusion-ratio": "benchmark.fusion_ratio",
     "variant-ratio": "benchmark.variant_ratio",
 }
+# `compare` is a word of the benchmark's own, worth a command of its own.
+SHORT = {"compare": ["benchmark", "compare"]}
 # Public name → the package that has it.
 API: dict[str, str] = {"open_dataset": "data"}
 
@@ -51,27 +56,78 @@ def main() -> None:
     """The command `netassay`: its first word, or two, chooses the command; the rest are that command's arguments."""
     from core.cli import run
 
+    sys.stdout, sys.stderr = _Renamed(sys.stdout), _Renamed(sys.stderr)
     run(dispatch)
 
 
-def dispatch(arguments: list[str]) -> int:
+def dispatch(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` begin with; UserError where there is no such command."""
     from core.errors import UserError
 
-    words = list(arguments)
-    if not words or words[0] in ("-h", "--help"):
+    if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0
-    if words[:1] == ["compare"]:
-        words = ["benchmark", *words]
+    words = SHORT.get(arguments[0], [arguments[0]]) + list(arguments[1:])
     for n_words in (2, 1):
         module = COMMANDS.get(" ".join(words[:n_words]))
         if module is not None:
-            return importlib.import_module(module).main(words[n_words:]) or 0
+            return main_of(module)(words[n_words:]) or 0
     raise UserError(f"netassay has no command {words[0]!r}; see netassay --help")
+
+
+def main_of(module: str) -> Callable[[Sequence[str]], int | None]:
+    """The function `main(arguments)` behind `python -m MODULE`."""
+    loaded = importlib.import_module(module)
+    if hasattr(loaded, "__path__"):
+        loaded = importlib.import_module(f"{module}.__main__")
+    found: Callable[[Sequence[str]], int | None] = loaded.main
+    return found
 
 
 def usage() -> str:
     """One line per command."""
-    lines = [f"  netassay {name:<14} as python -m {module.removesuffix('.command').removesuffix('.__main__')} in a checkout" for name, module in COMMANDS.items()]
-    return "usage: netassay COMMAND [OPTIONS]; netassay COMMAND --help shows the options\n\n" + "\n".join([*lines, "  netassay compare        two benchmark runs"])
+    names = [*COMMANDS, *SHORT]
+    return "usage: netassay COMMAND [OPTIONS]\n\nnetassay COMMAND --help shows the options of:\n" + "".join(
+        f"\n  netassay {name}" for name in names
+    )
+
+
+class _Renamed(io.TextIOBase):
+    """A text stream in which every `python -m MODULE` of a checkout is called as it is called here."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write `text` with the commands renamed; the number of characters taken."""
+        self._stream.write(renamed(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def isatty(self) -> bool:
+        """Whether the stream behind is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """The descriptor of the stream behind."""
+        return self._stream.fileno()
+
+    def flush(self) -> None:
+        """Flush the stream behind."""
+        self._stream.flush()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # TextIOBase declares an attribute
+        """That of the stream behind."""
+        return self._stream.encoding
+
+
+def renamed(text: str) -> str:
+    """`text` with each `python -m export.to_onnx` (and the like) as `netassay export`."""
+    return _MODULE.sub(lambda found: f"netassay {_NAMES[found[1]]}", text)
+
+
+_NAMES = {module: name for name, module in COMMANDS.items()}
+_MODULE = re.compile(r"\bpython -m (" + "|".join(sorted(map(re.escape, _NAMES), key=len, reverse=True)) + r")(?![\w.])")

@@ -23,7 +23,7 @@ def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     path = os.pathsep.join(part for part in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if part)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module],
+            [sys.executable, "-P", "-m", module],
             input=json.dumps(job),
             capture_output=True,
             text=True,
