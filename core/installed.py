@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 ROOT = str(Path(__file__).resolve().parent)
-if sys.path[:1] != [ROOT]:
+if __name__ == "netassay" and sys.path[:1] != [ROOT]:
     sys.path.insert(0, ROOT)
 
 # Sub-command → the module whose `main(arguments)` it calls, as `python -m MODULE` does in a checkout.
@@ -33,9 +33,6 @@ COMMANDS = {
     "ensemble": "ensemble",
     "benchmark": "benchmark",
     "demo": "benchmark.demo",
-    "selfcheck": "benchmark.selfcheck",
-    "fusion-ratio": "benchmark.fusion_ratio",
-    "variant-ratio": "benchmark.variant_ratio",
 }
 # `compare` is a word of the benchmark's own, worth a command of its own.
 SHORT = {"compare": ["benchmark", "compare"]}

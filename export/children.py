@@ -24,7 +24,7 @@ def export_in_child(source: Path, target: Path, images: Path, say: Callable[[str
 
     images: .npz with images_u8 and split. say: told each step. show_noise: pass on what exporters print, and tracebacks.
     """
-    command = [sys.executable, "-m", WORKERS[source.suffix], str(source), str(target), str(images)]
+    command = [sys.executable, "-P", "-m", WORKERS[source.suffix], str(source), str(target), str(images)]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise:
         status, measured = _run([*command, "--traceback"] if show_noise else command, noise.fileno(), say)
         noise.seek(0)

@@ -109,7 +109,7 @@ def table(summaries: Sequence[Summary]) -> str:
 
 
 def _run_child(framework: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Turn]]:
-    command = [sys.executable, "-m", WORKERS[framework], json.dumps(wanted)]
+    command = [sys.executable, "-P", "-m", WORKERS[framework], json.dumps(wanted)]
     turns: list[Turn] = []
     told: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise, progress("loop") as display:
