@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 from core.cli import Parser, run
 from core.errors import UserError
 from core.files import RESULTS_DIR
+from core.launch import own_environment, own_module
 from models.native import onnx_path
 
 DATA = ("--data", "digits")
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     for number, (what, command) in enumerate(steps(folder / "models", folder / "results"), start=1):
         print(f"[{number}/4] {what}\n      python -m {' '.join(command)}", flush=True)
         before = time.perf_counter()
-        if subprocess.run([sys.executable, "-m", *command], check=False).returncode != 0:
+        if subprocess.run(own_module(*command), env=own_environment(), check=False).returncode != 0:
             raise UserError(f"the demo stopped at step {number} ({what}); the line above says why")
         print(f"      {time.perf_counter() - before:.0f} s\n", flush=True)
     elapsed_s = time.perf_counter() - started

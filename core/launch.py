@@ -1,4 +1,4 @@
-"""Work in fresh child processes: a job as JSON on stdin, an answer as JSON on stdout."""
+"""Work in fresh child processes: this program's own modules, and jobs as JSON on stdin with answers as JSON on stdout."""
 
 from __future__ import annotations
 
@@ -18,18 +18,15 @@ def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     """The answer of `python -m module` to `job`; UserError naming `what` where the child fails."""
     import subprocess
 
-    from core.environment import REPOSITORY
-
-    path = os.pathsep.join(part for part in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if part)
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", module],
+            own_module(module),
             input=json.dumps(job),
             capture_output=True,
             text=True,
             encoding="utf-8",
             errors="replace",
-            env={**os.environ, "PYTHONPATH": path, **bytecode_settings()},
+            env={**own_environment(), **bytecode_settings()},
             timeout=TIMEOUT_S,
             check=True,
         )
@@ -42,6 +39,22 @@ def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     if "error" in answer:
         raise UserError(f"{what} failed: {answer['error']}")
     return answer
+
+
+def own_module(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of ours; to be run in `own_environment()`.
+
+    -P leaves the folder one stands in off the import path: a `models/` package there must not be taken for ours.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def own_environment() -> dict[str, str]:
+    """The environment of this process, in which a child finds our modules wherever it stands."""
+    from core.environment import REPOSITORY
+
+    path = os.pathsep.join(part for part in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if part)
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def bytecode_settings() -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from core.environment import REPOSITORY
 from core.errors import UserError
+from core.launch import own_environment, own_module
 from models.card import Parity
 
 WORKERS = {".pth": "export.torch_graph", ".keras": "export.tf_graph"}
@@ -24,7 +23,7 @@ def export_in_child(source: Path, target: Path, images: Path, say: Callable[[str
 
     images: .npz with images_u8 and split. say: told each step. show_noise: pass on what exporters print, and tracebacks.
     """
-    command = [sys.executable, "-P", "-m", WORKERS[source.suffix], str(source), str(target), str(images)]
+    command = own_module(WORKERS[source.suffix], str(source), str(target), str(images))
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise:
         status, measured = _run([*command, "--traceback"] if show_noise else command, noise.fileno(), say)
         noise.seek(0)
@@ -39,9 +38,7 @@ def export_in_child(source: Path, target: Path, images: Path, say: Callable[[str
 def _run(command: list[str], stderr: int, say: Callable[[str], None]) -> tuple[int, Parity | None]:
     """Exit status and parity that the child told; a child never outlives this call."""
     # One CPU path for both sides of the comparison: a GPU's TF32 alone moves logits by more than parity allows.
-    variables = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
-    # The module is found wherever the user stands, and paths stay as they were typed.
-    variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+    variables = {**own_environment(), "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, encoding="utf-8", env=variables)
     measured = None
     try:

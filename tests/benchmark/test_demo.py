@@ -10,6 +10,7 @@ import pytest
 
 from benchmark import demo
 from core.errors import UserError
+from core.launch import own_module
 
 ONNX = ["resnet18_digits_torch.onnx", "resnet18_digits_tf.onnx"]
 
@@ -23,7 +24,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[list[str]]
     typed: list[list[str]] = []
 
     def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        typed.append([str(word) for word in command[2:]])
+        typed.append([str(word) for word in command[len(own_module("x")) - 1 :]])
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(demo.subprocess, "run", run)

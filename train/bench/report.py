@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,9 +13,10 @@ from statistics import median
 from typing import Any
 
 from core.console import progress
-from core.environment import REPOSITORY, cpu_class, cpu_flags, cpu_name, environment, import_switches, machine_line
+from core.environment import cpu_class, cpu_flags, cpu_name, environment, import_switches, machine_line
 from core.errors import UserError
 from core.files import final_run_folder, run_folder, write_json
+from core.launch import own_environment, own_module
 
 WORKERS = {"torch": "train.bench.torch_step", "tensorflow": "train.bench.tf_step"}
 
@@ -109,12 +109,14 @@ def table(summaries: Sequence[Summary]) -> str:
 
 
 def _run_child(framework: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Turn]]:
-    command = [sys.executable, "-P", "-m", WORKERS[framework], json.dumps(wanted)]
+    command = own_module(WORKERS[framework], json.dumps(wanted))
     turns: list[Turn] = []
     told: dict[str, Any] = {}
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise, progress("loop") as display:
         bar = display.add_task(framework, total=2 * wanted["rounds"], loop="warming up")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, text=True, encoding="utf-8", cwd=REPOSITORY) as child:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=noise, text=True, encoding="utf-8", env=own_environment()
+        ) as child:
             try:
                 assert child.stdout is not None
                 for line in child.stdout:
