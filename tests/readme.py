@@ -33,6 +33,7 @@ class Skipped:
 
 AS_IT_STANDS = Expected()
 CASCADE = "python -m ensemble models/a.onnx models/b.onnx --cascade --max-accuracy-loss 0.002 --out models/cascade.onnx"
+INSTALL = "python -m venv env && env/bin/pip install uv && env/bin/uv pip install --python env/bin/python -c constraints.txt ."
 NO_CIFAR10 = "needs CIFAR-10, a download of 170 MB"
 ONLY_ACCURACY = Expected(append="--time-budget 0", why="the latencies take a minute and more; the demo measures some")
 
@@ -42,14 +43,17 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         "make demo": AS_IT_STANDS,
         "make test": Skipped("it is what runs this"),
     },
+    {
+        INSTALL: Skipped("installs packages from the network; `tests/core/test_installed.py` installs the wheel"),
+        "env/bin/netassay benchmark --models a.onnx b.onnx --data path/to/folder --ensemble": Skipped(
+            "`tests/core/test_installed.py` runs the installed command"
+        ),
+    },
     {"source .venv/bin/activate": Skipped("stands before every command that is run")},
     {
-        "python -m data show cifar10": Expected((1,), says="no CIFAR-10", why=NO_CIFAR10),
-        "python -m train.torch_resnet": Skipped(f"{NO_CIFAR10} and one of weights, and then hours"),
-        "python -m train.tf_resnet": Skipped(f"{NO_CIFAR10}, and then an hour"),
         "python -m export.to_onnx": AS_IT_STANDS,
+        "python -m data show cifar10": Expected((1,), says="no CIFAR-10", why=NO_CIFAR10),
         "python -m benchmark --ensemble": Expected((1,), says="python -m data show cifar10", why=NO_CIFAR10),
-        "python -m train.bench": Skipped("two minutes of timed steps, and nothing but timings"),
     },
     {
         "python -m data show path/to/folder": AS_IT_STANDS,
@@ -61,9 +65,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         "python -m benchmark --ensemble --data path/to/folder": ONLY_ACCURACY,
     },
     {
-        "python -m venv env && env/bin/pip install uv && env/bin/uv pip install --python env/bin/python -c constraints.txt "
-        "--group benchmark": Skipped("installs packages from the network"),
-        "env/bin/python -m benchmark --models a.onnx b.onnx --data path/to/folder --ensemble": ONLY_ACCURACY,
+        "python -m train.torch_resnet": Skipped(f"{NO_CIFAR10} and one of weights, and then hours"),
+        "python -m train.tf_resnet": Skipped(f"{NO_CIFAR10}, and then an hour"),
+        "python -m train.bench": Skipped("two minutes of timed steps, and nothing but timings"),
     },
     {
         "python -m benchmark --ensemble mean weighted greedy": ONLY_ACCURACY,
