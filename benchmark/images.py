@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,13 +114,8 @@ def draw(n_images: int, wanted: int, seed: int) -> Int64Array:
 
 
 def drawn(image_set: ImageSet, n_images: int, seed: int) -> ImageSet:
-    """`n_images` of a split, drawn by `seed` without replacement, in the split's order, with their own fingerprint."""
-    from data.fingerprint import fingerprint
-
-    chosen = draw(len(image_set), n_images, seed)
-    images_u8, labels = image_set.images_u8[chosen], image_set.labels[chosen]
-    sha256 = fingerprint(images_u8, labels, image_set.class_names)
-    return dataclasses.replace(image_set, images_u8=images_u8, labels=labels, sha256=sha256)
+    """`n_images` of a split, drawn by `seed` without replacement, in the split's order."""
+    return image_set.take(draw(len(image_set), n_images, seed))
 
 
 def _split_seed(cards: Sequence[ModelCard], dataset: Dataset) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+_CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -22,7 +27,7 @@ class ImageSet:
     """Labelled images of one split, all of one size.
 
     images_u8: uint8 RGB, (n_images, height, width, 3); labels: int64 class indices, (n_images,);
-    sha256: fingerprint of exactly these pixels, labels and class names (`data.fingerprint`).
+    sha256: fingerprint of exactly these pixels, labels and class names (`fingerprint`).
     """
 
     images_u8: UInt8Array
@@ -43,6 +48,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, indices: Int64Array) -> ImageSet:
+        """The images at `indices`, in that order, as a set with a fingerprint of its own."""
+        images_u8, labels = self.images_u8[indices], self.labels[indices]
+        return replace(self, images_u8=images_u8, labels=labels, sha256=fingerprint(images_u8, labels, self.class_names))
 
     @property
     def image_height(self) -> int:
@@ -122,3 +132,19 @@ def softmax(logits: NDArray[np.floating]) -> Float64Array:
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     exponentials = np.exp(shifted)
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), dtype=np.float64)
+
+
+def fingerprint(images_u8: UInt8Array, labels: Int64Array, class_names: Sequence[str]) -> str:
+    """SHA-256, hexadecimal, of an image set: equal exactly for equal shape, pixels, labels and class names in order.
+
+    Hashed are the length of a JSON header in 8 bytes, the header (shape and class names), the pixels in C order, the
+    labels as little-endian int64. The header fixes every length that follows it, so no two image sets share an encoding.
+    """
+    if images_u8.dtype != np.uint8 or len(labels) != len(images_u8):
+        raise ValueError(f"needs uint8 images and a label for each, not {images_u8.dtype} {images_u8.shape} and {labels.shape}")
+    header = json.dumps({"shape": list(images_u8.shape), "class_names": list(class_names)}, ensure_ascii=True).encode()
+    digest = hashlib.sha256(len(header).to_bytes(8, "little") + header)
+    for start in range(0, len(images_u8), _CHUNK_IMAGES):
+        digest.update(np.ascontiguousarray(images_u8[start : start + _CHUNK_IMAGES]).data)
+    digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    return digest.hexdigest()

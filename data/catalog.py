@@ -9,8 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from core.errors import UserError
-from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array
-from data.fingerprint import fingerprint
+from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array, fingerprint
 from data.reading import ImageSize, Reading
 from data.splits import stratified_holdout
 
@@ -147,7 +146,7 @@ class Dataset:
         return self._files.damaged if self._files else ()
 
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of each official split that the data set has, by its name (`data.fingerprint`); reads them all.
+        """SHA-256 of each official split that the data set has, by its name (`core.records.fingerprint`); reads them all.
 
         After a part of a split was read by itself, only of those that were read whole: a try does not cost what it saved.
         """

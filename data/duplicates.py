@@ -7,7 +7,6 @@ correlation that brightness, contrast, scale and compression hardly move.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from dataclasses import dataclass
 
@@ -16,7 +15,6 @@ import numpy as np
 from core.console import progress
 from core.errors import UserError
 from core.records import Float32Array, ImageSet, Int64Array, UInt8Array
-from data.fingerprint import fingerprint
 
 # A pair is near where its thumbnails correlate by this much, and it stands out: what is missing to 1 is at most this share of
 # what is missing to the tenth-best training image. Without the second, all centred digits, all blue skies would be near.
@@ -65,9 +63,7 @@ def without(judged: ImageSet, duplicates: Duplicates) -> ImageSet:
             f"every one of the {len(judged)} {judged.split} images of {judged.name} is also a training image, so that "
             "--exclude duplicates leaves none; collect others"
         )
-    images_u8, labels = judged.images_u8[kept], judged.labels[kept]
-    sha256 = fingerprint(images_u8, labels, judged.class_names)
-    return dataclasses.replace(judged, images_u8=images_u8, labels=labels, sha256=sha256)
+    return judged.take(kept.astype(np.int64))
 
 
 def duplicates_note(judged: ImageSet, duplicates: Duplicates, *, excluded: bool) -> list[str]:

@@ -77,9 +77,8 @@ def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -
         image_set = dataset.split(
             "validation" if dataset.source("validation") in dataset.available else "test", cards[0].split_seed
         )
-        few = image_set.images_u8[:N_IMAGES]
-        kept = dataclasses.replace(image_set, images_u8=few, labels=image_set.labels[:N_IMAGES])
-        return Evidence(few, image_set.split, members_logits(options.members, few, image_set.split), kept)
+        few = image_set.take(np.arange(min(N_IMAGES, len(image_set))))
+        return Evidence(few.images_u8, few.split, members_logits(options.members, few.images_u8, few.split), few)
     shape = (RANDOM_IMAGES, cards[0].image_height, cards[0].image_width, 3)
     noise_u8 = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return Evidence(noise_u8, "random", members_logits(options.members, noise_u8, "random"), None)

@@ -67,21 +67,10 @@ def variant_images(card: ModelCard, dataset: Dataset, n_calibration: int, n_vali
         notes.append(f"the train images here are not those that the card of {card.name} names (fingerprint {official[:12]}…)")
     if n_validation is not None and n_validation < len(validation):
         notes.append(f"{card.name} was compared on {n_validation} of {len(validation)} validation images (--validation-images)")
-        validation = _part(validation, n_validation)
+        validation = validation.take(_spread(len(validation), n_validation))
     return VariantImages(train.images_u8[_spread(len(train), n_calibration)], train.sha256, validation, tuple(notes))
 
 
 def _spread(n_images: int, wanted: int) -> np.ndarray:
     """Indices of `wanted` of `n_images`, evenly spread."""
     return np.linspace(0, n_images - 1, min(wanted, n_images)).round().astype(np.int64)
-
-
-def _part(image_set: ImageSet, wanted: int) -> ImageSet:
-    import dataclasses
-
-    from data.fingerprint import fingerprint
-
-    chosen = _spread(len(image_set), wanted)
-    images_u8, labels = image_set.images_u8[chosen], image_set.labels[chosen]
-    sha256 = fingerprint(images_u8, labels, image_set.class_names)
-    return dataclasses.replace(image_set, images_u8=images_u8, labels=labels, sha256=sha256)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from core.records import ImageSet, Predictions, softmax
+from core.records import ImageSet, Predictions, fingerprint, softmax
 
 
 @given(arrays(np.float64, (5, 4), elements=st.floats(-1e4, 1e4)))
@@ -37,3 +37,16 @@ def test_an_image_set_of_another_shape_type_or_label_is_refused(images: np.ndarr
 def test_predictions_of_another_type_are_refused() -> None:
     with pytest.raises(ValueError, match="float32"):
         Predictions("m", "test", "0", np.zeros((2, 3)))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(0, 99))
+def test_what_is_taken_is_the_set_that_these_images_make(indices: list[int], seed: int) -> None:
+    images_u8 = np.random.default_rng(seed).integers(0, 256, (6, 2, 2, 3), dtype=np.uint8)
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    whole = ImageSet(images_u8, labels, ("a", "b"), "x", "test", fingerprint(images_u8, labels, ("a", "b")))
+    taken = whole.take(np.array(indices))
+    assert np.array_equal(taken.images_u8, np.stack([images_u8[i] for i in indices]))
+    assert taken.labels.tolist() == [labels[i] for i in indices]
+    assert taken.sha256 == fingerprint(taken.images_u8, taken.labels, ("a", "b"))
+    assert (taken.sha256 == whole.sha256) == (indices == list(range(6)))
+    assert (taken.name, taken.split, taken.class_names) == ("x", "test", ("a", "b"))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
+from core.records import fingerprint
 from data import DEFAULT_DATASET, Dataset, open_dataset
-from data.fingerprint import fingerprint
 from tests.fake_cifar10 import write_fake_cifar10
 
 

@@ -9,10 +9,9 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from core.errors import UserError
-from core.records import ImageSet, UInt8Array
+from core.records import ImageSet, UInt8Array, fingerprint
 from data import open_dataset
 from data.duplicates import Duplicates, conflicting_labels, duplicates_note, find_duplicates, thumbnails, without
-from data.fingerprint import fingerprint
 
 
 def scenes(n_images: int, seed: int, side: int = 32) -> UInt8Array:

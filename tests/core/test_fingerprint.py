@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from data.fingerprint import fingerprint
+from core.records import fingerprint
 
 IMAGES = np.arange(2 * 4 * 3 * 3, dtype=np.uint8).reshape(2, 4, 3, 3)
 LABELS = np.array([1, 0], dtype=np.int64)
