@@ -18,8 +18,9 @@ from ensemble.cascade_report import cascade_figures, cascade_lines
 from ensemble.fuse import LoadedMember, fuse, load_members
 from ensemble.options import Options
 from ensemble.parity import N_IMAGES, measure_parity, require
-from ensemble.rules.combination import TUNED_RULES, Combination, combination, combine
+from ensemble.rules.combination import Combination, combination, combine
 from ensemble.rules.fit import TEMPERATURES, combination_nll, tune
+from ensemble.rules.registry import DEFAULT, is_tuned
 from models.graph.contract import save_model
 from models.runtimes.cpu import members_logits
 
@@ -49,7 +50,7 @@ def build(options: Options) -> Iterator[str]:
     """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept where a check fails."""
     members = load_members(options.members)
     yield from _warnings(members)
-    needs_data = options.cascade or (options.rule in TUNED_RULES and options.weights is None)
+    needs_data = options.cascade or (is_tuned(options.rule) and options.weights is None)
     evidence = _evidence(options, members, needs_data)
     if evidence.note:
         yield f"note        checked on {RANDOM_IMAGES} random images: {evidence.note}"
@@ -96,7 +97,7 @@ def _noise(options: Options, card: ModelCard, note: str) -> Evidence:
 
 
 def _combination(options: Options, evidence: Evidence) -> Combination:
-    if options.weights is not None or options.rule not in TUNED_RULES:
+    if options.weights is not None or not is_tuned(options.rule):
         return combination(options.rule, len(options.members), options.weights)
     if evidence.tuned_on is None:
         raise ValueError(f"{options.rule} needs validation images")
@@ -128,7 +129,7 @@ def _with_validation(card: ModelCard, how: Combination, evidence: Evidence, *, t
     if not tuned or image_set is None:
         return card
     facts = {"tuned_on": image_set.split, "tuned_on_sha256": image_set.sha256, "tuned_on_n_images": len(image_set)}
-    equal = combination("mean", how.n_members)
+    equal = combination(DEFAULT, how.n_members)
     figures = {
         "validation_nll": combination_nll(how, evidence.member_logits, image_set.labels),
         "validation_nll_of_mean": combination_nll(equal, evidence.member_logits, image_set.labels),
