@@ -81,8 +81,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         choices=tuple(RULES),
         default=argparse.SUPPRESS,
-        help=f"add ensembles, by {DEFAULT} if no rule is named; by {', '.join(untuned_rules())}: of every subset of two or more "
-        f"models; by {', '.join(tuned_rules())}: of all models at once, tuned on validation images",
+        help=f"add ensembles, by {DEFAULT} if no rule is named. {', '.join(untuned_rules())}: every subset of two or more models; "
+        f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
     add("--data", default=default.data, metavar="NAME", help="cifar10, digits, or a folder with test/<class>/ images")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
