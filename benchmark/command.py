@@ -12,6 +12,7 @@ from benchmark.gates import GRAMMAR
 from benchmark.options import Device, Options, SplitName
 from core.cli import Parser
 from data.reading import RESIZES, Resize
+from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
 
 # What another first word than a flag does.
 OTHERS = {
@@ -42,7 +43,7 @@ def parse(arguments: Sequence[str]) -> Options:
         data_dir=values["data_dir"],
         models=tuple(values["models"]),
         models_dir=values["models_dir"],
-        ensemble=tuple(dict.fromkeys(["mean"] if values["ensemble"] == [] else values["ensemble"] or [])),
+        ensemble=tuple(dict.fromkeys([DEFAULT] if values["ensemble"] == [] else values["ensemble"] or [])),
         device=cast(Device, values["device"]),
         openvino=values["openvino"],
         batch_sizes=tuple(sorted(set(values["batch_sizes"]))),
@@ -78,10 +79,10 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--ensemble",
         nargs="*",
-        choices=["mean", "weighted", "geometric", "greedy"],
+        choices=tuple(RULES),
         default=argparse.SUPPRESS,
-        help="add ensembles; mean, which is meant where no rule is named: the averaged softmax of every subset of two or more "
-        "models; the others: of all models at once, tuned on validation images",
+        help=f"add ensembles, by {DEFAULT} if no rule is named. {', '.join(untuned_rules())}: every subset of two or more models; "
+        f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
     add("--data", default=default.data, metavar="NAME", help="cifar10, digits, or a folder with test/<class>/ images")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")

@@ -19,8 +19,9 @@ from core.console import progress
 from core.errors import UserError
 from core.records import Float64Array, ImageSet, Predictions
 from ensemble.fuse import fuse, load_members
-from ensemble.rules.combination import TUNED_RULES, combination, combine
+from ensemble.rules.combination import combination, combine
 from ensemble.rules.fit import tune
+from ensemble.rules.registry import DEFAULT, RULES, is_tuned
 from ensemble.validation import validation_images
 from models.graph.contract import save_model
 from models.runtimes.predict import predict
@@ -28,7 +29,7 @@ from models.runtimes.predict import predict
 if TYPE_CHECKING:
     from data import Dataset
 
-MOST_MEMBERS = 6  # 57 ensembles by the plain mean; each more member doubles them
+MOST_MEMBERS = 6  # 57 ensembles by a rule that is not tuned; each more member doubles them
 FUSION_TOLERANCE = 1e-4
 N_FUSION_IMAGES = 256
 
@@ -44,14 +45,14 @@ class Plan:
     def name(self) -> str:
         """How it is called in the tables: its members' names joined by +, and the rule where it is not the plain mean."""
         joined = "+".join(member.name for member in self.members)
-        return joined if self.rule == "mean" else f"{joined} ({self.rule})"
+        return joined if self.rule == DEFAULT else f"{joined} ({self.rule})"
 
 
 def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[Plan], list[str]]:
-    """By the mean every subset of two or more, small ones first; by a tuned rule all at once, for it weighs them itself.
+    """By an untuned rule every subset of two or more, small ones first; by a tuned one all at once, for it weighs them itself.
 
     Files that are ensembles already are not combined again, nor variants of other precision where their fp32 originals
-    are there; the notes say so. UserError for fewer than two members, or more than six by the mean.
+    are there; the notes say so. UserError for fewer than two members, or more than six by an untuned rule.
     """
     if not rules:
         return [], []
@@ -62,14 +63,16 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
             "out, or train and export another (python -m train.torch_resnet, python -m train.tf_resnet, python -m export.to_onnx)"
         )
     wanted: list[Plan] = []
-    if "mean" in rules:
+    for rule in (rule for rule in RULES if rule in rules):
+        if is_tuned(rule):
+            wanted.append(Plan(rule, tuple(members)))
+            continue
         if len(members) > MOST_MEMBERS:
             raise UserError(
                 f"--ensemble with {len(members)} models would be {2 ** len(members) - len(members) - 1} ensembles; "
                 f"name at most {MOST_MEMBERS} with --models, or pass --ensemble weighted greedy"
             )
-        wanted += [Plan("mean", subset) for size in range(2, len(members) + 1) for subset in combinations(members, size)]
-    wanted += [Plan(rule, tuple(members)) for rule in TUNED_RULES if rule in rules]
+        wanted += [Plan(rule, subset) for size in range(2, len(members) + 1) for subset in combinations(members, size)]
     taken = {candidate.name: candidate.path for candidate in candidates}
     for plan in wanted:
         if plan.name in taken:
@@ -90,7 +93,7 @@ def _combinable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
 
 def tuning_images(dataset: Dataset, wanted: Sequence[Plan], limit: int | None, seed: int) -> ImageSet | None:
     """The validation images that the tuned ones of `wanted` need, `limit` of them at most; None where none is tuned."""
-    tuned = [plan for plan in wanted if plan.rule in TUNED_RULES]
+    tuned = [plan for plan in wanted if is_tuned(plan.rule)]
     if not tuned:
         return None
     image_set = validation_images(dataset, [member.card for member in tuned[0].members])
@@ -119,7 +122,7 @@ def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None
 def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
     """Accuracy from the members' kept predictions; one fused file, held to these, for latency."""
     names = tuple(member.name for member in plan.members)
-    if plan.rule in TUNED_RULES and findings.tuned_on is not None:
+    if is_tuned(plan.rule) and findings.tuned_on is not None:
         how = tune(plan.rule, [findings.validation[name].logits for name in names], findings.tuned_on.labels)
     else:
         how = combination(plan.rule, len(names))

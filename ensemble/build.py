@@ -18,8 +18,9 @@ from ensemble.cascade_report import cascade_figures, cascade_lines
 from ensemble.fuse import LoadedMember, fuse, load_members
 from ensemble.options import Options
 from ensemble.parity import N_IMAGES, measure_parity, require
-from ensemble.rules.combination import TUNED_RULES, Combination, combination, combine
+from ensemble.rules.combination import Combination, combination, combine
 from ensemble.rules.fit import TEMPERATURES, combination_nll, tune
+from ensemble.rules.registry import DEFAULT, is_tuned
 from models.graph.contract import save_model
 from models.runtimes.cpu import members_logits
 
@@ -33,22 +34,26 @@ RANDOM_IMAGES = 16
 
 @dataclass(frozen=True)
 class Evidence:
-    """Images with what each member says of them; `tuned_on` is None for seeded noise, which nothing is chosen on."""
+    """Images with what each member says of them; `tuned_on` is None for seeded noise, which nothing is chosen on.
+
+    note: why noise had to do; empty where images did.
+    """
 
     images_u8: np.ndarray
     split: str
     member_logits: list[Float32Array]
     tuned_on: ImageSet | None
+    note: str = ""
 
 
 def build(options: Options) -> Iterator[str]:
     """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept where a check fails."""
     members = load_members(options.members)
     yield from _warnings(members)
-    needs_data = options.cascade or (options.rule in TUNED_RULES and options.weights is None)
+    needs_data = options.cascade or (is_tuned(options.rule) and options.weights is None)
     evidence = _evidence(options, members, needs_data)
-    if evidence.tuned_on is None:
-        yield f"note        checked on {RANDOM_IMAGES} random images: data set {members[0].card.dataset} is not at hand"
+    if evidence.note:
+        yield f"note        checked on {RANDOM_IMAGES} random images: {evidence.note}"
     how = _combination(options, evidence)
     model, card, wanted, settled = _fused(options, members, how, evidence)
     parity = measure_parity(model, evidence.images_u8[settled][:N_IMAGES], evidence.split, wanted)
@@ -56,36 +61,42 @@ def build(options: Options) -> Iterator[str]:
     card = dataclasses.replace(card, parity=parity)
     if evidence.tuned_on is not None:
         card = _with_validation(card, how, evidence, tuned=needs_data)
-    lines: list[str] = []
-    if options.cascade:
-        figures, cost = cascade_figures(options, members, how, card, model, evidence.tuned_on, evidence.member_logits)
+    if options.cascade and evidence.tuned_on is not None:
+        figures = cascade_figures(Cascade(how, float(card.recipe["threshold"])), evidence.member_logits, evidence.tuned_on)
         card = dataclasses.replace(card, figures={**card.figures, **figures})
-        lines = cascade_lines(card, cost)
     save_model(model, card, options.out)
-    yield from _summary(options, card, how, lines)
+    yield from _summary(options, card)
+    yield _next_command(options, members)
 
 
 def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -> Evidence:
-    """Validation images where they are needed or at hand, else seeded noise; and the members' own outputs on them."""
+    """Validation images if they are needed or at hand, else seeded noise; and the members' own outputs on them.
+
+    The test images are never read: what is built and rebuilt on them would look better than it is.
+    """
     cards = [member.card for member in members]
-    if needs_data or validation.is_at_hand(cards, options.data, options.data_dir):
-        dataset = validation.open_members_dataset(cards, options.data, options.data_dir)
-        if needs_data:
-            image_set = validation.validation_images(dataset, cards)
-            logits = members_logits(options.members, image_set.images_u8, image_set.split)
-            return Evidence(image_set.images_u8, image_set.split, logits, image_set)
-        image_set = dataset.split(
-            "validation" if dataset.source("validation") in dataset.available else "test", cards[0].split_seed
-        )
-        few = image_set.take(np.arange(min(N_IMAGES, len(image_set))))
-        return Evidence(few.images_u8, few.split, members_logits(options.members, few.images_u8, few.split), few)
-    shape = (RANDOM_IMAGES, cards[0].image_height, cards[0].image_width, 3)
+    if not needs_data and not validation.is_at_hand(cards, options.data, options.data_dir):
+        return _noise(options, cards[0], f"data set {cards[0].dataset} is not at hand")
+    dataset = validation.open_members_dataset(cards, options.data, options.data_dir)
+    if needs_data:
+        image_set = validation.validation_images(dataset, cards)
+        logits = members_logits(options.members, image_set.images_u8, image_set.split)
+        return Evidence(image_set.images_u8, image_set.split, logits, image_set)
+    if dataset.source("validation") not in dataset.available:
+        return _noise(options, cards[0], f"data set {dataset.name} has no validation images")
+    image_set = dataset.split("validation", cards[0].split_seed)
+    few = image_set.take(np.arange(min(N_IMAGES, len(image_set))))
+    return Evidence(few.images_u8, few.split, members_logits(options.members, few.images_u8, few.split), few)
+
+
+def _noise(options: Options, card: ModelCard, note: str) -> Evidence:
+    shape = (RANDOM_IMAGES, card.image_height, card.image_width, 3)
     noise_u8 = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    return Evidence(noise_u8, "random", members_logits(options.members, noise_u8, "random"), None)
+    return Evidence(noise_u8, "random", members_logits(options.members, noise_u8, "random"), None, note)
 
 
 def _combination(options: Options, evidence: Evidence) -> Combination:
-    if options.weights is not None or options.rule not in TUNED_RULES:
+    if options.weights is not None or not is_tuned(options.rule):
         return combination(options.rule, len(options.members), options.weights)
     if evidence.tuned_on is None:
         raise ValueError(f"{options.rule} needs validation images")
@@ -117,7 +128,7 @@ def _with_validation(card: ModelCard, how: Combination, evidence: Evidence, *, t
     if not tuned or image_set is None:
         return card
     facts = {"tuned_on": image_set.split, "tuned_on_sha256": image_set.sha256, "tuned_on_n_images": len(image_set)}
-    equal = combination("mean", how.n_members)
+    equal = combination(DEFAULT, how.n_members)
     figures = {
         "validation_nll": combination_nll(how, evidence.member_logits, image_set.labels),
         "validation_nll_of_mean": combination_nll(equal, evidence.member_logits, image_set.labels),
@@ -137,7 +148,7 @@ def _warnings(members: list[LoadedMember]) -> Iterator[str]:
         yield f"note        the cards of {names} name different images: their data sets are not the same"
 
 
-def _summary(options: Options, card: ModelCard, how: Combination, cascade: list[str]) -> Iterator[str]:
+def _summary(options: Options, card: ModelCard) -> Iterator[str]:
     yield f"ensemble    {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)"
     tuned_on = card.recipe.get("tuned_on_n_images")
     origin = f", tuned on {tuned_on:,} validation images of {card.dataset}" if tuned_on else ", nothing tuned"
@@ -156,14 +167,29 @@ def _summary(options: Options, card: ModelCard, how: Combination, cascade: list[
             f"validation  NLL {figures['validation_nll']:.4f} (plain mean {figures['validation_nll_of_mean']:.4f}), "
             f"{figures['validation_accuracy']:.2%} right" + (", of the whole ensemble" if options.cascade else "")
         )
-    yield from cascade
+    if options.cascade:
+        yield from cascade_lines(card)
+        yield "note        its accuracy on test images and its speed are for the benchmark to measure (next, below)"
     if card.parity is not None and card.parity.max_abs_probability_difference is not None:
         yield (
             f"parity      probabilities within {card.parity.max_abs_probability_difference:.1e} of what the members themselves "
             f"say on {card.parity.n_images} {card.parity.split} images"
         )
-    yield f"next        python -m benchmark --data {options.data or card.dataset} --models {_paths(options)}"
 
 
-def _paths(options: Options) -> str:
-    return " ".join(shlex.quote(str(path)) for path in dict.fromkeys((*options.members, options.out)))
+def _next_command(options: Options, members: list[LoadedMember]) -> str:
+    """What measures the file on test images, and its speed; beside a cascade the whole ensemble that it stands for."""
+    cards = [member.card for member in members]
+    paths = " ".join(shlex.quote(str(path)) for path in dict.fromkeys((*options.members, options.out)))
+    command = f"python -m benchmark --data {shlex.quote(options.data or cards[0].dataset)} --models {paths}"
+    if options.data_dir is not None:
+        command += f" --data-dir {shlex.quote(str(options.data_dir))}"
+    if options.cascade and options.weights is None and _benchmark_combines(cards):
+        command += f" --ensemble {options.rule}"
+    return f"next        {command}"
+
+
+def _benchmark_combines(cards: list[ModelCard]) -> bool:
+    """Whether `--ensemble` makes one of just these members: two to six that differ, of one precision, no ensemble among them."""
+    names, kinds = {card.name for card in cards}, {(card.rule, card.precision) for card in cards}
+    return 2 <= len(names) == len(cards) <= 6 and len(kinds) == 1 and cards[0].rule is None

@@ -10,7 +10,8 @@ import numpy as np
 
 from ensemble.cascade import Cascade
 from ensemble.fuse import WHOLE, LoadedMember, empty_model, ensemble_card, tidy
-from ensemble.nodes import Outputs, add_member, add_node, add_rule, add_tempered, member_outputs
+from ensemble.nodes import Outputs, add_member, add_node, add_tempered, member_outputs
+from ensemble.rules.combination import add_rule
 from models.graph.contract import IMAGES
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from pathlib import Path
 from core.cli import Parser
 from core.errors import UserError
 from ensemble.options import Options
-
-RULES = ("mean", "weighted", "geometric", "greedy")  # as in ensemble.rules.combination, which needs numpy
+from ensemble.rules.registry import BY_HAND, DEFAULT, RULES
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,11 +33,12 @@ def parse(arguments: Sequence[str]) -> Options:
         raise UserError(f"--out {out} is one of the members; choose another name")
     if weights is not None and len(weights) != len(members):
         raise UserError(f"--weights has {len(weights)} numbers for {len(members)} members; give one each, in their order")
-    if weights is not None and values["rule"] == "greedy":
-        raise UserError("--rule greedy chooses its weights itself; leave out --weights, or pass --rule weighted")
+    if weights is not None and not RULES[values["rule"]].takes_weights:
+        why = "chooses its weights itself" if RULES[values["rule"]].is_tuned else "has no weights"
+        raise UserError(f"--rule {values['rule']} {why}; leave out --weights, or pass --rule {BY_HAND}")
     if weights is not None and (min(weights) < 0 or not 0 < sum(weights) < float("inf")):
         raise UserError("--weights must be numbers of 0 or more, and not all 0")
-    rule = "weighted" if weights is not None and values["rule"] == "mean" else values["rule"]
+    rule = BY_HAND if weights is not None and values["rule"] == DEFAULT else values["rule"]
     if values["max_accuracy_loss"] is not None and not values["cascade"]:
         raise UserError("--max-accuracy-loss is for a cascade; add --cascade")
     return Options(
@@ -59,10 +59,9 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, required=True, metavar="FILE", help="the file to make, models/<name>.onnx")
     add(
         "--rule",
-        choices=RULES,
-        default="mean",
-        help="mean: of the probabilities (default); weighted: temperatures and weights with the lowest validation NLL; "
-        "geometric: the same for the product of the probabilities; greedy: members taken one by one, most often not all",
+        choices=tuple(RULES),
+        default=DEFAULT,
+        help="; ".join(f"{name}: {rule.help}" for name, rule in RULES.items()),
     )
     add("--weights", type=float, nargs="+", metavar="W", help="by hand, one a member; nothing is tuned then")
     add("--data", metavar="NAME", help="data set to tune and check on; the one that the members' cards name where not given")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from core.environment import package_versions
 from core.errors import UserError, first_difference
-from ensemble.nodes import Outputs, add_member, add_rule, member_outputs, opset_imports
-from ensemble.rules.combination import Combination, combination
+from ensemble.nodes import Outputs, add_member, member_outputs, opset_imports
+from ensemble.rules.combination import Combination, add_rule, combination
+from ensemble.rules.registry import DEFAULT
 from models.card import Member, ModelCard
 from models.graph.contract import BATCH, IR_VERSION, LOGITS, PROBABILITIES, at_contract_opset, load_model
 from models.graph.external_data import sha256_of_model
@@ -73,7 +74,7 @@ def fuse(members: Sequence[LoadedMember], name: str, how: Combination | None = N
 
     Work that members share (resizing, normalising, whole equal members) is done once; a member of weight 0 not at all.
     """
-    how = how or combination("mean", len(members))
+    how = how or combination(DEFAULT, len(members))
     model = empty_model(members)
     for index in how.contributing:
         add_member(model.graph, members[index].model, index)

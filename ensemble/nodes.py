@@ -1,4 +1,4 @@
-"""The rules of `ensemble.rules.combination` as ONNX nodes, and members laid side by side for them."""
+"""Members laid side by side in one graph, and the ONNX nodes that the rules of `ensemble.rules` are made of."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ensemble.rules.combination import SMALLEST_PROBABILITY, Combination
 from models.graph.contract import IMAGES, LOGITS, OPSET, PROBABILITIES
 from models.graph.surgery import rename_inputs
 
@@ -51,49 +50,21 @@ def opset_imports(models: Sequence[ModelProto]) -> list[object]:
     return [helper.make_opsetid(domain, version) for domain, version in versions.items()]
 
 
-def add_rule(graph: GraphProto, how: Combination, members: Sequence[Outputs], whole: Outputs) -> None:
-    """Add the nodes that make `whole` of the members; those of weight 0 are not read."""
-    if how.is_geometric:
-        _add_geometric(graph, how, members, whole)
-        return
-    sources = [_tempered_probabilities(graph, how, members, index) for index in how.contributing]
-    weights = [how.weights[index] for index in how.contributing]
-    _add_weighted_sum(graph, sources, weights, whole.probabilities)
-    floor = _scalar(graph, "ensemble_floor", SMALLEST_PROBABILITY)
-    add_node(graph, "Max", [whole.probabilities, floor], "ensemble_floored")
-    add_node(graph, "Log", ["ensemble_floored"], whole.logits)
-
-
 def add_tempered(graph: GraphProto, member: Outputs, temperature: float, whole: Outputs) -> None:
     """Add the nodes that make `whole` of one member at a temperature."""
-    factor = _scalar(graph, f"{whole.logits}_factor", 1 / temperature)
+    factor = add_scalar(graph, f"{whole.logits}_factor", 1 / temperature)
     add_node(graph, "Mul", [member.logits, factor], whole.logits)
     add_node(graph, "Softmax", [whole.logits], whole.probabilities, axis=-1)
 
 
-def _tempered_probabilities(graph: GraphProto, how: Combination, members: Sequence[Outputs], index: int) -> str:
-    if how.temperatures[index] == 1:
-        return members[index].probabilities
-    whole = Outputs(f"ensemble_tempered_{index}", f"ensemble_probabilities_{index}")
-    add_tempered(graph, members[index], how.temperatures[index], whole)
-    return whole.probabilities
-
-
-def _add_geometric(graph: GraphProto, how: Combination, members: Sequence[Outputs], whole: Outputs) -> None:
-    sources = [members[index].logits for index in how.contributing]
-    factors = [how.weights[index] / how.temperatures[index] for index in how.contributing]
-    _add_weighted_sum(graph, sources, factors, whole.logits)
-    add_node(graph, "Softmax", [whole.logits], whole.probabilities, axis=-1)
-
-
-def _add_weighted_sum(graph: GraphProto, sources: Sequence[str], weights: Sequence[float], output: str) -> None:
+def add_weighted_sum(graph: GraphProto, sources: Sequence[str], weights: Sequence[float], output: str) -> None:
     """One Mean where the weights are equal shares, otherwise a product each and their Sum."""
     if len(set(weights)) == 1 and abs(sum(weights) - 1) < 1e-12:
         add_node(graph, "Mean", list(sources), output)
         return
     shares = []
     for index, (source, weight) in enumerate(zip(sources, weights, strict=True)):
-        add_node(graph, "Mul", [source, _scalar(graph, f"ensemble_weight_{index}", weight)], f"ensemble_share_{index}")
+        add_node(graph, "Mul", [source, add_scalar(graph, f"ensemble_weight_{index}", weight)], f"ensemble_share_{index}")
         shares.append(f"ensemble_share_{index}")
     add_node(graph, "Sum", shares, output)
 
@@ -105,7 +76,8 @@ def add_node(graph: GraphProto, operator: str, inputs: Sequence[str], output: st
     graph.node.append(helper.make_node(operator, list(inputs), [output], name=f"node_{output}", **attributes))
 
 
-def _scalar(graph: GraphProto, name: str, value: float) -> str:
+def add_scalar(graph: GraphProto, name: str, value: float) -> str:
+    """Add a float32 constant; returns its name."""
     from onnx import TensorProto, helper
 
     tensor: TensorProto = helper.make_tensor(name, TensorProto.FLOAT, [], [value])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble.rules.registry import DEFAULT
+
 
 @dataclass(frozen=True)
 class Options:
@@ -12,7 +14,7 @@ class Options:
 
     members: tuple[Path, ...]
     out: Path
-    rule: str = "mean"
+    rule: str = DEFAULT
     weights: tuple[float, ...] | None = None
     data: str | None = None
     data_dir: Path | None = None

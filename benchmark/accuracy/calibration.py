@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from benchmark.accuracy.metrics import expected_calibration_error, negative_log_likelihood
 from core.records import Float32Array, Int64Array, Predictions
-from ensemble.rules.combination import TUNED_RULES, Combination, combination, combine
+from ensemble.rules.combination import Combination, combination, combine
 from ensemble.rules.fit import fit_temperature
+from ensemble.rules.registry import DEFAULT, is_tuned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,12 +67,12 @@ def calibrate(
 
 
 def _rows(name: str, members: Sequence[str], how: Combination, predicted: Kept, tuned_on: Kept | None) -> list[Calibration]:
-    tuned = tuned_on if how.rule in TUNED_RULES else None
-    whole = _figures(members, combination("mean", len(members)), how, predicted, tuned)
+    tuned = tuned_on if is_tuned(how.rule) else None
+    whole = _figures(members, combination(DEFAULT, len(members)), how, predicted, tuned)
     rows = [Calibration(name, how.rule, "", NAN, NAN, NAN, *whole)]
     for member, weight, temperature in zip(members, how.weights, how.temperatures, strict=True):
         alone = 1.0 if tuned is None else fit_temperature(tuned.predictions[member].logits, tuned.labels)
-        before, after = Combination("mean", (1.0,), (1.0,)), Combination("mean", (1.0,), (alone,))
+        before, after = Combination(DEFAULT, (1.0,), (1.0,)), Combination(DEFAULT, (1.0,), (alone,))
         own = _figures((member,), before, after, predicted, tuned)
         rows.append(Calibration(name, how.rule, member, weight, temperature, alone, *own))
     return rows
@@ -116,7 +117,7 @@ def worse_calibrated(rows: Sequence[Calibration], split: str) -> list[str]:
     """A line for each member and each ensemble whose ECE on the predicted split tuning made worse."""
     told: dict[str, str] = {}
     for row in rows:
-        if row.rule in TUNED_RULES and row.predicted.ece_after > row.predicted.ece_before:
+        if is_tuned(row.rule) and row.predicted.ece_after > row.predicted.ece_before:
             who = row.member or row.ensemble
             what = f"its own temperature {row.temperature_alone:.2f}" if row.member else "tuning, held against the plain mean,"
             change = f"{row.predicted.ece_before:.4f} to {row.predicted.ece_after:.4f}"

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ensemble.rules.registry import DEFAULT
+
 if TYPE_CHECKING:
     from benchmark.findings import Ensemble
 
@@ -32,7 +34,7 @@ def short_names(singles: Sequence[str], ensembles: Mapping[str, Ensemble]) -> Na
     short = dict(zip(singles, letters(len(singles)), strict=True))
     for name, ensemble in ensembles.items():
         joined = "+".join(short[member] for member in ensemble.members)
-        short[name] = joined if ensemble.how.rule == "mean" else f"{joined} ({ensemble.how.rule})"
+        short[name] = joined if ensemble.how.rule == DEFAULT else f"{joined} ({ensemble.how.rule})"
     return Names(short, tuple(singles))
 
 

@@ -13,6 +13,7 @@ from benchmark.report.tables import read_csv
 from core.errors import UserError, one_line
 from core.records import Float32Array, Int64Array
 from ensemble.rules.combination import Combination, combination, combine
+from ensemble.rules.registry import DEFAULT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,5 +84,5 @@ def _with_ensembles(singles: dict[str, Float32Array], comparison: pd.DataFrame, 
     for name, members in zip(ensembles["model"], ensembles["members"], strict=True):
         if name not in singles:  # one that was a file has predictions of its own
             names = members_of.get(name) or str(members).split()
-            logits[name], _ = combine(recorded.get(name, combination("mean", len(names))), [singles[member] for member in names])
+            logits[name], _ = combine(recorded.get(name, combination(DEFAULT, len(names))), [singles[member] for member in names])
     return logits

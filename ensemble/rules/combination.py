@@ -1,31 +1,33 @@
-"""How the members' outputs become the ensemble's: the rules in numpy, the reference that every fused graph is held to."""
+"""A rule with its values, and what every rule offers: arithmetic in numpy and the same as ONNX nodes.
+
+The arithmetic is the reference that every fused graph is held to.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import Float32Array, Float64Array, softmax
+from core.records import Float32Array, Float64Array, Int64Array
+from ensemble.nodes import Outputs
+from ensemble.rules.registry import RULES
 
-RULES = ("mean", "weighted", "geometric", "greedy")
-TUNED_RULES = ("weighted", "geometric", "greedy")  # on the validation split, unless the weights are given by hand
-
-# Below it a float32 has no normal form: the floor keeps the logits of a probability that underflowed finite (-87.3).
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 Logits = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Combination:
-    """A rule with its values: one weight a member, together 1, and one temperature that divides the member's logits.
+    """A rule with its values: one weight per member, together 1, and one temperature that divides the member's logits.
 
-    ``geometric`` is the softmax of the weighted mean of the logits, which is the normalised product of the members'
-    probabilities, each to the power of its weight. Every other rule is the weighted mean of their probabilities; they
-    differ only in where the weights come from.
+    What is made of them is the rule's own (`Arithmetic`).
     """
 
     rule: str
@@ -40,11 +42,6 @@ class Combination:
         object.__setattr__(self, "weights", tuple(normalised_weights(self.weights, len(self.weights)).tolist()))
 
     @property
-    def is_geometric(self) -> bool:
-        """Whether logits are averaged, not probabilities."""
-        return self.rule == "geometric"
-
-    @property
     def n_members(self) -> int:
         """Members, those of weight 0 included."""
         return len(self.weights)
@@ -55,6 +52,30 @@ class Combination:
         return [index for index, weight in enumerate(self.weights) if weight > 0]
 
 
+class Arithmetic(Protocol):
+    """What the module of a rule offers.
+
+    A rule gives a member alone, its logits divided by its temperature, if that member has all of the weight.
+    """
+
+    def combine(self, how: Combination, member_logits: Sequence[Logits]) -> tuple[Float32Array, Float64Array]:
+        """Logits and probabilities as `ensemble.rules.combination.combine` returns them; shapes are checked already."""
+
+    def add_nodes(self, graph: GraphProto, how: Combination, members: Sequence[Outputs], whole: Outputs) -> None:
+        """Add the ONNX nodes that do the same; those of members of weight 0 are not read, for they are not in the graph."""
+
+    def fit(self, member_logits: Sequence[Logits], labels: Int64Array, own: Sequence[float]) -> list[Combination]:
+        """Combinations by this rule to choose from by validation NLL, given each member's own best temperature.
+
+        Never called for a rule that is not tuned, which leaves it out.
+        """
+
+
+def arithmetic(rule: str) -> Arithmetic:
+    """The module of a rule, imported on first use."""
+    return cast(Arithmetic, import_module(RULES[rule].module))
+
+
 def combination(rule: str, n_members: int, weights: Sequence[float] | None = None) -> Combination:
     """A combination that needs no data: `weights` by hand, equal ones where None, every temperature 1."""
     return Combination(rule, tuple(normalised_weights(weights, n_members).tolist()), (1.0,) * n_members)
@@ -63,40 +84,15 @@ def combination(rule: str, n_members: int, weights: Sequence[float] | None = Non
 def combine(how: Combination, member_logits: Sequence[Logits]) -> tuple[Float32Array, Float64Array]:
     """Logits, float32, and probabilities, float64, of the ensemble, both (n_images, n_classes).
 
-    member_logits: one (n_images, n_classes) array a member, classes in the same order. ValueError for other shapes.
+    member_logits: one (n_images, n_classes) array per member, classes in the same order. ValueError for other shapes.
     """
-    if not how.is_geometric:
-        probabilities = mean_probabilities(tempered(member_logits, how.temperatures), how.weights)
-        return log_probabilities(probabilities), probabilities
-    _check_shapes(member_logits)
-    total = np.zeros(member_logits[0].shape, dtype=np.float64)
-    for weight, temperature, logits in zip(how.weights, how.temperatures, member_logits, strict=True):
-        total += weight / temperature * logits
-    return total.astype(np.float32), softmax(total)
+    check_shapes(member_logits)
+    return arithmetic(how.rule).combine(how, member_logits)
 
 
-def tempered(member_logits: Sequence[Logits], temperatures: Sequence[float]) -> list[Float64Array]:
-    """Each member's logits divided by its temperature, float64."""
-    return [logits.astype(np.float64) / temperature for logits, temperature in zip(member_logits, temperatures, strict=True)]
-
-
-def mean_probabilities(member_logits: Sequence[Logits], weights: Sequence[float] | None = None) -> Float64Array:
-    """Weighted mean of the members' softmax probabilities, float64 (n_images, n_classes).
-
-    member_logits: as in `combine`; weights: non-negative, one a member, scaled here to sum to 1; equal where None.
-    Raises ValueError for other shapes or weights.
-    """
-    _check_shapes(member_logits)
-    shares = normalised_weights(weights, len(member_logits))
-    total = np.zeros(member_logits[0].shape, dtype=np.float64)
-    for share, logits in zip(shares, member_logits, strict=True):
-        total += share * softmax(logits)
-    return total
-
-
-def log_probabilities(probabilities: NDArray[np.floating]) -> Float32Array:
-    """The logits of an ensemble: float32 log of its probabilities, floored at `SMALLEST_PROBABILITY`."""
-    return np.asarray(np.log(np.maximum(probabilities, SMALLEST_PROBABILITY)), dtype=np.float32)
+def add_rule(graph: GraphProto, how: Combination, members: Sequence[Outputs], whole: Outputs) -> None:
+    """Add the nodes that make `whole` of the members; those of weight 0 are not read."""
+    arithmetic(how.rule).add_nodes(graph, how, members, whole)
 
 
 def normalised_weights(weights: Sequence[float] | None, n_members: int) -> Float64Array:
@@ -107,6 +103,7 @@ def normalised_weights(weights: Sequence[float] | None, n_members: int) -> Float
     return np.asarray(values / values.sum(), dtype=np.float64)
 
 
-def _check_shapes(member_logits: Sequence[Logits]) -> None:
+def check_shapes(member_logits: Sequence[Logits]) -> None:
+    """ValueError unless there are one or more arrays, all of one shape."""
     if not member_logits or len({logits.shape for logits in member_logits}) != 1:
         raise ValueError("members must be one or more logits arrays of one shape")

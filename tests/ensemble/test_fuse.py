@@ -10,7 +10,8 @@ import pytest
 from core.errors import UserError
 from core.files import sha256_of_file
 from ensemble.fuse import check_alike, fuse, load_members
-from ensemble.rules.combination import combination, mean_probabilities
+from ensemble.rules.combination import combination
+from ensemble.rules.mixture import mean_probabilities
 from models.graph.contract import load_model, save_model
 from tests.tiny_models import tiny_card, write_tiny_model
 

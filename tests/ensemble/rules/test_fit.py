@@ -6,17 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.records import softmax
-from ensemble.rules.combination import TUNED_RULES, Combination, combine
-from ensemble.rules.fit import (
-    TEMPERATURES,
-    combination_nll,
-    fit_geometric,
-    fit_temperature,
-    greedy_counts,
-    mixture_weights,
-    true_log_probabilities,
-    tune,
-)
+from ensemble.rules.combination import Combination, combine
+from ensemble.rules.fit import TEMPERATURES, combination_nll, fit_temperature, true_log_probabilities, tune
+from ensemble.rules.geometric import fit_geometric
+from ensemble.rules.greedy import greedy_counts
+from ensemble.rules.registry import tuned_rules
+from ensemble.rules.weighted import mixture_weights
 
 SEEDS = st.integers(0, 10**6)
 
@@ -81,7 +76,7 @@ def test_the_geometric_fit_finds_what_a_general_optimiser_finds(seed: int) -> No
     assert combination_nll(fit_geometric(members, labels), members, labels) <= general.fun + 1e-3
 
 
-@pytest.mark.parametrize("rule", TUNED_RULES)
+@pytest.mark.parametrize("rule", tuned_rules())
 @given(seed=SEEDS)
 @settings(max_examples=10, deadline=None)
 def test_tuned_is_never_worse_on_validation_than_any_member_at_its_own_temperature(rule: str, seed: int) -> None:
@@ -91,14 +86,14 @@ def test_tuned_is_never_worse_on_validation_than_any_member_at_its_own_temperatu
         assert tuned <= -true_log_probabilities(logits / fit_temperature(logits, labels), labels).mean() + 1e-9
 
 
-@pytest.mark.parametrize("rule", TUNED_RULES)
+@pytest.mark.parametrize("rule", tuned_rules())
 def test_the_order_of_members_does_not_matter(rule: str) -> None:
     members, labels = members_of(3)
     first, turned = tune(rule, members, labels), tune(rule, members[::-1], labels)
     np.testing.assert_allclose(combine(first, members)[1], combine(turned, members[::-1])[1], atol=1e-3)
 
 
-@pytest.mark.parametrize("rule", TUNED_RULES)
+@pytest.mark.parametrize("rule", tuned_rules())
 def test_an_ensemble_of_copies_is_the_copy_at_its_temperature(rule: str) -> None:
     (logits, *_), labels = members_of(4)
     how = tune(rule, [logits] * 3, labels)
@@ -126,7 +121,7 @@ def test_one_random_member_of_three_ruins_the_mean_and_not_the_tuned_rules() -> 
 
     best = max(float((m[test].argmax(axis=1) == labels[test]).mean()) for m in members)
     assert accuracy(tune("mean", [m[validation] for m in members], labels[validation])) < best - 0.05
-    for rule in TUNED_RULES:
+    for rule in tuned_rules():
         how = tune(rule, [m[validation] for m in members], labels[validation])
         assert how.weights[2] < 0.02
         assert accuracy(how) > best

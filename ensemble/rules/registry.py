@@ -1,0 +1,54 @@
+"""The rules by name, the one list of them; no arithmetic is imported before a rule is used, so that `--help` stays quick.
+
+A new rule is a file beside this one that offers what `ensemble.rules.combination.Arithmetic` says, and an entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT = "mean"  # the rule that is meant where none is named
+BY_HAND = "weighted"  # what the default rule is called once weights are given
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What can be said of a rule without numpy.
+
+    help: a few words for `--help`; module: its arithmetic, imported on first use; is_tuned: whether temperatures and weights
+    are fitted on validation images; takes_weights: whether they may be given by hand instead.
+    """
+
+    help: str
+    module: str
+    is_tuned: bool
+    takes_weights: bool
+
+
+RULES = {
+    "mean": Rule("of the probabilities (default)", "ensemble.rules.mean", is_tuned=False, takes_weights=True),
+    "weighted": Rule(
+        "temperatures and weights with the lowest validation NLL", "ensemble.rules.weighted", is_tuned=True, takes_weights=True
+    ),
+    "geometric": Rule(
+        "the same for the product of the probabilities", "ensemble.rules.geometric", is_tuned=True, takes_weights=True
+    ),
+    "greedy": Rule(
+        "members taken one by one, most often not all", "ensemble.rules.greedy", is_tuned=True, takes_weights=False
+    ),
+}  # fmt: skip
+
+
+def tuned_rules() -> list[str]:
+    """Names of the rules that are fitted on validation images."""
+    return [name for name, rule in RULES.items() if rule.is_tuned]
+
+
+def untuned_rules() -> list[str]:
+    """Names of the rules that need no data."""
+    return [name for name, rule in RULES.items() if not rule.is_tuned]
+
+
+def is_tuned(rule: str) -> bool:
+    """Whether the rule of that name is fitted on validation images."""
+    return RULES[rule].is_tuned
