@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from benchmark.images import other_classes
 from core.console import readable
 from core.errors import UserError
 from ensemble.fuse import check_alike
@@ -16,9 +14,6 @@ from models.graph.contract import load_model
 from models.graph.external_data import size_bytes
 from models.native import weights_beside
 from models.provenance import same_training
-
-if TYPE_CHECKING:
-    from data import Dataset
 
 EXPORT_HINT = "python -m export.to_onnx makes ONNX files from the weights in models/"
 
@@ -76,13 +71,6 @@ def _trained_on(dataset: str, found: Sequence[Candidate], models_dir: Path) -> t
         return [candidate for candidate in found if candidate.card.dataset == folders[0]], [note]
     step = f"add --data {others[0]}" if others[0] in NAMES else f"pass the path of the folder {others[0]} with --data"
     raise UserError(f"the models in {models_dir}/ are for {', '.join(others)}, not {dataset}; {step}, or name files with --models")
-
-
-def check_classes(candidates: Sequence[Candidate], dataset: Dataset) -> None:
-    """UserError unless the models' classes are those of the data set, in its order."""
-    card = candidates[0].card
-    if card.class_names != dataset.class_names:
-        raise UserError(other_classes(card, dataset))
 
 
 def _candidate(path: Path) -> Candidate:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.errors import UserError
 from core.records import ImageSet, Int64Array, Split
+from data.matching import common_split_seed, fingerprint_notes, open_matching
 from models.card import ModelCard
 
 if TYPE_CHECKING:
@@ -45,15 +46,9 @@ def images_for(
     resize: other than the cards say, which is noted. Where there is a limit, no more images of a folder are read than it
     leaves. Raises UserError where the data cannot be had, or validation images would differ from one model to the next.
     """
-    from data import open_dataset
-    from data.reading import Reading
-
-    size, trained_with = (cards[0].image_height, cards[0].image_width), cast("Resize", cards[0].resize)
-    reading = Reading(resize or trained_with, skip_damaged)
-    dataset = open_dataset(data, data_dir, size, cards[0].class_names, reading)
-    if dataset.class_names != cards[0].class_names:  # told at once, before anything is read or drawn
-        raise UserError(other_classes(cards[0], dataset))
-    split_seed = _split_seed(cards, dataset) if split != "test" else 0
+    models = [card.trained() for card in cards]
+    dataset = open_matching(models, data, data_dir, resize=resize, skip_damaged=skip_damaged)
+    split_seed = common_split_seed(models, dataset, ", or use --split test") if split != "test" else 0
     notes = []
     n_images = len(dataset.labels(split, split_seed))
     if choice.limit is not None and choice.limit < n_images:
@@ -62,19 +57,11 @@ def images_for(
     else:
         image_set = dataset.split(split, split_seed)
         source = dataset.source(split)
-        notes += _fingerprint_notes(cards, source, dataset.official(source).sha256)
-    if reading.resize != trained_with:
-        notes.append(f"images are resized by '{reading.resize}', the models were trained with '{trained_with}'")
+        notes += fingerprint_notes(models, source, dataset.official(source).sha256)
+    if resize is not None and resize != models[0].resize:
+        notes.append(f"images are resized by '{resize}', the models were trained with '{models[0].resize}'")
     image_set, found = _checked_for_duplicates(dataset, image_set, split_seed, exclude=choice.exclude_duplicates)
     return dataset, image_set, [*notes, *dataset.notes, *found]
-
-
-def other_classes(card: ModelCard, dataset: Dataset) -> str:
-    """The error of a model whose classes are not those of the data set."""
-    from core.errors import first_difference
-
-    difference = first_difference(card.class_names, dataset.class_names, card.name, dataset.name)
-    return f"the models' classes are not those of {dataset.name}: {difference}; pass the data set they were trained for with --data"
 
 
 def _checked_for_duplicates(dataset: Dataset, image_set: ImageSet, split_seed: int, *, exclude: bool) -> tuple[ImageSet, list[str]]:
@@ -116,25 +103,3 @@ def draw(n_images: int, wanted: int, seed: int) -> Int64Array:
 def drawn(image_set: ImageSet, n_images: int, seed: int) -> ImageSet:
     """`n_images` of a split, drawn by `seed` without replacement, in the split's order."""
     return image_set.take(draw(len(image_set), n_images, seed))
-
-
-def _split_seed(cards: Sequence[ModelCard], dataset: Dataset) -> int:
-    """The seed that took the validation images out of the train split; UserError where the models differ in it."""
-    from ensemble.validation import require_unseen
-
-    require_unseen(dataset, cards)
-    seeds = {card.split_seed for card in cards}
-    if len(seeds) > 1 and not dataset.has_own_validation:
-        raise UserError(
-            f"the models were trained with different validation images (split seeds {sorted(seeds)}), so some have seen what "
-            "others have not; use --split test, or train them with one --split-seed"
-        )
-    return seeds.pop()
-
-
-def _fingerprint_notes(cards: Sequence[ModelCard], official: str, sha256: str) -> list[str]:
-    """A line for the models whose card names other pixels or labels than those at hand."""
-    unlike = [card.name for card in cards if card.dataset_sha256.get(official, sha256) != sha256]
-    if not unlike:
-        return []
-    return [f"the {official} images here are not those that the cards of {', '.join(unlike)} name (fingerprint {sha256[:12]}…)"]

@@ -13,7 +13,7 @@ from benchmark.accuracy.calibration import Kept, calibrate, worse_calibrated
 from benchmark.accuracy.metrics import measure, worse_than_guessing
 from benchmark.accuracy.openvino import predict_on_openvino
 from benchmark.accuracy.pairs import OTHER_ENSEMBLES, compare_pairs, smallest_difference_note
-from benchmark.candidates import check_classes, find_candidates
+from benchmark.candidates import find_candidates
 from benchmark.ensembles import Plan, add_ensemble, plans, predict_validation, tuning_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
@@ -31,6 +31,7 @@ from core.console import print_line, print_lines, progress
 from core.errors import UserError
 from core.files import final_run_folder, run_folder
 from core.records import Predictions
+from data.matching import name_on_cards
 from ensemble.validation import few_images_note
 from models.runtimes.onnx_runtime import choose_providers, default_threads
 from models.runtimes.predict import PredictionRun, predict
@@ -80,7 +81,7 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     threads = options.threads or default_threads()
     if threads > default_threads():
         raise UserError(f"--threads {threads}: this process may use {default_threads()} cores; pass at most as many")
-    candidates, notes = find_candidates(options.models, options.models_dir, _dataset_name(options))
+    candidates, notes = find_candidates(options.models, options.models_dir, name_on_cards(options.data))
     wanted, plan_notes = plans(candidates, options.ensemble)
     cards = [candidate.card for candidate in candidates]
     dataset, image_set, data_notes = images_for(
@@ -92,7 +93,6 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
         resize=options.resize,
         skip_damaged=options.skip_damaged,
     )
-    check_classes(candidates, dataset)
     providers, provider_notes = choose_providers(options.device, candidates[0].path, threads, openvino=options.openvino)
     tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
     notes = [*notes, *plan_notes, *data_notes, *provider_notes]
@@ -205,14 +205,3 @@ def check_against_loadgen(findings: Findings, options: Options) -> None:
             findings.threads,
             lambda doing: display.update(task, doing=doing, refresh=True),
         )
-
-
-def _dataset_name(options: Options) -> str:
-    """The name that the cards of models for `--data` carry."""
-    from data.catalog import NAMES
-
-    if options.data in NAMES:
-        return options.data
-    from data.sets.folder import slug
-
-    return slug(Path(options.data), reserved=NAMES)

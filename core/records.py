@@ -71,6 +71,25 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What a model was trained on, as far as images must fit it.
+
+    model: its name; dataset: name of the data set, for a folder what it was called; dataset_sha256: fingerprint of each
+    official split by name; image_height, image_width: of the raw images; split_seed: of the validation images where they
+    were taken out of the train split; resize: how a folder's images of other sizes become these (`data.reading`).
+    """
+
+    model: str
+    dataset: str
+    class_names: tuple[str, ...]
+    dataset_sha256: dict[str, str]
+    image_height: int
+    image_width: int
+    split_seed: int
+    resize: str
+
+
+@dataclass(frozen=True)
 class Predictions:
     """What one model said of every image of a split: float32 logits, (n_images, n_classes), in the split's order."""
 

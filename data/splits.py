@@ -28,6 +28,11 @@ def stratified_holdout(labels: Int64Array, fraction: float, seed: int) -> tuple[
     return np.flatnonzero(~held).astype(np.int64), np.flatnonzero(held).astype(np.int64)
 
 
+def spread(n_images: int, wanted: int) -> Int64Array:
+    """Ascending indices of `wanted` of `n_images`, all where there are fewer, evenly spread: a folder's images lie by class."""
+    return np.linspace(0, n_images - 1, min(wanted, n_images)).round().astype(np.int64)
+
+
 def _held_count(n_images: int, fraction: float) -> int:
     if n_images < 2:
         return 0

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from core.console import console
-from core.errors import UserError, first_difference
+from core.errors import UserError
 from core.records import ImageSet
-from data.reading import Reading, Resize
+from data.matching import common_split_seed, open_matching, why_absent
 from models.card import ModelCard
 
 if TYPE_CHECKING:
@@ -20,38 +20,17 @@ if TYPE_CHECKING:
 
 FEWEST_TO_TUNE = 20  # with fewer, one image moves the accuracy by more than 5 points: any choice is a guess
 FEW_TO_TUNE = 200  # with fewer, an accuracy is known to some 7 points at best (95 %)
+_PLAIN_MEAN = ", or take the plain mean: --ensemble mean, or python -m ensemble without --rule and --cascade"
 
 
 def open_members_dataset(cards: Sequence[ModelCard], data: str | None, data_dir: Path | None) -> Dataset:
     """The data set of the members, or the one called `data`; UserError where its classes are not the members'."""
-    from data import open_dataset
-    from data.catalog import NAMES
-
-    card = cards[0]
-    if data is None and card.dataset not in NAMES:
-        raise UserError(
-            f"{card.name} was trained on the image folder '{card.dataset}'; say where it lies with --data PATH, or give --weights"
-        )
-    reading = card_reading(card, skip_damaged=True)
-    dataset = open_dataset(data or card.dataset, data_dir, (card.image_height, card.image_width), card.class_names, reading)
-    if dataset.class_names != card.class_names:
-        difference = first_difference(dataset.class_names, card.class_names, dataset.name, card.name)
-        raise UserError(
-            f"the classes of {dataset.name} are not those of {card.name}: {difference}; pass that of the members with --data"
-        )
-    return dataset
+    return open_matching([card.trained() for card in cards], data, data_dir, otherwise=", or give --weights")
 
 
 def is_at_hand(cards: Sequence[ModelCard], data: str | None, data_dir: Path | None) -> bool:
-    """Whether the members' data set can be read without downloading anything."""
-    from data.catalog import NAMES
-
-    name = data or cards[0].dataset
-    if name == "cifar10":
-        from data.sets.cifar10_folder import find_batches, home_folder
-
-        return find_batches(home_folder(data_dir)) is not None
-    return name in NAMES or (data is not None and Path(data).expanduser().is_dir())  # a card holds a name, never a path
+    """Whether the members' data set, or the one called `data`, can be read without downloading anything."""
+    return why_absent(cards[0].trained(), data, data_dir) is None
 
 
 def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
@@ -60,38 +39,17 @@ def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
     UserError where the members were trained with different validation images, for some have then seen what others have
     not, where there are fewer than 20, and where `require_validation` refuses.
     """
-    seeds = {card.split_seed for card in cards}
-    if len(seeds) > 1 and not dataset.has_own_validation:
-        raise UserError(
-            f"the members were trained with different validation images (split seeds {sorted(seeds)}), so none are left to tune "
-            "on; train them with one --split-seed, or give --weights"
-        )
-    require_unseen(dataset, cards)
-    image_set = dataset.split("validation", seeds.pop())
+    split_seed = common_split_seed([card.trained() for card in cards], dataset, _PLAIN_MEAN)
+    image_set = dataset.split("validation", split_seed)
     if len(image_set) < FEWEST_TO_TUNE:
         raise UserError(
             f"{dataset.name} has only {len(image_set)} validation images, too few to tune on (at least {FEWEST_TO_TUNE}); add "
-            "training images, or take the plain mean: --ensemble mean, or python -m ensemble without --rule and --cascade"
+            f"training images{_PLAIN_MEAN}"
         )
     if dataset.damaged:
         console().print(f"note: {len(dataset.damaged)} damaged images of {dataset.name} left out", markup=False)
     require_validation(image_set, cards, dataset.official(dataset.source("validation")).sha256)
     return image_set
-
-
-def require_unseen(dataset: Dataset, cards: Sequence[ModelCard]) -> None:
-    """UserError where validation images would be taken out of a train split that a model was trained on as a whole."""
-    whole = [card.name for card in cards if "validation" in card.dataset_sha256]
-    if whole and not dataset.has_own_validation:
-        raise UserError(
-            f"{', '.join(whole)} was trained on all of train/, with a val/ folder for validation that {dataset.name} lacks, so no "
-            "validation images are left; add that folder, or use --split test"
-        )
-
-
-def card_reading(card: ModelCard, *, skip_damaged: bool) -> Reading:
-    """How a folder's images are read for the model of `card`: as those it was trained on."""
-    return Reading(cast(Resize, card.resize), skip_damaged)
 
 
 def few_images_note(n_images: int) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from core.errors import UserError, one_line
 from core.files import write_json
+from core.records import Trained
 
 METADATA_KEY = "model_card"
 SCHEMA = 1
@@ -95,6 +96,19 @@ class ModelCard:
     members: tuple[Member, ...] = ()
     resize: str = "shortest"
     schema: int = SCHEMA
+
+    def trained(self) -> Trained:
+        """What the model was trained on: by this, `data.matching` finds the images that fit it."""
+        return Trained(
+            self.name,
+            self.dataset,
+            self.class_names,
+            self.dataset_sha256,
+            self.image_height,
+            self.image_width,
+            self.split_seed,
+            self.resize,
+        )
 
     def to_json(self) -> str:
         """The card as one line of JSON; `from_json` reads it back equal."""

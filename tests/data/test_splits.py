@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from data.splits import stratified_holdout
+from data.splits import spread, stratified_holdout
 
 LABELS = st.lists(st.integers(0, 6), max_size=300).map(lambda values: np.array(values, dtype=np.int64))
 SEEDS = st.integers(0, 2**63)
@@ -67,3 +67,12 @@ def test_refuses_a_fraction_that_is_none(fraction: float) -> None:
 def test_a_negative_seed_is_a_user_error() -> None:
     with pytest.raises(UserError, match="seed"):
         stratified_holdout(np.array([0, 0]), 0.5, -1)
+
+
+@pytest.mark.parametrize(("n_images", "wanted"), [(100, 10), (7, 3), (5, 5), (5, 9), (1, 1), (3, 1)])
+def test_what_is_spread_is_ascending_without_repeats_and_as_even_as_can_be(n_images: int, wanted: int) -> None:
+    chosen = spread(n_images, wanted)
+    assert len(chosen) == min(n_images, wanted)
+    steps = np.diff(chosen)
+    assert not len(steps) or (steps.min() >= 1 and steps.max() - steps.min() <= 1)
+    assert chosen.min() >= 0 and chosen.max() < n_images

@@ -9,6 +9,7 @@ from PIL import Image
 
 from core.errors import UserError
 from data import open_dataset
+from data.sets.cifar10 import CLASS_NAMES
 from export.images import parity_images
 from models.card import ModelCard
 from tests.fake_cifar10 import write_fake_cifar10
@@ -67,7 +68,7 @@ def test_another_fingerprint_is_noted_not_refused(tmp_path: Path) -> None:
     card = dataclasses.replace(card_for(root), dataset_sha256={"test": "0" * 64})
     images = parity_images(card, 4, root, None)
     assert images.note is not None
-    assert "fingerprint differs" in images.note
+    assert "not those that the card of" in images.note
 
 
 def test_a_folder_that_was_not_named_is_replaced_by_synthetic_images() -> None:
@@ -122,7 +123,8 @@ def test_damaged_cifar10_is_named_and_replaced(tmp_path: Path) -> None:
     write_fake_cifar10(tmp_path, images_per_batch=20)
     batch = tmp_path / "cifar-10-batches-py" / "data_batch_3"
     batch.write_bytes(batch.read_bytes()[:100])
-    images = parity_images(tiny_card(dataset="cifar10", image_height=32, image_width=32), 4, None, tmp_path)
+    card = tiny_card(class_names=CLASS_NAMES, dataset="cifar10", image_height=32, image_width=32)
+    images = parity_images(card, 4, None, tmp_path)
     assert images.split == "synthetic"
     assert images.note is not None
     assert str(batch) in images.note

@@ -1,0 +1,106 @@
+"""The images that fit trained models: the data set that they name, read as they were trained, classes, size and splits checked.
+
+Of several models that are used together, the first says what the images must be; that the others agree is their caller's to check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from core.errors import UserError, first_difference
+from core.records import Trained
+from data.catalog import NAMES, Dataset, open_dataset
+from data.reading import Reading, Resize
+
+
+def open_matching(
+    models: Sequence[Trained],
+    data: str | None = None,
+    data_dir: Path | None = None,
+    *,
+    resize: Resize | None = None,
+    skip_damaged: bool = True,
+    otherwise: str = "",
+) -> Dataset:
+    """The data set `data`, or the one that the models were trained on where it is None, with the models' classes.
+
+    resize: other than the models were trained with. otherwise: what else a person can do, for the error where a folder was
+    not named. UserError where the data cannot be had or have other classes or, not being a folder, another image size.
+    """
+    first = models[0]
+    if data is None and first.dataset not in NAMES:
+        raise UserError(
+            f"{first.model} was trained on the image folder '{first.dataset}'; say where it lies with --data PATH{otherwise}"
+        )
+    if data in NAMES and first.dataset in NAMES and data != first.dataset:  # before anything is downloaded
+        raise UserError(f"{first.model} was trained on {first.dataset}, not on {data}; pass --data {first.dataset}")
+    reading = Reading(resize or cast(Resize, first.resize), skip_damaged)
+    dataset = open_dataset(data or first.dataset, data_dir, (first.image_height, first.image_width), first.class_names, reading)
+    if dataset.class_names != first.class_names:
+        difference = first_difference(first.class_names, dataset.class_names, first.model, dataset.name)
+        raise UserError(
+            f"the classes of {first.model} are not those of {dataset.name}: {difference}; pass the data set that it was trained on "
+            f"('{first.dataset}') with --data"
+        )
+    return dataset
+
+
+def name_on_cards(data: str) -> str:
+    """What the cards of models trained on `data`, a data set's name or a folder's path, call it."""
+    if data in NAMES:
+        return data
+    from data.sets.folder import slug
+
+    return slug(Path(data), reserved=NAMES)
+
+
+def why_absent(trained: Trained, data: str | None, data_dir: Path | None) -> str | None:
+    """Why the data set `data`, or the model's where it is None, cannot be read without a download; None where it can be tried."""
+    name = data or trained.dataset
+    if name == "cifar10":
+        from data.sets.cifar10_folder import ENVIRONMENT_VARIABLE, find_batches, home_folder
+
+        home = home_folder(data_dir)
+        if find_batches(home) is None:
+            how = f"python -m data show cifar10 downloads it, ${ENVIRONMENT_VARIABLE} says where it lies"
+            return f"there is no CIFAR-10 in {home} ({how})"
+    elif data is None and name not in NAMES:  # a model knows what its folder was called, never where it lies
+        return f"the image folder '{name}' was not named (--data PATH compares on its images)"
+    return None
+
+
+def common_split_seed(models: Sequence[Trained], dataset: Dataset, otherwise: str) -> int:
+    """The seed that took the models' validation images out of the train split.
+
+    UserError where the models differ in it, for some have then seen what others have not, and where `require_unseen` refuses.
+    otherwise: what else a person can do, for the errors.
+    """
+    require_unseen(models, dataset, otherwise)
+    seeds = {model.split_seed for model in models}
+    if len(seeds) > 1 and not dataset.has_own_validation:
+        raise UserError(
+            f"the models were trained with different validation images (split seeds {sorted(seeds)}), so some have seen what "
+            f"others have not; train them with one --split-seed{otherwise}"
+        )
+    return seeds.pop()
+
+
+def require_unseen(models: Sequence[Trained], dataset: Dataset, otherwise: str = "") -> None:
+    """UserError where validation images would be taken out of a train split that a model was trained on as a whole."""
+    whole = [model.model for model in models if "validation" in model.dataset_sha256]
+    if whole and not dataset.has_own_validation:
+        raise UserError(
+            f"{', '.join(whole)} was trained on all of train/, with a val/ folder for validation that {dataset.name} lacks, so no "
+            f"validation images are left; add that folder{otherwise}"
+        )
+
+
+def fingerprint_notes(models: Sequence[Trained], split: str, sha256: str) -> list[str]:
+    """A line for the models that name other pixels or labels than those of the official `split` at hand, `sha256`."""
+    unlike = [model.model for model in models if model.dataset_sha256.get(split, sha256) != sha256]
+    if not unlike:
+        return []
+    named = f"the card of {unlike[0]} names" if len(unlike) == 1 else f"the cards of {', '.join(unlike)} name"
+    return [f"the {split} images here are not those that {named} (fingerprint {sha256[:12]}…)"]
