@@ -12,7 +12,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.report.changes import Change
-    from benchmark.report.stored_run import StoredRun
+    from benchmark.results import Results
 
 REGRESSED_STATUS = 3
 COLUMNS = "model metric provider batch_size old new change change_ci95_low change_ci95_high p holm_p verdict".split()
@@ -31,12 +31,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table as CSV")
     options = parser.parse_args(arguments)
 
-    from benchmark.report.stored_run import read_run
+    from benchmark.results import read_results
 
-    return report(read_run(options.old), read_run(options.new), options.out, options.fail_on_regression)
+    return report(read_results(options.old), read_results(options.new), options.out, options.fail_on_regression)
 
 
-def report(old: StoredRun, new: StoredRun, out: Path | None, fail_on_regression: bool) -> int:
+def report(old: Results, new: Results, out: Path | None, fail_on_regression: bool) -> int:
     """Compare what may be compared, print it, and return the exit status."""
     import pandas as pd
 
@@ -50,12 +50,12 @@ def report(old: StoredRun, new: StoredRun, out: Path | None, fail_on_regression:
     changes += [] if no_latency else metrics.latency_changes(old, new)
     refusals = [*no_accuracy, *no_latency]
     if not changes:
-        apart = [] if set(old.logits) & set(new.logits) else ["the runs have no model in common"]
+        apart = [] if set(old.predictions) & set(new.predictions) else ["the runs have no model in common"]
         reasons = "; ".join([*refusals, *apart])
         raise UserError(f"nothing can be compared: {reasons}; benchmark the same models on the same images and machine")
     verdicts = metrics.judge(changes)
     screen = output_console()
-    screen.print(_table(changes, verdicts, f"{old.path} against {new.path}"))
+    screen.print(_table(changes, verdicts, f"{old.folder} against {new.folder}"))
     for refusal in [*refusals, *_untold(changes, verdicts)]:
         screen.print(f"not compared: {refusal}", markup=False)
     if out is not None:
