@@ -16,7 +16,7 @@ from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
 
 # What another first word than a flag does.
 OTHERS = {
-    "compare": "benchmark.compare",
+    "compare": "benchmark.report.compare",
     "selfcheck": "benchmark.latency.selfcheck",
     "fusion-ratio": "benchmark.latency.fusion_ratio",
     "variant-ratio": "benchmark.latency.variant_ratio",

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from data.reading import Resize
+from core.errors import UserError
+from data.reading import RESIZES, Resize
+from ensemble.rules.registry import RULES
 
 Device = Literal["auto", "cpu", "cuda"]
 SplitName = Literal["test", "validation", "train"]
+CHOICES: dict[str, Collection[str]] = {
+    "ensemble": RULES,
+    "device": get_args(Device),
+    "split": get_args(SplitName),
+    "resize": RESIZES,
+    "exclude": ("duplicates",),
+}
+FOLDERS = ("data_dir", "models_dir", "out")
+COUNTS = ("batch_sizes", "threads", "limit", "at_batch")
+COMMAND_ONLY = ("fail_if",)  # gates end a command; in Python one asks the table
 
 
 @dataclass(frozen=True)
@@ -39,3 +52,39 @@ class Options:
     max_latency_ms: float | None = None
     min_accuracy: float | None = None
     at_batch: int | None = None
+
+
+def from_values(values: Mapping[str, Any]) -> Options:
+    """The options with `values`, as a Python caller gives them: text or paths, a list or one value alone, in any order.
+
+    UserError for a name that is no option, a word that is none of the choices, or a number out of range.
+    """
+    known = {field.name: field for field in fields(Options) if field.name not in COMMAND_ONLY}
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            raise UserError(f"evaluate has no option {name}; there are {', '.join(known)}")
+        if str(known[name].type).startswith("tuple"):
+            value = (value,) if isinstance(value, str | Path | int) else tuple(dict.fromkeys(value))
+        for one in value if isinstance(value, tuple) else () if value is None else (value,):
+            _check(name, one)
+        found[name] = Path(value) if name in FOLDERS and value is not None else value
+    if "models" in found:
+        found["models"] = tuple(Path(model) for model in found["models"])
+    if "batch_sizes" in found:
+        found["batch_sizes"] = tuple(sorted(found["batch_sizes"]))
+    return Options(**found)
+
+
+def _check(name: str, value: Any) -> None:
+    """UserError unless one value of an option is one that the command line takes, too."""
+    if name in CHOICES and value not in CHOICES[name]:
+        raise UserError(f"{name} has {value!r}; choose from {', '.join(CHOICES[name])}")
+    if name in COUNTS and not (isinstance(value, int) and value >= 1):
+        raise UserError(f"{name} has {value!r}; give whole numbers of 1 or more")
+    if name == "time_budget_s" and not 0 <= value < 1e6:
+        raise UserError(f"time_budget_s is {value!r}; give seconds, 0 to leave latency out")
+    if name == "max_latency_ms" and not 0 < value < 1e6:
+        raise UserError(f"max_latency_ms is {value!r}; give milliseconds above 0")
+    if name == "min_accuracy" and not 0 <= value <= 1:
+        raise UserError(f"min_accuracy is {value!r}; give a fraction from 0 to 1, 0.95 for 95 %")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +25,12 @@ from benchmark.latency import experiment as timing
 from benchmark.latency.loadgen import cross_check, require_loadgen
 from benchmark.latency.pairs import compare_latencies
 from benchmark.latency.summary import summarise
-from benchmark.options import Options
+from benchmark.options import Options, from_values
 from benchmark.report.advice import Limits
 from benchmark.report.run_files import write_run
 from benchmark.report.tables import COMPARISON_COLUMNS, Entry
 from benchmark.report.terminal import print_report
+from benchmark.results import Results, read_results
 from core.console import print_line, print_lines, progress
 from core.errors import UserError
 from core.files import final_run_folder, run_folder
@@ -37,9 +41,61 @@ from models.runtimes.onnx_runtime import choose_providers, default_threads
 from models.runtimes.predict import PredictionRun, predict
 
 
+def evaluate(
+    models: Sequence[str | Path] | str | Path,
+    *,
+    data: str | Path = "cifar10",
+    ensemble: Sequence[str] | str = (),
+    time_budget_s: float = 60.0,
+    batch_sizes: Sequence[int] = (1, 32, 256),
+    out: str | Path | None = "results",
+    **others: Any,
+) -> Results:
+    """Measure accuracy and latency of ONNX classifiers and their ensembles; prints nothing but progress, on stderr.
+
+    models: contract files, as the exporter makes them; none for all of the folder `models_dir`.
+    data: "cifar10", "digits", or a folder with test/<class>/ images.
+    ensemble: rules: "mean" adds the averaged softmax of every subset; "weighted", "geometric" and "greedy" are of all models
+    at once, tuned on validation images.
+    time_budget_s: seconds for latency, 0 to leave it out; batch_sizes: images per call that are timed.
+    out: the folder in which the run's own folder is made; None for a temporary one, which goes with the last reference to
+    the results.
+    others: any other field of `benchmark.options.Options`, such as `split`, `limit`, `threads`, `openvino`, `max_latency_ms`.
+
+    Raises UserError, as the command does, for what cannot be measured.
+
+        results = evaluate(["models/a.onnx", "models/b.onnx"], data="digits", ensemble=["mean"], time_budget_s=20)
+        results.comparison[["model", "top1_accuracy", "latency_p50_ms"]]
+    """
+    asked = {"models": models, "data": str(data), "ensemble": ensemble, "time_budget_s": time_budget_s, "batch_sizes": batch_sizes}
+    if out is not None:
+        return _measured(from_values({**asked, "out": out, **others}))[0]
+    temporary = Path(tempfile.mkdtemp(prefix="netassay-"))
+    try:
+        results = _measured(from_values({**asked, "out": temporary, **others}))[0]
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    weakref.finalize(results, shutil.rmtree, temporary, ignore_errors=True)
+    return results
+
+
 def run_benchmark(options: Options) -> int:
     """Run what `options` ask for, print the comparison and where the files are; 3 where a gate fails, otherwise 0."""
     gates = [parse_gate(text, COMPARISON_COLUMNS) for text in options.fail_if]
+    results, findings = _measured(options)
+    print_report(results.comparison, findings)
+    failed = failures(results.comparison, gates)
+    for line in failed:
+        print_lines([f"gate failed: {line}"])
+    print_lines([f"results: {results.folder}"])
+    for line in results.answers:
+        print_lines([line])
+    return FAILED if failed else 0
+
+
+def _measured(options: Options) -> tuple[Results, Findings]:
+    """Run what `options` ask for: the results, read from the finished run folder, and what the terminal shows besides."""
     if options.loadgen:
         require_loadgen()
     limits = deployment_limits(options)
@@ -55,15 +111,8 @@ def run_benchmark(options: Options) -> int:
             measure_latency(findings, options)
         if options.loadgen:
             check_against_loadgen(findings, options)
-        comparison = write_run(folder, findings, options, limits)
-    print_report(comparison, findings)
-    failed = failures(comparison, gates)
-    for line in failed:
-        print_lines([f"gate failed: {line}"])
-    print_lines([f"results: {final_run_folder(folder)}"])
-    for line in findings.answers:
-        print_lines([line])
-    return FAILED if failed else 0
+        write_run(folder, findings, options, limits)
+    return read_results(final_run_folder(folder)), findings
 
 
 def deployment_limits(options: Options) -> Limits:

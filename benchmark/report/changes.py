@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 
 from benchmark.latency.pairs import ALPHA as LATENCY_ALPHA
-from benchmark.report.stored_run import StoredRun
+from benchmark.results import Results
 from core.records import Float64Array, Int64Array, softmax
 from core.statistics import CONFIDENCE, N_RESAMPLES, SEED, difference_ci95, holm, mcnemar_p, paired_counts
 
@@ -42,16 +42,16 @@ class Change:
     processes: tuple[int, int] = (0, 0)
 
 
-def accuracy_refusals(old: StoredRun, new: StoredRun) -> list[str]:
+def accuracy_refusals(old: Results, new: Results) -> list[str]:
     """Why the accuracies of two runs cannot be compared; empty where they can."""
     if old.dataset_sha256 == new.dataset_sha256:
         return []
     return [f"accuracies, for the images differ (fingerprints {old.dataset_sha256[:12]}… and {new.dataset_sha256[:12]}…)"]
 
 
-def latency_refusals(old: StoredRun, new: StoredRun) -> list[str]:
+def latency_refusals(old: Results, new: Results) -> list[str]:
     """Why the latencies of two runs cannot be compared; empty where they can."""
-    if old.samples.empty or new.samples.empty:
+    if old.latency_samples.empty or new.latency_samples.empty:
         return ["latencies, for one run did not measure any"]
     unlike = [what for what in old.machine if old.machine[what] != new.machine[what]]
     if not unlike:
@@ -60,17 +60,17 @@ def latency_refusals(old: StoredRun, new: StoredRun) -> list[str]:
     return [f"latencies, for the machines differ ({shown})"]
 
 
-def accuracy_changes(old: StoredRun, new: StoredRun) -> list[Change]:
+def accuracy_changes(old: Results, new: Results) -> list[Change]:
     """Top-1 accuracy and NLL of every model in both runs, image by image."""
     changes: list[Change] = []
-    for model in (name for name in old.logits if name in new.logits):
-        was, is_now = old.logits[model], new.logits[model]
-        counts = paired_counts(is_now.argmax(axis=1) == new.labels, was.argmax(axis=1) == old.labels)
-        old_accuracy, new_accuracy = (float((logits.argmax(axis=1) == new.labels).mean()) for logits in (was, is_now))
+    for model in (name for name in old.predictions if name in new.predictions):
+        (was, old_labels), (is_now, labels) = old.predictions[model], new.predictions[model]
+        counts = paired_counts(is_now.argmax(axis=1) == labels, was.argmax(axis=1) == old_labels)
+        old_accuracy, new_accuracy = (float((logits.argmax(axis=1) == labels).mean()) for logits in (was, is_now))
         interval, p = difference_ci95(counts), mcnemar_p(counts)
         difference = counts.accuracy_difference
         changes.append(Change(model, "top1_accuracy", "", None, old_accuracy, new_accuracy, difference, interval, p, True))
-        old_losses, new_losses = _losses(was, new.labels), _losses(is_now, new.labels)
+        old_losses, new_losses = _losses(was, labels), _losses(is_now, labels)
         interval, p = mean_change(new_losses - old_losses)
         old_nll, new_nll = float(old_losses.mean()), float(new_losses.mean())
         changes.append(Change(model, "nll", "", None, old_nll, new_nll, new_nll - old_nll, interval, p, False))
@@ -92,7 +92,7 @@ def mean_change(differences: Float64Array) -> tuple[tuple[float, float], float]:
     return (float(low), float(high)), float(ttest_1samp(differences, 0.0).pvalue)
 
 
-def latency_changes(old: StoredRun, new: StoredRun) -> list[Change]:
+def latency_changes(old: Results, new: Results) -> list[Change]:
     """p50 of every model, provider, batch size and transfer that both runs timed, process against process."""
     from scipy.stats import mannwhitneyu
 
@@ -146,8 +146,8 @@ def _verdict(change: Change, holm_p: float) -> str:
     return IMPROVED if grew == change.larger_is_better else REGRESSED
 
 
-def _process_p50_ms(run: StoredRun) -> dict[tuple[str, str, int, str], Float64Array]:
-    timed = run.samples[run.samples["phase"] == "timed"]
+def _process_p50_ms(run: Results) -> dict[tuple[str, str, int, str], Float64Array]:
+    timed = run.latency_samples[run.latency_samples["phase"] == "timed"]
     keys = ["model", "provider", "batch_size", "transfer"]
     medians = timed.groupby([*keys, "process"])["latency_ms"].median().reset_index()
     found: dict[tuple[str, str, int, str], Float64Array] = {}

@@ -27,12 +27,11 @@ from core.records import ImageSet, LatencySamples, Predictions
 from models.graph.external_data import sha256_of_model
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
 
-def write_run(folder: Path, findings: Findings, options: Options, limits: Limits) -> pd.DataFrame:
-    """Write every table, picture and kept value of the run into `folder`; returns the comparison table.
+def write_run(folder: Path, findings: Findings, options: Options, limits: Limits) -> None:
+    """Write every table, picture and kept value of the run into `folder`.
 
     What `limits` let one deploy is put into ``findings.answers``.
     """
@@ -64,7 +63,6 @@ def write_run(folder: Path, findings: Findings, options: Options, limits: Limits
     _write_predictions(folder / "predictions", findings)
     findings.notes += write_plots(folder / "plots", accuracies, class_names, comparison, f"{image_set.name} {image_set.split}")
     write_json(folder / "run.json", _facts(findings, options))
-    return comparison
 
 
 def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:

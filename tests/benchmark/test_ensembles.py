@@ -14,7 +14,7 @@ from benchmark.accuracy.metrics import expected_calibration_error, negative_log_
 from benchmark.candidates import Candidate
 from benchmark.command import main
 from benchmark.ensembles import plans
-from benchmark.report.stored_run import read_run
+from benchmark.results import read_results
 from core.errors import UserError
 from core.records import softmax
 from data import open_dataset
@@ -76,10 +76,10 @@ def test_the_table_of_ensembles_follows_from_the_kept_predictions(run) -> None:
 
 
 def test_a_run_can_be_read_back_with_its_rules(run) -> None:
-    stored = read_run(run[0])
+    stored = read_results(run[0])
     comparison = pd.read_csv(run[0] / "comparison.csv").drop_duplicates("model").set_index("model")
-    for name, logits in stored.logits.items():
-        assert (logits.argmax(axis=1) == stored.labels).mean() == pytest.approx(comparison.loc[name, "top1_accuracy"], abs=1e-6)
+    for name, (logits, labels) in stored.predictions.items():
+        assert (logits.argmax(axis=1) == labels).mean() == pytest.approx(comparison.loc[name, "top1_accuracy"], abs=1e-6)
 
 
 def test_run_json_records_rules_images_and_the_answer_which_is_printed_last(run) -> None:

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from benchmark.compare import main
 from benchmark.report.changes import CANNOT_TELL, IMPROVED, NO_CHANGE, REGRESSED, accuracy_changes, judge, latency_changes
-from benchmark.report.stored_run import read_run
+from benchmark.report.compare import main
 from benchmark.report.tables import SAMPLES_COLUMNS, read_csv
+from benchmark.results import read_results
 from core.errors import UserError
 
 N_IMAGES, N_CLASSES = 400, 4
@@ -63,7 +63,7 @@ def write_run(
 
 
 def verdicts(old: Path, new: Path) -> dict[tuple[str, str], str]:
-    was, is_now = read_run(old), read_run(new)
+    was, is_now = read_results(old), read_results(new)
     changes = [*accuracy_changes(was, is_now), *latency_changes(was, is_now)]
     return {(change.model, change.metric): verdict for change, (_, verdict) in zip(changes, judge(changes), strict=True)}
 
@@ -141,13 +141,13 @@ def test_a_folder_that_is_no_whole_run_is_refused(tmp_path, missing: str) -> Non
     run = write_run(tmp_path / "a", {"m": 0.8})
     (run / missing).unlink()
     with pytest.raises(UserError, match="no whole benchmark run"):
-        read_run(run)
+        read_results(run)
 
 
 def test_a_run_of_another_kind_is_refused(tmp_path) -> None:
     (tmp_path / "run.json").write_text('{"what": "train-torch"}')
     with pytest.raises(UserError, match="a run of another kind"):
-        read_run(tmp_path)
+        read_results(tmp_path)
 
 
 def test_too_few_processes_cannot_tell_and_say_so(tmp_path, capsys) -> None:
@@ -200,7 +200,7 @@ def test_models_keep_their_names_whatever_these_look_like(tmp_path, capsys, name
 
 def test_an_unchanged_model_is_not_certain_to_be_unchanged(tmp_path, capsys) -> None:
     run = write_run(tmp_path / "a", {"m": 0.8})
-    changes = {change.metric: change for change in accuracy_changes(read_run(run), read_run(run))}
+    changes = {change.metric: change for change in accuracy_changes(read_results(run), read_results(run))}
     low, high = changes["top1_accuracy"].change_ci95
     assert low < 0 < high
     assert np.isnan(changes["nll"].change_ci95).all()

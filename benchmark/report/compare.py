@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,10 @@ from core.decimals import p_words, signed
 from core.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from benchmark.report.changes import Change
-    from benchmark.report.stored_run import StoredRun
+    from benchmark.results import Results
 
 REGRESSED_STATUS = 3
 COLUMNS = "model metric provider batch_size old new change change_ci95_low change_ci95_high p holm_p verdict".split()
@@ -31,38 +34,70 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table as CSV")
     options = parser.parse_args(arguments)
 
-    from benchmark.report.stored_run import read_run
-
-    return report(read_run(options.old), read_run(options.new), options.out, options.fail_on_regression)
+    return report(compare(options.old, options.new), options.out, options.fail_on_regression)
 
 
-def report(old: StoredRun, new: StoredRun, out: Path | None, fail_on_regression: bool) -> int:
-    """Compare what may be compared, print it, and return the exit status."""
+@dataclass(frozen=True)
+class Comparison:
+    """What changed between two benchmarks.
+
+    changes: a row per model and metric that both have (and provider and batch size, for a latency): old, new, the change
+    (new minus old; for a latency in ms new over old) with its interval, p, Holm's p and a verdict in words.
+    not_compared: what could not be compared, and why, a sentence each.
+    """
+
+    old: Results
+    new: Results
+    changes: pd.DataFrame
+    not_compared: tuple[str, ...]
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything that can be compared regressed."""
+        return bool((self.changes["verdict"] == "regressed").any())
+
+
+def compare(old: str | Path | Results, new: str | Path | Results) -> Comparison:
+    """What changed from one benchmark to another, each a run folder or its results; prints nothing.
+
+    Accuracies are compared image by image (McNemar), latencies process by process (Mann-Whitney), p corrected by Holm's
+    method. Raises UserError where nothing can be compared: no model in common, other images, another machine.
+
+        compare("results/OLD", "results/NEW").regressed
+    """
     import pandas as pd
 
     from benchmark.report import changes as metrics
+    from benchmark.results import Results, read_results
+
+    was, is_now = (run if isinstance(run, Results) else read_results(run) for run in (old, new))
+    no_accuracy, no_latency = metrics.accuracy_refusals(was, is_now), metrics.latency_refusals(was, is_now)
+    changes = [] if no_accuracy else metrics.accuracy_changes(was, is_now)
+    changes += [] if no_latency else metrics.latency_changes(was, is_now)
+    refusals = [*no_accuracy, *no_latency]
+    if not changes:
+        apart = [] if set(was.predictions) & set(is_now.predictions) else ["the runs have no model in common"]
+        reasons = "; ".join([*refusals, *apart])
+        raise UserError(f"nothing can be compared: {reasons}; benchmark the same models on the same images and machine")
+    verdicts = metrics.judge(changes)
+    frame = pd.DataFrame(_rows(changes, verdicts), columns=list(COLUMNS))
+    return Comparison(was, is_now, frame, (*refusals, *_untold(changes, verdicts)))
+
+
+def report(compared: Comparison, out: Path | None, fail_on_regression: bool) -> int:
+    """Print what changed, write it to `out` where that is given, and return the exit status."""
     from benchmark.report.tables import write_csv
     from benchmark.report.terminal import output_console
     from core.files import atomic_path
 
-    no_accuracy, no_latency = metrics.accuracy_refusals(old, new), metrics.latency_refusals(old, new)
-    changes = [] if no_accuracy else metrics.accuracy_changes(old, new)
-    changes += [] if no_latency else metrics.latency_changes(old, new)
-    refusals = [*no_accuracy, *no_latency]
-    if not changes:
-        apart = [] if set(old.logits) & set(new.logits) else ["the runs have no model in common"]
-        reasons = "; ".join([*refusals, *apart])
-        raise UserError(f"nothing can be compared: {reasons}; benchmark the same models on the same images and machine")
-    verdicts = metrics.judge(changes)
     screen = output_console()
-    screen.print(_table(changes, verdicts, f"{old.path} against {new.path}"))
-    for refusal in [*refusals, *_untold(changes, verdicts)]:
+    screen.print(_table(compared.changes, f"{compared.old.folder} against {compared.new.folder}"))
+    for refusal in compared.not_compared:
         screen.print(f"not compared: {refusal}", markup=False)
     if out is not None:
         with atomic_path(out) as temporary:
-            write_csv(pd.DataFrame(_rows(changes, verdicts), columns=list(COLUMNS)), temporary)
-    regressed = any(verdict == metrics.REGRESSED for _, verdict in verdicts)
-    return REGRESSED_STATUS if fail_on_regression and regressed else 0
+            write_csv(compared.changes, temporary)
+    return REGRESSED_STATUS if fail_on_regression and compared.regressed else 0
 
 
 def _untold(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[str]:
@@ -87,7 +122,7 @@ def _rows(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> l
     ]
 
 
-def _table(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]], title: str) -> object:
+def _table(changes: pd.DataFrame, title: str) -> object:
     from rich.table import Table
     from rich.text import Text
 
@@ -95,20 +130,22 @@ def _table(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]], tit
     table.caption = "intervals are of each row alone; p and verdict are corrected for several comparisons (Holm)"
     for heading in ("model", "metric", "old", "new", "change (95 %)", "p, corrected", "verdict"):
         table.add_column(heading, justify="left" if heading in ("model", "metric", "verdict") else "right", overflow="fold")
-    for change, (holm_p, verdict) in zip(changes, verdicts, strict=True):
-        metric = change.metric if change.batch_size is None else f"{change.metric}, batch {change.batch_size}, {change.provider}"
-        figures = (f"{change.old:.4g}", f"{change.new:.4g}", _change(change))
+    for _, row in changes.iterrows():
+        metric, holm_p = row["metric"], row["holm_p"]
+        if row["provider"]:
+            metric = f"{metric}, batch {row['batch_size']:.0f}, {row['provider']}"
+        figures = (f"{row['old']:.4g}", f"{row['new']:.4g}", _change(row))
         adjusted = p_words(holm_p).removeprefix("p ").removeprefix("= ") if holm_p == holm_p else ""
-        cells = [Text(cell) for cell in (change.model, metric, *figures, adjusted, verdict)]
-        table.add_row(*cells, style="bold" if verdict != "no change" else None)
+        cells = [Text(cell) for cell in (row["model"], metric, *figures, adjusted, row["verdict"])]
+        table.add_row(*cells, style="bold" if row["verdict"] != "no change" else None)
     return table
 
 
-def _change(change: Change) -> str:
+def _change(row: pd.Series) -> str:
     """The change with its interval, where it has one: a ratio of latencies, or a difference."""
-    low, high = change.change_ci95
-    if change.provider:
-        return f"{change.change:.3f}× ({low:.3f}–{high:.3f})" if low == low else f"{change.change:.3f}×"
+    change, low, high = row["change"], row["change_ci95_low"], row["change_ci95_high"]
+    if row["provider"]:
+        return f"{change:.3f}× ({low:.3f}–{high:.3f})" if low == low else f"{change:.3f}×"
     if low != low:
-        return signed(change.change, 4)
-    return f"{signed(change.change, 4)} ({signed(low, 4)} to {signed(high, 4)})"
+        return signed(change, 4)
+    return f"{signed(change, 4)} ({signed(low, 4)} to {signed(high, 4)})"

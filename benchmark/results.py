@@ -1,0 +1,175 @@
+"""What a benchmark found, as one value: the same right after the run and read back from its folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from benchmark.accuracy.calibration import COLUMNS as ENSEMBLES_COLUMNS
+from benchmark.report.tables import read_csv
+from core.errors import UserError, one_line
+from core.records import Float32Array, Int64Array
+from ensemble.rules.combination import Combination, combination, combine
+from ensemble.rules.registry import DEFAULT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEEDED = ("comparison.csv", "latency_samples.csv.gz")  # a folder without them was not written to its end
+
+
+class Predicted(NamedTuple):
+    """float32 logits, (n_images, n_classes), and the true int64 labels, (n_images,), in the order of the split."""
+
+    logits: Float32Array
+    labels: Int64Array
+
+
+@dataclass(frozen=True)
+class Results:
+    """A benchmark's results; each table is a pandas DataFrame, read from `folder` when first used and kept.
+
+    The columns are those of the CSV files of the same names, units in the column names (`latency_p50_ms`); names are text,
+    what was not measured is missing. Get one from `benchmark.evaluate` or `benchmark.read_results`.
+
+    folder: the run folder; run: all of its run.json (options, environment, providers, data set, model cards, …).
+    """
+
+    folder: Path
+    run: dict[str, Any]
+
+    @cached_property
+    def comparison(self) -> pd.DataFrame:
+        """A row per model, provider and batch size: accuracy in [0, 1], NLL in nats, latency in ms, size in MB."""
+        return self._table("comparison.csv")
+
+    @cached_property
+    def per_class(self) -> pd.DataFrame:
+        """A row per model and class: precision, recall with its interval, F1, number of images."""
+        return self._table("per_class.csv")
+
+    @cached_property
+    def confusion(self) -> pd.DataFrame:
+        """A row per model, true class and predicted class: the number of images, zeros included."""
+        return self._table("confusion.csv")
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """A row per pair of models: accuracy difference with interval, McNemar's p, Holm's p, verdict."""
+        return self._table("pairs.csv")
+
+    @cached_property
+    def latency(self) -> pd.DataFrame:
+        """A row per model, provider, batch size and transfer: percentiles in ms with intervals; no rows where not timed."""
+        return self._table("latency.csv")
+
+    @cached_property
+    def latency_pairs(self) -> pd.DataFrame:
+        """A row per pair of models, provider, batch size and transfer: ratio of p50 with interval, p, verdict."""
+        return self._table("latency_pairs.csv")
+
+    @cached_property
+    def latency_samples(self) -> pd.DataFrame:
+        """A row per call that was timed, in ms, in the order of the calls."""
+        return self._table("latency_samples.csv.gz")
+
+    @cached_property
+    def ensembles(self) -> pd.DataFrame:
+        """A row per ensemble and member: weight, temperature, calibration before and after; no rows without ensembles."""
+        import pandas as pd
+
+        if not (self.folder / "ensembles.csv").exists():
+            return pd.DataFrame(columns=list(ENSEMBLES_COLUMNS))
+        return self._table("ensembles.csv")
+
+    @cached_property
+    def predictions(self) -> dict[str, Predicted]:
+        """Logits and labels of each model by name; an ensemble's are made again from its members', by its rule."""
+        try:
+            singles = {
+                model["name"]: _read_npz(self.folder / "predictions" / f"{model['name']}.npz") for model in self.run["models"]
+            }
+        except (OSError, ValueError, KeyError) as error:
+            raise _not_whole(self.folder, error) from error
+        return _with_ensembles(singles, self.comparison, self.run)
+
+    @property
+    def answers(self) -> list[str]:
+        """What to deploy, a sentence per provider; with `max_latency_ms` or `min_accuracy`, within these limits."""
+        return list(self.run.get("answers", []))
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know of this run: files passed over, few images, duplicates, …"""
+        return list(self.run.get("notes", []))
+
+    @property
+    def dataset_sha256(self) -> str:
+        """Fingerprint of the images that were predicted."""
+        return str(self.run["dataset"]["sha256"])
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What must be equal before two latencies may be compared: processor, cores, devices, threads."""
+        environment = self.run["environment"]
+        return {
+            "processor": environment["cpu"],
+            "instruction sets": environment["cpu_flags"],
+            "cores": environment["cores_available"],
+            "devices": sorted({provider["device_name"] for provider in self.run["providers"]}),
+            "threads": self.run["threads"],
+        }
+
+    def __repr__(self) -> str:
+        return f"Results({str(self.folder)!r})"
+
+    def _table(self, name: str) -> pd.DataFrame:
+        try:
+            return read_csv(self.folder / name)
+        except (OSError, ValueError) as error:
+            raise _not_whole(self.folder, error) from error
+
+
+def read_results(folder: str | Path) -> Results:
+    """The benchmark whose run folder is `folder`; UserError where it is no such folder or a file of it is missing."""
+    folder = Path(folder)
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        if run.get("what") != "benchmark":
+            raise UserError(f"{folder} is a run of another kind ({run.get('what')}); name a folder that python -m benchmark made")
+        needed = [*NEEDED, *(f"predictions/{model['name']}.npz" for model in run["models"])]
+    except (OSError, ValueError, KeyError) as error:
+        raise _not_whole(folder, error) from error
+    for name in needed:
+        if not (folder / name).is_file():
+            raise _not_whole(folder, FileNotFoundError(f"there is no {name}"))
+    return Results(folder, run)
+
+
+def _not_whole(folder: Path, error: Exception) -> UserError:
+    return UserError(f"{folder} is no whole benchmark run ({one_line(error, 120)}); name a folder that python -m benchmark made")
+
+
+def _read_npz(path: Path) -> Predicted:
+    with np.load(path, allow_pickle=False) as kept:
+        return Predicted(kept["logits"], kept["labels"])
+
+
+def _with_ensembles(singles: dict[str, Predicted], comparison: pd.DataFrame, run: dict[str, Any]) -> dict[str, Predicted]:
+    """Add the ensembles that the run made, by the rule it made them with; the plain mean in older runs."""
+    recorded = {e["name"]: Combination(e["rule"], tuple(e["weights"]), tuple(e["temperatures"])) for e in run.get("ensembles", [])}
+    members_of = {e["name"]: list(e["members"]) for e in run.get("ensembles", [])}
+    predictions = dict(singles)
+    ensembles = comparison[comparison["kind"] == "ensemble"].drop_duplicates("model")
+    for name, members in zip(ensembles["model"], ensembles["members"], strict=True):
+        if name not in singles:  # one that was a file has predictions of its own
+            names = members_of.get(name) or str(members).split()
+            how = recorded.get(name, combination(DEFAULT, len(names)))
+            logits, _ = combine(how, [singles[member].logits for member in names])
+            predictions[name] = Predicted(logits, singles[names[0]].labels)
+    return predictions

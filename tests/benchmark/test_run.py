@@ -1,0 +1,69 @@
+"""`evaluate` from Python: the command's run as a value, silent, in a folder or in none that stays."""
+
+import gc
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark.report.compare import compare
+from benchmark.results import read_results
+from benchmark.run import evaluate
+from core.errors import UserError
+from data import open_dataset
+from tests.tiny_models import write_tiny_model
+
+TABLES = ("comparison", "per_class", "confusion", "pairs", "latency", "latency_pairs", "ensembles")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    digits, folder = open_dataset("digits"), tmp_path_factory.mktemp("models")
+    common = {"image_height": 32, "image_width": 32, "class_names": digits.class_names, "dataset_sha256": digits.fingerprints()}
+    return [write_tiny_model(folder / f"{name}.onnx", seed=seed, temperature=20.0, **common) for seed, name in enumerate("ab")]
+
+
+def test_results_are_the_same_live_and_read_back(models, tmp_path, capfd) -> None:
+    live = evaluate(models, data="digits", ensemble="mean", time_budget_s=0, out=tmp_path / "results", limit=50)
+    assert capfd.readouterr().out == ""
+    back = read_results(live.folder)
+    assert [live.folder] == list((tmp_path / "results").iterdir())
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(live, name), getattr(back, name))
+    assert set(live.comparison["model"]) == {"a", "b", "a+b", "oracle"} == set(live.predictions) | {"oracle"}
+    assert live.comparison["n_images"].eq(50).all()
+    assert live.notes == back.notes != []
+    same = compare(live, str(back.folder))
+    assert not same.regressed
+    assert set(same.changes["verdict"]) == {"no change"}
+    assert same.not_compared == ("latencies, for one run did not measure any",)
+
+
+def test_a_temporary_folder_goes_with_the_results(models) -> None:
+    results = evaluate(models[0], data="digits", time_budget_s=0, out=None, limit=20)
+    folder, comparison = results.folder, results.comparison
+    assert folder.is_dir()
+    del results
+    gc.collect()
+    assert not folder.exists()
+    assert list(comparison["model"]) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"colour": "red"}, "evaluate has no option colour; there are data, "),
+        ({"fail_if": ("nll > 1",)}, "evaluate has no option fail_if"),
+        ({"ensemble": ["mean", "median"]}, "ensemble has 'median'; choose from mean, "),
+        ({"split": "validate"}, "split has 'validate'; choose from test, "),
+        ({"batch_sizes": (1, 0)}, "batch_sizes has 0; give whole numbers of 1 or more"),
+        ({"limit": 2.5}, "limit has 2.5"),
+        ({"time_budget_s": -1.0}, "time_budget_s is -1.0; give seconds"),
+        ({"min_accuracy": 95}, "min_accuracy is 95; give a fraction"),
+        ({"max_latency_ms": 0}, "max_latency_ms is 0; give milliseconds"),
+    ],
+)
+def test_what_the_command_would_refuse_is_refused(models, tmp_path, wrong: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said.replace("(", r"\(")):
+        evaluate(models, **{"data": "digits", "out": tmp_path / "results", **wrong})
+    assert not (tmp_path / "results").exists()
