@@ -37,7 +37,7 @@ COMMANDS = {
 # `compare` is a word of the benchmark's own, worth a command of its own.
 SHORT = {"compare": ["benchmark", "compare"]}
 # Public name → the package that has it.
-API: dict[str, str] = {"open_dataset": "data"}
+API = {"compare": "benchmark", "evaluate": "benchmark", "open_dataset": "data", "read_results": "benchmark"}
 
 __all__ = ["main", *API]
 

@@ -97,6 +97,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
 def command_blocks() -> list[list[str]]:
     """The commands of each fenced block of README, without the comments that stand behind them."""
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"^```python\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     blocks = re.findall(r"^```(?:sh|bash)?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     commands = [[line.partition("  #")[0].strip() for line in block.splitlines()] for block in blocks]
     return [[command for command in block if command] for block in commands]

@@ -106,7 +106,8 @@ def smallest_difference_note(pairs: Sequence[Pair], n_images: int, split: str) -
     points = 100 * least["accuracy_difference"]
     if points > 100:
         return [f"{n_images:,} {split} images cannot show any difference of accuracy to be significant; use more images"]
+    shown = f"{points:.2g}" if points < 10 else f"{points:.0f}"
     return [
-        f"with {n_images:,} {split} images only a difference of {points:.2g} points or more can be significant"
+        f"with {n_images:,} {split} images only a difference of {shown} points or more can be significant"
         + ("; use more images for smaller ones" if points > 1 else "")
     ]

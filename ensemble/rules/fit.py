@@ -25,7 +25,8 @@ def tune(rule: str, member_logits: Sequence[Logits], labels: Int64Array) -> Comb
     """The combination by `rule` with the lowest NLL on these images, which must be validation images.
 
     member_logits: one (n_images, n_classes) array per member; labels: (n_images,). A rule that is not tuned has equal weights
-    and temperatures 1. Never worse in NLL than the best single member at its own temperature.
+    and temperatures 1. Never worse in NLL than the best single member at its own temperature, nor than equal weights at
+    temperatures 1.
     """
     n_members = len(member_logits)
     if not is_tuned(rule):
@@ -33,7 +34,8 @@ def tune(rule: str, member_logits: Sequence[Logits], labels: Int64Array) -> Comb
     own = tuple(fit_temperature(logits, labels) for logits in member_logits)
     alone = [Combination(rule, tuple(one), own) for one in np.eye(n_members).tolist()]
     fitted = arithmetic(rule).fit(member_logits, labels, own)
-    return min([*fitted, *alone], key=lambda how: combination_nll(how, member_logits, labels))
+    plain = Combination(rule, (1 / n_members,) * n_members, (1.0,) * n_members)
+    return min([*fitted, *alone, plain], key=lambda how: combination_nll(how, member_logits, labels))
 
 
 def combination_nll(how: Combination, member_logits: Sequence[Logits], labels: Int64Array) -> float:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # A softmax in float16 is within 0.001 of that in float64, one in steps of 1/256 within 0.004.
 MAX_ABS_DIFFERENCE = 0.005
 _SAME = 1e-5  # float32 computes a softmax more exactly than that
+_ALONE = 0.01  # of a probability: what kernels of other batch sizes may round away, in INT8 and float16 too
 
 
 def check_shapes(outputs: Sequence[NDArray[Any]], n_images: int, n_classes: int, what: str) -> None:
@@ -46,6 +47,22 @@ def check_first_batch(
     fault = mismatch(outputs[0], outputs[1], tolerance)
     if fault:
         raise UserError(f"{what}: {fault}")
+
+
+def check_alone(
+    alone: Sequence[NDArray[Any]], in_batch: Sequence[NDArray[Any]], what: str, tolerance: float = MAX_ABS_DIFFERENCE
+) -> None:
+    """UserError naming `what` if the first image has other probabilities by itself than among others, by more than rounding.
+
+    alone: outputs for a batch of one image; in_batch: outputs for the batch that begins with it.
+    """
+    check_shapes(alone, 1, in_batch[0].shape[1], what)
+    difference = float(np.abs(alone[1][0] - in_batch[1][0]).max())
+    if difference > max(tolerance, _ALONE):
+        raise UserError(
+            f"{what} mixes the images of a batch: the first one's probabilities change by {difference:.2g} when it is run alone, "
+            "as with batch normalisation left in training mode; export the network in evaluation mode"
+        )
 
 
 def mismatch(logits: NDArray[Any], probabilities: NDArray[Any], tolerance: float = MAX_ABS_DIFFERENCE) -> str | None:

@@ -14,7 +14,7 @@ from core.records import Float64Array, ImageSet, Predictions
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
 from models.runtimes.onnx_runtime import session_for
 from models.runtimes.openvino import OPENVINO_BF16
-from models.runtimes.outputs import MAX_ABS_DIFFERENCE, check_first_batch, check_shapes
+from models.runtimes.outputs import MAX_ABS_DIFFERENCE, check_alone, check_first_batch, check_shapes
 
 PREDICTION_BATCH = 128
 # bfloat16 keeps 8 bits of a logit: at a logit of 20 a probability may move by 6 %.
@@ -37,7 +37,7 @@ def predict(
     """Logits of all images of `image_set`, in order, in batches of 128; `advance(n)` is called after each with its size.
 
     Raises UserError where the graph fails, gives anything but a finite row per image, or, on the first batch, probabilities
-    that are not the softmax of its logits.
+    that are not the softmax of its logits, or others for its first image alone.
     """
     session = session_for(path, provider, threads)
     n_images, n_classes = len(image_set), image_set.n_classes
@@ -54,7 +54,9 @@ def predict(
             raise UserError(f"{path} failed on images {first} to {first + len(batch) - 1}: {one_line(error, 160)}") from error
         inside_s += time.perf_counter() - before
         if first == 0:
-            check_first_batch(outputs, len(batch), n_classes, str(path), TOLERANCE.get(provider, MAX_ABS_DIFFERENCE))
+            tolerance = TOLERANCE.get(provider, MAX_ABS_DIFFERENCE)
+            check_first_batch(outputs, len(batch), n_classes, str(path), tolerance)
+            check_alone(session.run([LOGITS, PROBABILITIES], {IMAGES: batch[:1]}), outputs, str(path), tolerance)
         else:
             check_shapes(outputs, len(batch), n_classes, str(path))
         logits[first : first + len(batch)], probabilities[first : first + len(batch)] = outputs

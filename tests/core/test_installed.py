@@ -90,3 +90,10 @@ def test_the_benchmark_runs_from_any_folder_beside_packages_of_the_users(install
     session = "import netassay; print(len(netassay.open_dataset('digits').official('test')))"
     python = subprocess.run([installed / "python", "-c", session], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert python.stdout.strip() == str(len(test))
+    session = (
+        "from netassay import evaluate, read_results\n"
+        "results = evaluate('models/model_0.onnx', data='digits', time_budget_s=0, out='kept')\n"
+        "print(read_results(results.folder).comparison.model.tolist() == results.comparison.model.tolist() == ['model_0'])"
+    )
+    python = subprocess.run([installed / "python", "-c", session], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert python.stdout.strip() == "True", python.stderr

@@ -87,6 +87,18 @@ def test_tuned_is_never_worse_on_validation_than_any_member_at_its_own_temperatu
 
 
 @pytest.mark.parametrize("rule", tuned_rules())
+@given(seed=st.integers(0, 999))
+@settings(max_examples=20, deadline=None)
+def test_tuned_is_never_worse_on_validation_than_equal_weights(rule: str, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 3, 30)
+    members = [np.eye(3)[labels] * generator.uniform(0.5, 6) + generator.normal(0, 1, (30, 3)) for _ in range(3)]
+    plain = Combination(rule, (1 / 3,) * 3, (1.0,) * 3)
+    found = tune(rule, members, labels)
+    assert combination_nll(found, members, labels) <= combination_nll(plain, members, labels) + 1e-12
+
+
+@pytest.mark.parametrize("rule", tuned_rules())
 def test_the_order_of_members_does_not_matter(rule: str) -> None:
     members, labels = members_of(3)
     first, turned = tune(rule, members, labels), tune(rule, members[::-1], labels)

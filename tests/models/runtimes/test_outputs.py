@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import expit, log_softmax, softmax
 
 from core.errors import UserError
-from models.runtimes.outputs import check_first_batch, check_shapes, mismatch
+from models.runtimes.outputs import check_alone, check_first_batch, check_shapes, mismatch
 
 LOGITS = arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(2, 12)), elements=st.floats(-50, 50, width=32))
 
@@ -65,3 +65,15 @@ def test_every_output_must_be_finite(value: float, position: int) -> None:
     outputs[position][2, 1] = value
     with pytest.raises(UserError, match="not finite"):
         check_shapes(outputs, 4, 3, "a.onnx")
+
+
+@pytest.mark.parametrize(("moved", "refused"), [(0.0, False), (0.009, False), (0.02, True), (0.4, True)])
+def test_an_image_that_is_another_one_alone_is_refused(moved: float, refused: bool) -> None:
+    in_batch = np.array([[0.5, 0.5], [0.1, 0.9]])
+    alone = np.array([[0.5 + moved, 0.5 - moved]])
+    outputs = [np.log(in_batch), in_batch], [np.log(alone), alone]
+    if not refused:
+        check_alone(outputs[1], outputs[0], "m.onnx")
+        return
+    with pytest.raises(UserError, match=r"m\.onnx mixes the images of a batch"):
+        check_alone(outputs[1], outputs[0], "m.onnx")
