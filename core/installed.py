@@ -37,7 +37,13 @@ COMMANDS = {
 # `compare` is a word of the benchmark's own, worth a command of its own.
 SHORT = {"compare": ["benchmark", "compare"]}
 # Public name → the package that has it.
-API = {"compare": "benchmark", "evaluate": "benchmark", "open_dataset": "data", "read_results": "benchmark"}
+API: dict[str, str] = {
+    "evaluate": "benchmark",
+    "compare": "benchmark",
+    "read_results": "benchmark",
+    "build": "ensemble",
+    "open_dataset": "data",
+}
 
 __all__ = ["main", *API]
 

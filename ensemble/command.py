@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.cli import Parser
-from core.errors import UserError
-from ensemble.options import Options
-from ensemble.rules.registry import BY_HAND, DEFAULT, RULES
+from ensemble.options import Options, checked
+from ensemble.rules.registry import DEFAULT, RULES
 
 
 def main(arguments: Sequence[str]) -> int:
     """Fuse the members into one checked file and say what it is."""
     options = parse(arguments)
 
-    from ensemble.build import build
+    from ensemble.pipeline import make
 
-    for line in build(options):
+    for line in make(options):
         print(line)
     return 0
 
@@ -26,24 +25,9 @@ def main(arguments: Sequence[str]) -> int:
 def parse(arguments: Sequence[str]) -> Options:
     """The options that `arguments` stand for; UserError where they contradict each other."""
     values = vars(parser().parse_args(arguments))
-    members, out, weights = tuple(values["members"]), values["out"], values["weights"]
-    if out.suffix != ".onnx":
-        raise UserError(f"--out {out} must end in .onnx")
-    if out.resolve() in {member.resolve() for member in members}:
-        raise UserError(f"--out {out} is one of the members; choose another name")
-    if weights is not None and len(weights) != len(members):
-        raise UserError(f"--weights has {len(weights)} numbers for {len(members)} members; give one each, in their order")
-    if weights is not None and not RULES[values["rule"]].takes_weights:
-        why = "chooses its weights itself" if RULES[values["rule"]].is_tuned else "has no weights"
-        raise UserError(f"--rule {values['rule']} {why}; leave out --weights, or pass --rule {BY_HAND}")
-    if weights is not None and (min(weights) < 0 or not 0 < sum(weights) < float("inf")):
-        raise UserError("--weights must be numbers of 0 or more, and not all 0")
-    rule = BY_HAND if weights is not None and values["rule"] == DEFAULT else values["rule"]
-    if values["max_accuracy_loss"] is not None and not values["cascade"]:
-        raise UserError("--max-accuracy-loss is for a cascade; add --cascade")
-    return Options(
-        members, out, rule, None if weights is None else tuple(weights), values["data"], values["data_dir"], values["cascade"],
-        values["max_accuracy_loss"] or 0.0,
+    return checked(
+        tuple(values["members"]), values["out"], values["rule"], values["weights"], values["data"], values["data_dir"],
+        values["cascade"], values["max_accuracy_loss"],
     )  # fmt: skip
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble.rules.registry import DEFAULT
+from core.errors import UserError
+from ensemble.rules.registry import BY_HAND, DEFAULT, RULES
 
 
 @dataclass(frozen=True)
@@ -20,3 +22,41 @@ class Options:
     data_dir: Path | None = None
     cascade: bool = False
     max_accuracy_loss: float = 0.0
+
+
+def checked(
+    members: tuple[Path, ...],
+    out: Path,
+    rule: str,
+    weights: Sequence[float] | None,
+    data: str | None,
+    data_dir: Path | None,
+    cascade: bool,
+    max_accuracy_loss: float | None,
+) -> Options:
+    """The options, `weighted` where the default rule is given weights; UserError where they contradict each other."""
+    if rule not in RULES:
+        raise UserError(f"there is no rule {rule!r}; choose from {', '.join(RULES)}")
+    if out.suffix != ".onnx":
+        raise UserError(f"--out {out} must end in .onnx")
+    if out.resolve() in {member.resolve() for member in members}:
+        raise UserError(f"--out {out} is one of the members; choose another name")
+    if weights is not None:
+        _check_weights(weights, len(members), rule)
+        rule = BY_HAND if rule == DEFAULT else rule
+    if max_accuracy_loss is not None and not cascade:
+        raise UserError("--max-accuracy-loss is for a cascade; add --cascade")
+    if max_accuracy_loss is not None and not 0 <= max_accuracy_loss < 1:
+        raise UserError(f"--max-accuracy-loss {max_accuracy_loss} is not a fraction from 0 to 1")
+    kept = None if weights is None else tuple(weights)
+    return Options(members, out, rule, kept, data, data_dir, cascade, max_accuracy_loss or 0.0)
+
+
+def _check_weights(weights: Sequence[float], n_members: int, rule: str) -> None:
+    if len(weights) != n_members:
+        raise UserError(f"--weights has {len(weights)} numbers for {n_members} members; give one each, in their order")
+    if not RULES[rule].takes_weights:
+        why = "chooses its weights itself" if RULES[rule].is_tuned else "has no weights"
+        raise UserError(f"--rule {rule} {why}; leave out --weights, or pass --rule {BY_HAND}")
+    if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
+        raise UserError("--weights must be numbers of 0 or more, and not all 0")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from core import installed as netassay
 from core.environment import REPOSITORY
-from core.installed import COMMANDS, main_of, renamed
+from core.installed import API, COMMANDS, main_of, renamed
 from data import open_dataset
 from tests.tiny_models import write_tiny_model
 
@@ -32,6 +33,22 @@ def test_a_command_is_called_as_it_is_called_here():
 @pytest.mark.parametrize("module", [name for name in COMMANDS.values() if not name.startswith("train")])
 def test_every_command_has_a_main(module):
     assert callable(main_of(module))
+
+
+@pytest.mark.parametrize("name", API)
+def test_every_public_name_is_a_documented_function(name):
+    assert callable(getattr(netassay, name))
+    assert getattr(netassay, name).__doc__
+    assert name in netassay.__all__
+
+
+def test_importing_the_public_packages_imports_nothing_slow():
+    rooms = sorted(set(API.values()))
+    names = f"import sys, {', '.join(rooms)}, core.installed; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", names], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert set(rooms) <= loaded
+    assert not loaded & {"numpy", "pandas", "onnx", "onnxruntime", "scipy", "rich", "torch", "tensorflow"}
 
 
 def test_a_checkout_and_the_wheel_need_the_same_packages():
@@ -87,13 +104,14 @@ def test_the_benchmark_runs_from_any_folder_beside_packages_of_the_users(install
     (table,) = tmp_path.glob("results/*-benchmark/comparison.csv")
     with table.open(encoding="utf-8") as file:
         assert {row["model"] for row in csv.DictReader(file)} == {"model_0", "model_1", "model_0+model_1", "oracle"}
-    session = "import netassay; print(len(netassay.open_dataset('digits').official('test')))"
-    python = subprocess.run([installed / "python", "-c", session], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert python.stdout.strip() == str(len(test))
     session = (
-        "from netassay import evaluate, read_results\n"
-        "results = evaluate('models/model_0.onnx', data='digits', time_budget_s=0, out='kept')\n"
-        "print(read_results(results.folder).comparison.model.tolist() == results.comparison.model.tolist() == ['model_0'])"
+        "from netassay import build, compare, evaluate, open_dataset, read_results\n"
+        "models = ['models/model_0.onnx', 'models/model_1.onnx']\n"
+        "results = evaluate(models, data='digits', time_budget_s=0, limit=20)\n"
+        "build(models, out='models/both.onnx')\n"
+        "print(len(open_dataset('digits').official('test')), compare(results, read_results(results.folder)).regressed)\n"
     )
     python = subprocess.run([installed / "python", "-c", session], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert python.stdout.strip() == "True", python.stderr
+    assert python.returncode == 0, python.stderr
+    assert python.stdout.split() == [str(len(test)), "False"]
+    assert (tmp_path / "models" / "both.onnx").is_file()

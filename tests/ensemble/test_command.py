@@ -13,7 +13,7 @@ from core.errors import UserError
 from core.files import sha256_of_file
 from core.records import Split
 from data import Dataset, catalog, open_dataset
-from ensemble import validation
+from ensemble import build, validation
 from ensemble.rules.combination import combination, combine
 from models.graph.contract import load_model
 from tests.commands import in_own_process, in_this_process
@@ -237,3 +237,27 @@ def test_a_folder_called_like_the_data_set_is_not_taken_for_it(tmp_path: Path, m
     cards = [tiny_card("a", dataset="flowers")]
     assert not validation.is_at_hand(cards, None, None)
     assert validation.is_at_hand(cards, "flowers", None)
+
+
+def test_build_from_python_makes_what_the_command_makes_and_prints_nothing(members, tmp_path, capsys) -> None:
+    printed = command(*members, "--out", tmp_path / "x.onnx", "--weights", 1, 2, 1).stdout
+    capsys.readouterr()
+    built = build([str(path) for path in members], out=tmp_path / "y" / "x.onnx", weights=[1, 2, 1])
+    assert capsys.readouterr().out == ""
+    assert sha256_of_file(built.path) == sha256_of_file(tmp_path / "x.onnx")
+    assert [member.weight for member in built.card.members] == [0.25, 0.5, 0.25]
+    assert len(built.lines) == len(printed.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"rule": "median"}, "there is no rule 'median'; choose from mean"),
+        ({"max_accuracy_loss": 0.1}, "add --cascade"),
+        ({"cascade": True, "max_accuracy_loss": 2.0}, "is not a fraction"),
+    ],
+)
+def test_build_refuses_what_the_command_refuses(members, tmp_path, wrong: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        build(members, out=tmp_path / "x.onnx", **wrong)
+    assert not (tmp_path / "x.onnx").exists()
