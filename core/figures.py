@@ -62,6 +62,15 @@ def unprintable(texts: Iterable[str]) -> str:
     return "".join(dict.fromkeys(sign for text in texts for sign in text if not sign.isspace() and _font_with(ord(sign)) is None))
 
 
+def missing_fonts_note(texts: Iterable[str]) -> list[str]:
+    """A line where a picture with `texts` shows boxes in place of characters."""
+    signs = unprintable(texts)
+    if not signs:
+        return []
+    some = signs[:8] + ("…" if len(signs) > 8 else "")
+    return [f"no font here has {some}: boxes stand for them in plots; install one that does, such as Noto Sans CJK, and run again"]
+
+
 def font_file(text: str) -> Path:
     """The font file of this machine that has most characters of `text`: DejaVu Sans unless another has more of them."""
     found = [font for font in (_font_with(ord(sign)) for sign in text if not sign.isspace()) if font is not None]

@@ -12,11 +12,12 @@ import numpy as np
 
 from core.console import console
 from core.errors import UserError
+from core.figures import missing_fonts_note
 from core.files import atomic_path, final_run_folder, run_folder
 from core.records import SPLITS, ImageSet
 from data.catalog import Dataset
 from data.contact_sheet import write_contact_sheet
-from data.duplicates import conflict_note, duplicates_note, find_duplicates, without
+from data.duplicates import conflict_note, duplicates_note, find_duplicates, joined, seen_in_training, without
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,8 +27,9 @@ def show(dataset: Dataset, out: Path | None, split_seed: int = 0, *, exclude_dup
     """Print the data set's tables, write them as CSV with the contact sheet; returns the folder that holds them.
 
     The files are `counts.csv` (class_name, split, n_images), `splits.csv` (split, n_images, image_height, image_width,
-    sha256), `contact_sheet.png`, and where there are any `duplicates.csv` (split, image, train_image, kind) and
-    `damaged.csv` (file, reason), in `out`, or in a run folder of their own where it is None.
+    sha256), `contact_sheet.png`, and where there are any `duplicates.csv` (split, image, train_image, kind), whose
+    train_image may be one of the data set's own validation images, and `damaged.csv` (file, reason),
+    in `out`, or in a run folder of their own where it is None.
     """
     image_sets = [dataset.split(split, split_seed) for split in SPLITS if dataset.source(split) in dataset.available]
     looked = look_for_duplicates(image_sets, dataset, exclude=exclude_duplicates)
@@ -41,7 +43,7 @@ def show(dataset: Dataset, out: Path | None, split_seed: int = 0, *, exclude_dup
             write_files(image_sets, dataset, partial, looked.rows)
         folder = final_run_folder(partial)
     _print(image_sets, dataset)
-    for note in (*dataset.notes, *looked.notes):
+    for note in (*dataset.notes, *looked.notes, *missing_fonts_note([dataset.name, *dataset.class_names])):
         console().print(f"note: {note}", markup=False)
     return folder
 
@@ -56,30 +58,30 @@ class Looked:
 
 
 def look_for_duplicates(image_sets: Sequence[ImageSet], dataset: Dataset, *, exclude: bool) -> Looked:
-    """Hold the test images, and a validation split of the data set's own, against the official train split."""
+    """Hold the test images, and a validation split of the data set's own, against the images seen before them in training."""
     if "train" not in dataset.available:
         if exclude:
             raise UserError(f"--exclude duplicates needs training images, and {dataset.name} has none; add a train/ folder")
         return Looked(list(image_sets), [], conflict_note(*image_sets))
-    train = dataset.official("train")
     kept: list[ImageSet] = []
     rows: list[tuple[str, str, str, str]] = []
     notes: list[str] = []
-    train_names = dataset.image_names("train")
     for images in image_sets:
         if dataset.source(images.split) == "train":
             kept.append(images)
             continue
-        found = find_duplicates(images.images_u8, train.images_u8)
-        notes += duplicates_note(images, found, excluded=exclude)
+        seen = seen_in_training(dataset, images.split)
+        seen_names = [name for one in seen for name in dataset.image_names(one.split)]
+        found = find_duplicates(images.images_u8, joined(seen))
+        notes += duplicates_note(images, found, excluded=exclude, with_validation=len(seen) > 1)
         names = dataset.image_names(images.split)
         for index in found.found:
             same = found.exact[index] >= 0
             twin = found.exact[index] if same or found.near is None else found.near[index]
-            rows.append((images.split, names[index], train_names[twin], "same pixels" if same else "near"))
+            rows.append((images.split, names[index], seen_names[twin], "same pixels" if same else "near"))
         kept.append(without(images, found) if exclude and len(found.found) else images)
     judged = [images for images in image_sets if dataset.source(images.split) != "train"]
-    return Looked(kept, rows, notes + conflict_note(train, *judged))
+    return Looked(kept, rows, notes + conflict_note(dataset.official("train"), *judged))
 
 
 def write_files(

@@ -89,7 +89,8 @@ def run_experiment(
     nothing else alive, so that drift of the machine hits all alike: what is compared is always timed in the same rounds.
     Which batch sizes is up to `benchmark.latency.schedule`: `first_batch_size`, the smallest where not given, comes first.
     images_u8: raw images to feed, repeated where a batch needs more. `report(elapsed_s, doing)` is called before each
-    process, and `announce(line)` once with the plan, after the first round. Raises UserError where a configuration cannot run.
+    process, and `announce(line)` before the first one, with what is at least needed, and after the first round, with the plan.
+    Raises UserError where a configuration cannot run.
     """
     order = random.Random(seed)  # noqa: S311 - a schedule, not a secret
     samples: list[LatencySamples] = []
@@ -97,6 +98,8 @@ def run_experiment(
     models = _models_by_place(wanted, first_batch_size)
     costs = RoundCosts(models, partial(most_calls_s, sample_s=SAMPLE_S))
     schedule = Schedule(list(models), budget_s, costs) if n_rounds is None else FixedRounds(list(models), n_rounds)
+    if start := schedule.start_line():
+        announce(start)
     started = perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         images_path = write_images(images_u8, max(c.batch_size for c in wanted), Path(folder))

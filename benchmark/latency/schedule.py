@@ -10,6 +10,7 @@ from statistics import fmean
 
 from benchmark.latency.pairs import MIN_PAIRS
 
+_SHORTEST_CALL_S = 1e-4  # no network answers sooner
 FEWEST_ROUNDS = 3  # fewer processes have no interval: a batch size for which there is no room for as many is left out
 # Provider, batch size and transfer: models are compared within one of these, so it is timed as a whole or not at all
 Place = tuple[str, int, str]
@@ -59,11 +60,26 @@ class Schedule:
             ahead.done(places)
         return ahead.rounds, elapsed_s
 
+    def start_line(self) -> str:
+        """What comes first and what it takes at least, said before anything is timed: a process calls its model so long."""
+        first = [place for place in self.rounds if place[1] == self.first_batch_size]
+        n_models = len(self.costs.models[first[0]])
+        n_processes = MIN_PAIRS * sum(len(self.costs.models[place]) for place in first)
+        least_s = n_processes * self.costs.most_calls_s(_SHORTEST_CALL_S)
+        places = f" on each of {len(first)} devices and transfers" if len(first) > 1 else ""
+        enough = "" if least_s <= self.budget_s else f"; a speed verdict needs them all, and --time-budget is {self.budget_s:g} s"
+        others = [place for place in self.rounds if place[1] != self.first_batch_size]
+        then = f"; then {self._named(others)} if the budget of {self.budget_s:g} s has room" if others and not enough else ""
+        return (
+            f"latency: {_counted(n_models, 'model')} × {MIN_PAIRS} rounds at batch {self.first_batch_size}{places} come first, "
+            f"{n_processes} fresh processes, at least {math.ceil(least_s)} s{enough}{then}"
+        )
+
     def plan_line(self, elapsed_s: float) -> str:
         """What the budget has room for, said before most of it is spent, and what would be needed for more."""
         rounds, total_s = self.plan(elapsed_s)
         n_models = len(self.costs.models[next(iter(rounds))])
-        models = f"{n_models} model{'s' * (n_models != 1)}"
+        models = _counted(n_models, "model")
         return f"latency plan: about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{self._wanting(rounds)}"
 
     def notes(self, elapsed_s: float) -> list[str]:
@@ -151,6 +167,10 @@ class FixedRounds:
         """Count a round."""
         self.left -= 1
 
+    def start_line(self) -> str:
+        """Nothing, as for `plan_line`."""
+        return ""
+
     def plan_line(self, _elapsed_s: float) -> str:
         """Nothing: who asks for a number of rounds knows it."""
         return ""
@@ -158,6 +178,10 @@ class FixedRounds:
     def notes(self, _elapsed_s: float) -> list[str]:
         """Nothing was left out."""
         return []
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _in_words(rounds: dict[Place, int]) -> str:

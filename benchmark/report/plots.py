@@ -32,7 +32,7 @@ def write_plots(
     Returns notes on what cannot be seen in them: characters that no font here has, a plot that cannot be drawn. The tables
     are what counts: a plot that fails costs neither them nor the other plots.
     """
-    from core.figures import confusion_heatmap, unprintable
+    from core.figures import confusion_heatmap, missing_fonts_note
 
     folder.mkdir(parents=True, exist_ok=True)
     jobs: list[tuple[str, Callable[[Path], None]]] = []
@@ -45,20 +45,13 @@ def write_plots(
     for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):
         short = str(provider).removesuffix("ExecutionProvider").lower()
         jobs.append((f"pareto_{short}_batch{batch_size:.0f}", partial(accuracy_against_latency, rows=rows, where=where)))
-    notes = _missing_fonts(unprintable([*class_names, *(accuracy.model for accuracy in accuracies), where]))
+    notes = missing_fonts_note([*class_names, *(accuracy.model for accuracy in accuracies), where])
     for name, draw in jobs:
         try:
             draw(folder / f"{name}.png")
         except Exception as error:  # whatever matplotlib raises; everything has been measured by now
             notes.append(f"plots/{name}.png could not be drawn ({one_line(error, 120)}); its figures are in the tables")
     return notes
-
-
-def _missing_fonts(signs: str) -> list[str]:
-    if not signs:
-        return []
-    some = signs[:8] + ("…" if len(signs) > 8 else "")
-    return [f"no font here has {some}: boxes stand for them in plots; install one that does, such as Noto Sans CJK, and run again"]
 
 
 def _file_name(model: str) -> str:

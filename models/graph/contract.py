@@ -215,7 +215,10 @@ def _load(path: Path) -> ModelProto:
 
     if path.suffix.lower() in NOT_ONNX and path.exists():
         what, command = NOT_ONNX[path.suffix.lower()]
-        command = command.format(path=path, onnx=path.with_suffix(".onnx"), folder=path.parent)
+        onnx_path = path.with_suffix(".onnx")
+        if onnx_path.exists():  # the advice must not cost anybody a file
+            onnx_path = path.with_name(f"{path.stem}_{path.suffix[1:]}.onnx")
+        command = command.format(path=path, onnx=onnx_path, folder=path.parent)
         raise UserError(f"{path} is no ONNX file: {EXPORT_FIRST.format(what=what, command=command)}")
     try:
         model = onnx.load(path, load_external_data=False)

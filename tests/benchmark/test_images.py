@@ -12,6 +12,7 @@ from PIL import Image
 from benchmark.images import Choice, drawn, images_for
 from core.errors import UserError
 from data import open_dataset
+from data.show import look_for_duplicates
 from models.card import ModelCard
 from tests.data.test_duplicates import scenes
 from tests.tiny_models import tiny_card
@@ -113,3 +114,15 @@ def test_to_exclude_duplicates_there_must_be_training_images(tmp_path: Path) -> 
     root = folder(tmp_path, {"test": 5})
     with pytest.raises(UserError, match="needs the training images"):
         images_for(str(root), None, "test", Choice(exclude_duplicates=True), [card(root)])
+
+
+def test_test_images_are_held_against_the_data_sets_own_validation_images_too(tmp_path: Path) -> None:
+    root = folder(tmp_path, {"train": 12, "val": 4, "test": 5})
+    seen = [sorted((root / name / "b").iterdir())[0] for name in ("train", "val")]
+    for copy, original in zip(sorted((root / "test/b").iterdir()), seen, strict=False):
+        copy.write_bytes(original.read_bytes())
+    _, _, notes = images_for(str(root), None, "test", Choice(), [card(root)])
+    assert any("2 of 10 test images are also training or validation images (2 with the same pixels" in note for note in notes)
+    assert len(images_for(str(root), None, "test", Choice(exclude_duplicates=True), [card(root)])[1]) == 8
+    done = look_for_duplicates([open_dataset(str(root)).official("test")], open_dataset(str(root)), exclude=False)
+    assert [(row[2].split("/")[0], row[3]) for row in done.rows] == [("train", "same pixels"), ("val", "same pixels")]

@@ -52,6 +52,20 @@ def test_out_and_split_seed_are_heeded(tmp_path: Path) -> None:
     assert shown["validation"] == open_dataset("digits").split("validation", 5).sha256
 
 
+def test_characters_that_no_font_has_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from core import figures
+
+    monkeypatch.setattr(figures, "_fonts", lambda: (figures._default_font(),))
+    figures._font_with.cache_clear()
+    for name in ("plain", "剪头发"):
+        (tmp_path / "hair/test" / name).mkdir(parents=True)
+        Image.new("RGB", (9, 7)).save(tmp_path / "hair/test" / name / "1.png")
+    done = run_data("show", "hair", "--out", "here", cwd=tmp_path)
+    figures._font_with.cache_clear()
+    assert done.returncode == 0, done.stderr
+    assert "no font here has 剪头发: boxes stand for them in plots" in done.stderr
+
+
 def test_a_folder_without_train_is_shown_too(tmp_path: Path) -> None:
     for name in ("[red]", "b"):  # the brackets must not be taken for colours
         (tmp_path / "pets/test" / name).mkdir(parents=True)

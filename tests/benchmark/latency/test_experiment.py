@@ -37,6 +37,10 @@ def planted_run(machine: PlantedMachine, monkeypatch, batch_sizes=(1, 32, 256), 
     return run_experiment(wanted, IMAGES_U8, announce=lines.append, **options), lines
 
 
+def least_seconds(start_line: str) -> float:
+    return float(start_line.split("at least ")[1].split(" s")[0])
+
+
 def by_round(run) -> dict[int, list[tuple[str, int]]]:
     found = defaultdict(list)
     for samples in run.samples:
@@ -67,7 +71,8 @@ def test_each_model_is_as_often_first_as_any_other(monkeypatch) -> None:
 
 
 def test_the_default_minute_decides_every_pair_at_batch_1(monkeypatch) -> None:
-    run, (plan,) = planted_run(PlantedMachine(MODELS), monkeypatch)
+    run, (start, plan) = planted_run(PlantedMachine(MODELS), monkeypatch)
+    assert start.startswith(f"latency: 3 models × {MIN_PAIRS} rounds at batch 1 come first, {3 * MIN_PAIRS} fresh processes, at ")
     pairs = [pair for pair in compare_latencies(run.in_order()) if pair.batch_size == 1]
     assert len(pairs) == 3
     assert all((pair.n_rounds >= MIN_PAIRS, pair.verdict) == (True, "faster") for pair in pairs)
@@ -76,12 +81,25 @@ def test_the_default_minute_decides_every_pair_at_batch_1(monkeypatch) -> None:
     assert ": 3 models, batch 1 × 9 rounds, batch 32 × 9 rounds; no room for batch 256, which --time-budget " in plan
 
 
+def test_what_is_needed_at_least_is_said_before_anything_is_timed(monkeypatch) -> None:
+    machine = PlantedMachine(MODELS).install(monkeypatch)
+    wanted = configurations([(name, Path(f"{name}.onnx")) for name in MODELS], [Provider(CPU, "cpu")], (1, 32), threads=1)
+    said: list[tuple[int, str]] = []
+    begun_s = machine.clock_s
+    run_experiment(wanted, IMAGES_U8, budget_s=22, announce=lambda line: said.append((len(machine.jobs), line)))
+    (n_before, start), (n_planned, _) = said
+    assert (n_before, n_planned) == (0, len(MODELS))
+    assert least_seconds(start) <= machine.clock_s - begun_s
+    assert start.endswith("then batch 32 if the budget of 22 s has room")
+
+
 @pytest.mark.parametrize("budget_s", [8, 15, 20, 60, 120])
 @pytest.mark.parametrize("slower", [1, 4])
 def test_a_budget_is_a_budget(monkeypatch, budget_s: float, slower: float) -> None:
     """Where a machine's speed varies by 5 % from process to process, and calls of large batches are not known beforehand."""
     models = {name: slower * call_s for name, call_s in MODELS.items()}
-    run, (plan,) = planted_run(PlantedMachine(models, noise=0.05), monkeypatch, budget_s=budget_s)
+    run, (start, plan) = planted_run(PlantedMachine(models, noise=0.05), monkeypatch, budget_s=budget_s)
+    assert ("a speed verdict needs them all" in start) == (budget_s < least_seconds(start))
     assert run.elapsed_s <= 1.1 * budget_s
     planned_s = float(plan.split("about ")[1].split(" s")[0])
     assert run.elapsed_s >= 0.85 * planned_s >= 0.4 * budget_s
