@@ -12,7 +12,8 @@ from data.reading import MAX_SIDE, RESIZES, Reading
 EPILOG = """examples:
   python -m data show digits
   python -m data show cifar10 --data-dir ~/datasets
-  python -m data show path/to/my/images    (holds train/<class>/*.jpg, test/<class>/*.jpg and perhaps val/<class>/*.jpg)"""
+  python -m data show path/to/my/images    (holds train/<class>/*.jpg, test/<class>/*.jpg and perhaps val/<class>/*.jpg)
+  python -m data show labels.csv           (columns file, label and perhaps split)"""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -200,7 +200,11 @@ def open_dataset(
     class_names: Sequence[str] | None = None,
     reading: Reading | None = None,
 ) -> Dataset:
-    """The data set called `name`: "cifar10", "digits", or the path of a folder in the ImageFolder layout.
+    """The data set called `name`: "cifar10", "digits", or the path of a folder or of a table.
+
+    A folder holds `train/`, `val/` and `test/` with a folder for each class (some of them may be absent), class folders alone,
+    which are the test split, or images with a `metadata.csv` as Hugging Face's `imagefolder` has it. A table is a CSV with the
+    columns file and label, and perhaps split.
 
     data_dir: where CIFAR-10 lies or is downloaded to; the other data sets need none.
     image_size: height and width that the images must come in, as a model's card states them. A folder's images are
@@ -218,9 +222,13 @@ def open_dataset(
         _check_size(name, digits.IMAGE_SIZE, image_size)
         return Dataset(name, digits.CLASS_NAMES, digits.read)
     folder = Path(name).expanduser()
-    if not name or not folder.is_dir():
-        what = "is a file, not a folder" if folder.is_file() else "is neither a data set nor a folder"
-        raise UserError(f"'{name}' {what}; pass {', '.join(NAMES)}, or the path of a folder with train/<class>/ and test/<class>/")
+    is_table = folder.suffix.lower() in (".csv", ".tsv") and folder.is_file()
+    if not name or not (folder.is_dir() or is_table):
+        what = "is a file, not a folder, and no .csv" if folder.is_file() else "is neither a data set nor a folder"
+        raise UserError(
+            f"'{name}' {what}; pass {', '.join(NAMES)}, the path of a folder with train/<class>/ and test/<class>/, or of a CSV "
+            "with the columns file and label"
+        )
     from data.sets.folder import ImageFolder, slug
 
     images = ImageFolder(folder, image_size, class_names, reading)

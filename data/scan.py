@@ -14,6 +14,8 @@ from core.records import SPLITS, Split
 
 # Each split's folder; the first name is the one that messages use.
 SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+# Folders that are hardly classes, where a data set has no folder of the right name.
+_MISSPELT = frozenset("train training trainset val valid validation dev eval test testing testset images labels".split())
 EXTENSIONS = frozenset(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
 # What systems and people lay beside images: no one takes it for one, so nobody is told that it is passed over.
 _SIDE_EXTENSIONS = frozenset(".txt .md .csv .tsv .json .xml .yaml .yml .html .log .ini .db .py .pdf".split())
@@ -48,10 +50,13 @@ class Passed:
 def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list[str]]:
     """Image files by split and class, in sorted order, and notes on what is not read.
 
-    The classes are those of train/ where there is one; the other splits may lack some of them, but have no others.
-    Raises UserError, naming what is wrong, for anything but the ImageFolder layout.
+    The classes are those of train/ where there is one; the other splits may lack some of them, but have no others. A folder
+    of class folders without train/ and test/ is a test split.
+    Raises UserError, naming what is wrong, for anything but these two layouts.
     """
     folders = _split_folders(root)
+    if not folders:
+        return _scan_flat(root, least_classes)
     passed = Passed()
     files = {split: _scan_split(folder, passed) for split, folder in folders.items()}
     if "train" in files:
@@ -100,12 +105,33 @@ def _split_folders(root: Path) -> dict[Split, Path]:
             raise UserError(f"{root} holds {both}, and only one can be the validation split; merge them or move one away")
         if found:
             folders[split] = found[0]
-    if not folders:
-        found_names = ", ".join([entry.name + "/" * entry.is_dir() for entry in visible(root)][:8]) or "nothing"
-        raise UserError(
-            f"{root} holds neither train/ nor test/ (found: {found_names}); arrange the images as train/<class>/ and test/<class>/"
-        )
     return folders
+
+
+def _scan_flat(root: Path, least_classes: int) -> tuple[dict[Split, Classes], list[str]]:
+    """A folder of class folders as the test split, unless it looks like another layout."""
+    passed = Passed()
+    entries = visible(root)
+    inside = [entry for entry in entries if entry.is_dir()]
+    misspelt = [entry.name for entry in inside if entry.name.lower() in _MISSPELT]
+    nested = [entry.name for entry in inside if any((entry / name).is_dir() for names in SPLIT_FOLDERS.values() for name in names)]
+    if nested and not misspelt:
+        raise UserError(f"{root} holds neither train/ nor test/, but {root / nested[0]} does; pass that folder")
+    classes = {} if misspelt else {entry.name: _images_under(entry, passed) for entry in inside}
+    named = {name: paths for name, paths in classes.items() if paths}
+    if len(named) < least_classes or any(entry.is_file() and is_image(entry) for entry in entries):
+        found_names = ", ".join([entry.name + "/" * entry.is_dir() for entry in entries][:8]) or "nothing"
+        rename = f"; rename {misspelt[0]}/ if it is one of them" if misspelt else ""
+        raise UserError(
+            f"{root} holds neither train/ nor test/ (found: {found_names}); arrange the images as train/<class>/ and "
+            f"test/<class>/, or, only to benchmark, as <class>/{rename}"
+        )
+    _check_printable(root, named)
+    empty = [f"{name}/" for name in classes if name not in named]
+    without = [f"no images in {few(empty)}: not taken for classes"] if empty else []
+    n_images = sum(map(len, named.values()))
+    said = f"{root} has no train/ and no test/: its {len(named)} class folders ({n_images:,} images) are taken as the test split"
+    return {"test": named}, [said, *without, *passed.notes()]
 
 
 def _unread_folders(root: Path) -> list[str]:
@@ -123,10 +149,14 @@ def _scan_split(folder: Path, passed: Passed) -> Classes:
         if not entry.is_dir():
             _tell(entry, passed)
     classes = {entry.name: _images_under(entry, passed) for entry in entries if entry.is_dir()}
+    _check_printable(folder, classes)
+    return classes
+
+
+def _check_printable(folder: Path, classes: Classes) -> None:
     for name in classes:
         if not name.isprintable():
             raise UserError(f"the class folder {folder / name!r} has a name that cannot be printed; rename it")
-    return classes
 
 
 def _images_under(folder: Path, passed: Passed) -> list[Path]:

@@ -1,4 +1,5 @@
-"""Any folder of images in the ImageFolder layout: `train/<class>/*.jpg`, `val/<class>/*.jpg`, `test/<class>/*.png`.
+"""Any labelled image files: a folder in the ImageFolder layout (`train/<class>/*.jpg`, `val/<class>/*.jpg`, `test/<class>/*.png`),
+class folders alone, or a table of files and labels.
 
 How images of differing sizes become one array stands at `ImageFolder`; what is read and what is passed over in `data.scan`.
 """
@@ -17,7 +18,8 @@ import numpy as np
 from core.errors import UserError, few
 from core.records import Int64Array, Split, UInt8Array
 from data.reading import ImageSize, Reading
-from data.scan import scan
+from data.scan import Classes, scan
+from data.sets.labelled import TABLES, metadata_files, read_tables
 
 if TYPE_CHECKING:
     from data.decode import DamagedImage
@@ -51,8 +53,9 @@ class ImageFolder:
     ) -> None:
         if image_size is not None and min(image_size) < 1:
             raise UserError(f"image height and width must be 1 or more, not {image_size[0]} and {image_size[1]}")
-        self._root, self._image_size, self._reading = root, image_size, reading or Reading()
-        self._files, self._scan_notes = scan(root, least_classes=2 if class_names is None else 1)
+        self._root = root.parent if root.is_file() else root
+        self._image_size, self._reading = image_size, reading or Reading()
+        self._files, self._scan_notes = _files_of(root, least_classes=2 if class_names is None else 1)
         self._own_names = tuple(next(iter(self._files.values())))
         self.class_names = self._own_names if class_names is None else self._matched(tuple(class_names))
         self._sizes: dict[Path, ImageSize] = {}
@@ -109,7 +112,7 @@ class ImageFolder:
 
     def names(self, split: Split) -> list[str]:
         """Each file of a split as a path below the folder, in the order of `labels`."""
-        return [path.relative_to(self._root).as_posix() for path in self._paths(split)]
+        return [self._name(path) for path in self._paths(split)]
 
     def is_quick(self, split: Split) -> bool:
         """Whether a whole split is decoded in about a second; decides by the number and size of its files, not by a clock."""
@@ -136,6 +139,9 @@ class ImageFolder:
             raise UserError(f"none of the {len(paths)} {split} images in {self._root} can be decoded; replace them")
         files = wanted[decoded.read].astype(np.int64)
         return decoded.images_u8, self.labels(split)[files], files
+
+    def _name(self, path: Path) -> str:
+        return (path.relative_to(self._root) if path.is_relative_to(self._root) else path).as_posix()
 
     def _paths(self, split: Split) -> list[Path]:
         classes = self._files[split]
@@ -187,7 +193,7 @@ class ImageFolder:
     def _damage_note(self) -> list[str]:
         if not self._damaged:
             return []
-        named = few([path.relative_to(self._root).as_posix() for path in sorted(self._damaged)], 3)
+        named = few([self._name(path) for path in sorted(self._damaged)], 3)
         return [f"{len(self._damaged)} damaged images left out (--skip-damaged): {named}"]
 
     def _cap_note(self) -> list[str]:
@@ -220,7 +226,15 @@ class ImageFolder:
         ]
 
 
+def _files_of(source: Path, least_classes: int) -> tuple[dict[Split, Classes], list[str]]:
+    """Files by split and class, and notes: of a table of labels, of a folder that holds such tables, or of class folders."""
+    tables = [source] if source.is_file() else metadata_files(source)
+    return read_tables(tables) if tables else scan(source, least_classes)
+
+
 def slug(folder: Path, reserved: Sequence[str] = ()) -> str:
-    """The folder's base name as lower-case letters, digits, '_' and '-'; set apart from the `reserved` names."""
-    name = re.sub(r"[^a-z0-9_-]+", "-", folder.resolve().name.lower()).strip("-") or "folder"
+    """The base name of a folder, or of a table without its ending: lower-case letters, digits, '_', '-'; none of `reserved`."""
+    path = folder.resolve()
+    base = path.stem if path.suffix.lower() in TABLES and path.is_file() else path.name
+    name = re.sub(r"[^a-z0-9_-]+", "-", base.lower()).strip("-") or "folder"
     return f"{name}-folder" if name in reserved else name
