@@ -27,7 +27,8 @@ class ImageSet:
     """Labelled images of one split, all of one size.
 
     images_u8: uint8 RGB, (n_images, height, width, 3); labels: int64 class indices, (n_images,);
-    sha256: fingerprint of exactly these pixels, labels and class names (`fingerprint`).
+    sha256: fingerprint of exactly these pixels, labels and class names (`fingerprint`); files: each image's file below the
+    data set's folder, or its index in the official split, empty where nobody needs to know (see `image_names`).
     """
 
     images_u8: UInt8Array
@@ -36,6 +37,7 @@ class ImageSet:
     name: str
     split: Split
     sha256: str
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         images_u8, labels = self.images_u8, self.labels
@@ -45,6 +47,8 @@ class ImageSet:
             raise ValueError(f"labels must be int64 ({len(images_u8)},), not {labels.dtype} {labels.shape}")
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.class_names):
             raise ValueError(f"labels must lie in [0, {len(self.class_names)}), not {labels.min()} to {labels.max()}")
+        if self.files and len(self.files) != len(labels):
+            raise ValueError(f"files must name {len(labels)} images, not {len(self.files)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,7 +56,13 @@ class ImageSet:
     def take(self, indices: Int64Array) -> ImageSet:
         """The images at `indices`, in that order, as a set with a fingerprint of its own."""
         images_u8, labels = self.images_u8[indices], self.labels[indices]
-        return replace(self, images_u8=images_u8, labels=labels, sha256=fingerprint(images_u8, labels, self.class_names))
+        names, sha256 = self.image_names, fingerprint(images_u8, labels, self.class_names)
+        return replace(self, images_u8=images_u8, labels=labels, sha256=sha256, files=tuple([names[index] for index in indices]))
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """A name for each image: its file below the data set's folder, else its index."""
+        return self.files or tuple(map(str, range(len(self))))
 
     @property
     def image_height(self) -> int:

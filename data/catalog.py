@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -68,7 +69,6 @@ class Dataset:
         self._read = read
         self._files = files
         self._official: dict[Split, ImageSet] = {}
-        self._which: dict[Split, Int64Array] = {}
         self._in_part = False
 
     def official(self, split: Split) -> ImageSet:
@@ -81,10 +81,12 @@ class Dataset:
         self._require(split)
         if split not in self._official:
             if self._files is not None:
-                images_u8, labels, self._which[split] = self._files.read(split)
+                images_u8, labels, which = self._files.read(split)
+                names = self._files.names(split)
+                self._official[split] = self._image_set(images_u8, labels, split, [names[index] for index in which])
             else:
                 images_u8, labels = self._read(split)
-            self._official[split] = self._image_set(images_u8, labels, split)
+                self._official[split] = self._image_set(images_u8, labels, split)
         return self._official[split]
 
     def source(self, split: Split) -> Split:
@@ -102,28 +104,21 @@ class Dataset:
         if chosen is not None and self._can_choose(source) and self._files is not None:
             self._in_part = True
             members = self._members(split, self._files.labels(source), split_seed)
-            images_u8, labels, _ = self._files.read(source, members[chosen])
-            return self._image_set(images_u8, labels, split)
+            images_u8, labels, which = self._files.read(source, members[chosen])
+            names = self._files.names(source)
+            return self._image_set(images_u8, labels, split, [names[index] for index in which])
         whole = self.official(source)
         if chosen is None and source == split and not self._is_divided(split):
             return whole
         members = self._members(split, whole.labels, split_seed)
         members = members if chosen is None else members[chosen]
-        return self._image_set(whole.images_u8[members], whole.labels[members], split)
+        return replace(whole.take(members), split=split)
 
     def labels(self, split: Split, split_seed: int = 0) -> Int64Array:
         """The labels of `split`, (n_images,); reads no image where they are files, unless damaged ones are to be skipped."""
         source = self._checked_source(split)
         known = self._files.labels(source) if self._can_choose(source) and self._files else self.official(source).labels
         return known[self._members(split, known, split_seed)]
-
-    def image_names(self, split: Split) -> list[str]:
-        """A name for each image of an official split: its file below the data set's folder, else its index."""
-        n_images = len(self.official(split))
-        if self._files is None:
-            return [str(index) for index in range(n_images)]
-        names = self._files.names(split)
-        return [names[index] for index in self._which[split]]
 
     def is_quick(self, split: Split) -> bool:
         """Whether all of `split` is at hand within about a second."""
@@ -187,10 +182,10 @@ class Dataset:
             further = f"add a {source}/ folder" + (" or a val/ folder" if asked == "validation" else "")
         raise UserError(f"data set {self.name} has no {source} images, only {there}; {further}")
 
-    def _image_set(self, images_u8: UInt8Array, labels: Int64Array, split: Split) -> ImageSet:
+    def _image_set(self, images_u8: UInt8Array, labels: Int64Array, split: Split, files: Sequence[str] = ()) -> ImageSet:
         images_u8 = np.ascontiguousarray(images_u8)
         sha256 = fingerprint(images_u8, labels, self.class_names)
-        return ImageSet(images_u8, labels, self.class_names, self.name, split, sha256)
+        return ImageSet(images_u8, labels, self.class_names, self.name, split, sha256, tuple(files))
 
 
 def open_dataset(

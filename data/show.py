@@ -71,10 +71,10 @@ def look_for_duplicates(image_sets: Sequence[ImageSet], dataset: Dataset, *, exc
             kept.append(images)
             continue
         seen = seen_in_training(dataset, images.split)
-        seen_names = [name for one in seen for name in dataset.image_names(one.split)]
+        seen_names = [name for one in seen for name in one.image_names]
         found = find_duplicates(images.images_u8, joined(seen))
         notes += duplicates_note(images, found, excluded=exclude, with_validation=len(seen) > 1)
-        names = dataset.image_names(images.split)
+        names = images.image_names
         for index in found.found:
             same = found.exact[index] >= 0
             twin = found.exact[index] if same or found.near is None else found.near[index]

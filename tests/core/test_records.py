@@ -50,3 +50,5 @@ def test_what_is_taken_is_the_set_that_these_images_make(indices: list[int], see
     assert taken.sha256 == fingerprint(taken.images_u8, taken.labels, ("a", "b"))
     assert (taken.sha256 == whole.sha256) == (indices == list(range(6)))
     assert (taken.name, taken.split, taken.class_names) == ("x", "test", ("a", "b"))
+    assert taken.image_names == tuple(map(str, indices))
+    assert taken.take(np.array([len(indices) - 1])).image_names == (str(indices[-1]),)

@@ -44,7 +44,7 @@ def test_labels_are_in_the_models_order(birds: Path) -> None:
     backwards = dataclasses.replace(BIRDS, class_names=("tit", "jay"))
     dataset = open_matching([backwards], str(birds))
     assert dataset.class_names == ("tit", "jay")
-    assert [name.split("/")[-2] for name in dataset.image_names("test")] == ["tit", "jay"]
+    assert [name.split("/")[-2] for name in dataset.official("test").image_names] == ["tit", "jay"]
 
 
 @pytest.mark.parametrize("skip", [True, False])

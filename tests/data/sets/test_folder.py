@@ -202,7 +202,7 @@ def test_skipped_files_are_counted_and_the_rest_is_what_it_would_be_without_them
         _damage(root / name, how)
     skipping = open_dataset(str(root), reading=Reading(skip_damaged=True))
     prints = skipping.fingerprints()
-    names = skipping.image_names("train")
+    names = skipping.official("train").image_names
     assert "train/cat/003.png" not in names
     assert len(names) == len(skipping.official("train")) == 30
     assert {path.relative_to(root).as_posix() for path, _ in skipping.damaged} == set(DAMAGED)

@@ -107,7 +107,7 @@ def test_a_table_without_splits_is_a_test_split_named_after_its_file(image_folde
     found = open_dataset(str(write_csv(tmp_path / "My labels.csv", rows)))
     assert (found.name, found.available) == ("my-labels", ("test",))
     assert found.official("test").sha256 == open_dataset(str(image_folder)).official("test").sha256
-    assert found.image_names("test")[0] == "pictures/ant/ant0.png"
+    assert found.official("test").image_names[0] == "pictures/ant/ant0.png"
 
 
 def test_whole_numbers_as_labels_stand_in_their_order(image_folder: Path, tmp_path: Path) -> None:
