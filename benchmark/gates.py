@@ -13,6 +13,8 @@ from core.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.results import Results
+
 FAILED = 3
 OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -56,12 +58,13 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
     return gate
 
 
-def failures(comparison: pd.DataFrame, gates: Sequence[Gate]) -> list[str]:
+def failures(results: Results, gates: Sequence[Gate]) -> list[str]:
     """A line for each row that a gate fails: the condition, the model and its figure.
 
     A figure that is missing cannot pass, and neither can a gate whose filters leave no row.
     """
     lines: list[str] = []
+    comparison = results.comparison
     for gate in gates:
         rows = comparison[comparison["kind"] != "oracle"]
         for name, value in gate.filters:

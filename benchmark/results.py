@@ -1,9 +1,13 @@
-"""What a benchmark found, as one value: the same right after the run and read back from its folder."""
+"""What a benchmark found, as one value: the same right after the run and read back from its folder.
+
+Whatever is shown or decided (terminal, plots, gates, answers, comparison of two runs) is made of it and of nothing else.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmark.accuracy.calibration import COLUMNS as ENSEMBLES_COLUMNS
-from benchmark.report.tables import read_csv
+from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
 from core.errors import UserError, one_line
 from core.records import Float32Array, Int64Array
 from ensemble.rules.combination import Combination, combination, combine
@@ -38,10 +42,12 @@ class Results:
     what was not measured is missing. Get one from `benchmark.evaluate` or `benchmark.read_results`.
 
     folder: the run folder; run: all of its run.json (options, environment, providers, data set, model cards, …).
+    tables: by file name, those that need not be read, as `read_csv` would give them.
     """
 
     folder: Path
     run: dict[str, Any]
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def comparison(self) -> pd.DataFrame:
@@ -81,11 +87,12 @@ class Results:
     @cached_property
     def ensembles(self) -> pd.DataFrame:
         """A row per ensemble and member: weight, temperature, calibration before and after; no rows without ensembles."""
-        import pandas as pd
+        return self._table("ensembles.csv", otherwise=ENSEMBLES_COLUMNS)
 
-        if not (self.folder / "ensembles.csv").exists():
-            return pd.DataFrame(columns=list(ENSEMBLES_COLUMNS))
-        return self._table("ensembles.csv")
+    @cached_property
+    def loadgen(self) -> pd.DataFrame:
+        """A row per model and scenario of MLPerf LoadGen: its figure beside ours; no rows where it did not run."""
+        return self._table("loadgen.csv", otherwise=LOADGEN_COLUMNS)
 
     @cached_property
     def predictions(self) -> dict[str, Predicted]:
@@ -95,8 +102,28 @@ class Results:
                 model["name"]: _read_npz(self.folder / "predictions" / f"{model['name']}.npz") for model in self.run["models"]
             }
         except (OSError, ValueError, KeyError) as error:
-            raise _not_whole(self.folder, error) from error
+            raise _not_valid(self.folder, error) from error
         return _with_ensembles(singles, self.comparison, self.run)
+
+    @property
+    def singles(self) -> list[str]:
+        """Names of the models that were files, in their order."""
+        return [model["name"] for model in self.run["models"]]
+
+    @property
+    def members_of(self) -> dict[str, tuple[str, ...]]:
+        """Names of the members of each ensemble that the run made, by its name."""
+        return {ensemble["name"]: tuple(ensemble["members"]) for ensemble in self.run.get("ensembles", [])}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of their labels."""
+        return tuple(self.run["dataset"]["class_names"])
+
+    @property
+    def where(self) -> str:
+        """Data set and split, as titles name them."""
+        return f"{self.run['dataset']['name']} {self.run['dataset']['split']}"
 
     @property
     def answers(self) -> list[str]:
@@ -128,11 +155,18 @@ class Results:
     def __repr__(self) -> str:
         return f"Results({str(self.folder)!r})"
 
-    def _table(self, name: str) -> pd.DataFrame:
+    def _table(self, name: str, otherwise: Sequence[str] = ()) -> pd.DataFrame:
+        """A table at hand, or read; one that not every run has is empty where it is absent, with the columns `otherwise`."""
+        if name in self.tables:
+            return self.tables[name]
+        if otherwise and not (self.folder / name).exists():
+            import pandas as pd
+
+            return pd.DataFrame(columns=list(otherwise))
         try:
             return read_csv(self.folder / name)
         except (OSError, ValueError) as error:
-            raise _not_whole(self.folder, error) from error
+            raise _not_valid(self.folder, error) from error
 
 
 def read_results(folder: str | Path) -> Results:
@@ -144,15 +178,15 @@ def read_results(folder: str | Path) -> Results:
             raise UserError(f"{folder} is a run of another kind ({run.get('what')}); name a folder that python -m benchmark made")
         needed = [*NEEDED, *(f"predictions/{model['name']}.npz" for model in run["models"])]
     except (OSError, ValueError, KeyError) as error:
-        raise _not_whole(folder, error) from error
+        raise _not_valid(folder, error) from error
     for name in needed:
         if not (folder / name).is_file():
-            raise _not_whole(folder, FileNotFoundError(f"there is no {name}"))
+            raise _not_valid(folder, FileNotFoundError(f"there is no {name}"))
     return Results(folder, run)
 
 
-def _not_whole(folder: Path, error: Exception) -> UserError:
-    return UserError(f"{folder} is no whole benchmark run ({one_line(error, 120)}); name a folder that python -m benchmark made")
+def _not_valid(folder: Path, error: Exception) -> UserError:
+    return UserError(f"{folder} is not a valid benchmark run ({one_line(error, 120)}); name a folder that python -m benchmark made")
 
 
 def _read_npz(path: Path) -> Predicted:

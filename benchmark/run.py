@@ -24,20 +24,20 @@ from benchmark.images import Choice, images_for
 from benchmark.latency import experiment as timing
 from benchmark.latency.loadgen import cross_check, require_loadgen
 from benchmark.latency.pairs import compare_latencies
-from benchmark.latency.summary import summarise
+from benchmark.latency.summary import stability_notes, summarise
 from benchmark.options import Options, from_values
-from benchmark.report.advice import Limits
+from benchmark.report.advice import limits_of
 from benchmark.report.run_files import write_run
-from benchmark.report.tables import COMPARISON_COLUMNS, Entry
+from benchmark.report.tables import Entry, comparison_columns
 from benchmark.report.terminal import print_report
-from benchmark.results import Results, read_results
+from benchmark.results import Results
 from core.console import print_line, print_lines, progress
 from core.errors import UserError
-from core.files import final_run_folder, run_folder
+from core.files import run_folder
 from core.records import Predictions
 from data.matching import name_on_cards
 from ensemble.validation import few_images_note
-from models.runtimes.onnx_runtime import choose_providers, default_threads
+from models.runtimes.onnx_runtime import choose_providers, default_threads, spoken
 from models.runtimes.predict import PredictionRun, predict
 
 
@@ -69,10 +69,10 @@ def evaluate(
     """
     asked = {"models": models, "data": str(data), "ensemble": ensemble, "time_budget_s": time_budget_s, "batch_sizes": batch_sizes}
     if out is not None:
-        return _measured(from_values({**asked, "out": out, **others}))[0]
+        return _measured(from_values({**asked, "out": out, **others}))
     temporary = Path(tempfile.mkdtemp(prefix="netassay-"))
     try:
-        results = _measured(from_values({**asked, "out": temporary, **others}))[0]
+        results = _measured(from_values({**asked, "out": temporary, **others}))
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -82,10 +82,10 @@ def evaluate(
 
 def run_benchmark(options: Options) -> int:
     """Run what `options` ask for, print the comparison and where the files are; 3 where a gate fails, otherwise 0."""
-    gates = [parse_gate(text, COMPARISON_COLUMNS) for text in options.fail_if]
-    results, findings = _measured(options)
-    print_report(results.comparison, findings)
-    failed = failures(results.comparison, gates)
+    gates = [parse_gate(text, comparison_columns()) for text in options.fail_if]
+    results = _measured(options)
+    print_report(results)
+    failed = failures(results, gates)
     for line in failed:
         print_lines([f"gate failed: {line}"])
     print_lines([f"results: {results.folder}"])
@@ -94,11 +94,11 @@ def run_benchmark(options: Options) -> int:
     return FAILED if failed else 0
 
 
-def _measured(options: Options) -> tuple[Results, Findings]:
-    """Run what `options` ask for: the results, read from the finished run folder, and what the terminal shows besides."""
+def _measured(options: Options) -> Results:
+    """Run what `options` ask for, into a run folder."""
     if options.loadgen:
         require_loadgen()
-    limits = deployment_limits(options)
+    check_limits(options)
     findings, wanted = prepare(options)
     with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
         predict_singles(findings, options.profile)
@@ -111,18 +111,16 @@ def _measured(options: Options) -> tuple[Results, Findings]:
             measure_latency(findings, options)
         if options.loadgen:
             check_against_loadgen(findings, options)
-        write_run(folder, findings, options, limits)
-    return read_results(final_run_folder(folder)), findings
+        return write_run(folder, findings, options)
 
 
-def deployment_limits(options: Options) -> Limits:
-    """What the answer is held against; UserError where it asks for a latency that is not measured."""
-    limits = Limits(options.at_batch or min(options.batch_sizes), options.max_latency_ms, options.min_accuracy)
+def check_limits(options: Options) -> None:
+    """UserError where the answer would be held against a latency that is not measured."""
+    limits = limits_of(dataclasses.asdict(options))
     if limits.batch_size not in options.batch_sizes:
         raise UserError(f"--at-batch {limits.batch_size} is not timed; add it to --batch-sizes")
     if limits.words() and options.time_budget_s == 0:
         raise UserError("--max-latency-ms and --min-accuracy choose by latency too, which --time-budget 0 leaves out; give it some")
-    return limits
 
 
 def prepare(options: Options) -> tuple[Findings, list[Plan]]:
@@ -212,7 +210,7 @@ def _oracle(findings: Findings, members: Sequence[str]) -> Entry:
     one_hot = np.eye(first.logits.shape[1], dtype=np.float32)[predicted]
     accuracy = measure(Predictions("oracle", first.split, first.dataset_sha256, one_hot), labels)
     # It has classes but no probabilities, so it has no likelihood and no calibration either.
-    accuracy = dataclasses.replace(accuracy, nll=float("nan"), ece_15bin=float("nan"))
+    accuracy = dataclasses.replace(accuracy, scores=dict.fromkeys(accuracy.scores, float("nan")))
     return Entry("oracle", "oracle", tuple(members), "", "", float("nan"), accuracy)
 
 
@@ -239,7 +237,19 @@ def measure_latency(findings: Findings, options: Options) -> None:
     findings.latencies = summarise(run.in_order())
     asked = [(pair.model_a, pair.model_b) for pair in findings.pairs]
     findings.latency_pairs = compare_latencies(run.in_order(), asked)
-    findings.notes += run.notes
+    findings.notes += [*run.notes, *cascade_notes(findings), *stability_notes(findings.latencies)]
+
+
+def cascade_notes(findings: Findings) -> list[str]:
+    """A line for each cascade, whose p50 tells of the images that stop early only."""
+    cascades = {c.name for c in findings.candidates if (c.card.rule or "").startswith("cascade")}
+    smallest = min((s.batch_size for s in findings.latencies), default=0)
+    return [
+        f"{s.model} is a cascade, whose time depends on the image: p50 {s.p50_ms:.3g} ms, "
+        f"mean {1000 * s.batch_size / s.throughput_images_per_s:.3g} ms at batch {s.batch_size} on {spoken(s.provider)}"
+        for s in findings.latencies
+        if s.model in cascades and s.batch_size == smallest and s.transfer == "host-to-host"
+    ]
 
 
 def check_against_loadgen(findings: Findings, options: Options) -> None:

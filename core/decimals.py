@@ -1,4 +1,4 @@
-"""Numbers as text: in CSV cells with significant digits, for they span magnitudes; p values as people write them."""
+"""Numbers as text: in CSV cells with significant digits, for they span magnitudes; p values and counts as people write them."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ def signed(value: float, places: int) -> str:
     """`value` with its sign and `places` decimals; what rounds to zero has none: `0.00`, never `-0.00` or `+0.00`."""
     text = f"{value:+.{places}f}"
     return text.lstrip("+-") if float(text) == 0 else text
+
+
+def counted(n: int, noun: str, plural: str = "") -> str:
+    """`1 image`, `2 images`, `10,000 images`; plural: where an s does not make it."""
+    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
+
+
+def is_or_are(n: int) -> str:
+    """The verb for so many things."""
+    return "is" if n == 1 else "are"

@@ -122,24 +122,6 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Figures of merit of one model on one split; fractions in [0, 1]. confusion: counts, rows true, columns predicted."""
-
-    model: str
-    n_images: int
-    top1_accuracy: float
-    top1_ci95: tuple[float, float]
-    macro_f1: float
-    nll: float
-    ece_15bin: float
-    confusion: Int64Array
-    precision: Float64Array
-    recall: Float64Array
-    recall_ci95: Float64Array  # (n_classes, 2)
-    f1: Float64Array
-
-
-@dataclass(frozen=True)
 class LatencySamples:
     """Every timed call of one configuration in one fresh process, in order, in milliseconds; nothing is clipped."""
 

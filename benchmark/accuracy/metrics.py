@@ -1,16 +1,60 @@
-"""How right a model is, overall, by class, and how well it knows it."""
+"""How right a model is, overall, by class, and how well it knows it.
+
+A figure of merit that is made of probabilities and labels is one entry of `METRICS`: its column in `comparison.csv`, its place in
+the printed table, its gate and its row in `benchmark compare` all follow from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import Accuracy, Int64Array, Predictions
+from core.records import Float64Array, Int64Array, Predictions
 from core.statistics import wilson_ci95
 
 N_BINS = 15
+
+Probabilities = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure made of probabilities, (n_images, n_classes), and the true labels, (n_images,).
+
+    column: in `comparison.csv`; heading: in the printed table, which leaves out what has none; of: the figure.
+    per_image: the values, (n_images,), whose mean the figure is: with it two runs are compared image by image, and `margin` is
+    the difference below which a change does not matter.
+    """
+
+    column: str
+    of: Callable[[Probabilities, Int64Array], float]
+    heading: str = ""
+    per_image: Callable[[Probabilities, Int64Array], Float64Array] | None = None
+    margin: float = 0.0
+    larger_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Figures of merit of one model on one split; fractions in [0, 1]. confusion: counts, rows true, columns predicted.
+
+    scores: the figures of `METRICS` by column.
+    """
+
+    model: str
+    n_images: int
+    top1_accuracy: float
+    top1_ci95: tuple[float, float]
+    macro_f1: float
+    scores: dict[str, float]
+    confusion: Int64Array
+    precision: Float64Array
+    recall: Float64Array
+    recall_ci95: Float64Array  # (n_classes, 2)
+    f1: Float64Array
 
 
 def measure(predictions: Predictions, labels: Int64Array) -> Accuracy:
@@ -36,8 +80,7 @@ def measure(predictions: Predictions, labels: Int64Array) -> Accuracy:
         top1_accuracy=float(right.sum() / n_images),
         top1_ci95=wilson_ci95(int(right.sum()), n_images),
         macro_f1=float(np.nanmean(f1)),
-        nll=negative_log_likelihood(probabilities, labels),
-        ece_15bin=expected_calibration_error(probabilities, labels),
+        scores={metric.column: metric.of(probabilities, labels) for metric in METRICS},
         confusion=confusion,
         precision=precision,
         recall=recall,
@@ -46,13 +89,18 @@ def measure(predictions: Predictions, labels: Int64Array) -> Accuracy:
     )
 
 
-def negative_log_likelihood(probabilities: NDArray[np.floating], labels: Int64Array) -> float:
+def negative_log_likelihood(probabilities: Probabilities, labels: Int64Array) -> float:
     """Mean of -log of the true class's probability, in nats; a probability below 1e-38 counts as that."""
+    return float(log_losses(probabilities, labels).mean())
+
+
+def log_losses(probabilities: Probabilities, labels: Int64Array) -> Float64Array:
+    """-log of the true class's probability of each image, nats, (n_images,)."""
     true_class = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(true_class, 1e-38)).mean())
+    return np.asarray(-np.log(np.maximum(true_class, 1e-38)), dtype=np.float64)
 
 
-def expected_calibration_error(probabilities: NDArray[np.floating], labels: Int64Array) -> float:
+def expected_calibration_error(probabilities: Probabilities, labels: Int64Array) -> float:
     """ECE of Guo et al. (2017): |accuracy - mean confidence| over 15 equal-width bins of the top probability, weighted by size.
 
     Bins are open below and closed above, so a confidence of exactly 1 falls into the last.
@@ -64,10 +112,16 @@ def expected_calibration_error(probabilities: NDArray[np.floating], labels: Int6
     return float(np.abs(gaps).sum() / len(labels))
 
 
+METRICS = (
+    Metric("nll", negative_log_likelihood, heading="NLL", per_image=log_losses, margin=0.02),
+    Metric("ece_15bin", expected_calibration_error, heading="ECE"),
+)
+
+
 def worse_than_guessing(accuracies: Sequence[Accuracy], n_classes: int) -> list[str]:
     """A line that names the models whose NLL is above that of saying 1 / n_classes of every class, log(n_classes)."""
     guessing = float(np.log(n_classes))
-    worse = [f"{accuracy.model} {accuracy.nll:.3g}" for accuracy in accuracies if accuracy.nll > guessing]
+    worse = [f"{accuracy.model} {accuracy.scores['nll']:.3g}" for accuracy in accuracies if accuracy.scores["nll"] > guessing]
     if not worse:
         return []
     return [

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from core.decimals import counted, is_or_are
 from core.records import Float64Array, LatencySamples
 from core.statistics import CONFIDENCE, SEED, bootstrap_ci95
 
@@ -84,15 +85,29 @@ def _summarise_one(key: Key, group: list[LatencySamples]) -> LatencySummary:
     )
 
 
+def stability_notes(latencies: Sequence[LatencySummary]) -> list[str]:
+    """One line for all configurations whose processes disagree; the worst is named."""
+    unstable = [summary for summary in latencies if summary.stability_note]
+    if not unstable:
+        return []
+    worst = max(unstable, key=lambda summary: spread(summary.process_p50_ms))
+    how_many = f"{len(unstable)} of {counted(len(latencies), 'latency', 'latencies')} {is_or_are(len(unstable))} noisy"
+    by = f"{100 * spread(worst.process_p50_ms):.0f} %"
+    return [f"{how_many}: runs of {worst.model} at batch {worst.batch_size} differed by {by}; {_AGAINST_NOISE}"]
+
+
+def spread(process_p50_ms: Float64Array) -> float:
+    """How much longer the slowest process took than the fastest, as a fraction."""
+    return float(process_p50_ms.max() / process_p50_ms.min() - 1)
+
+
+_AGAINST_NOISE = "close other programs, fix the clock speed, or give a longer --time-budget"
+
+
 def stability_note(process_p50_ms: Float64Array) -> str:
     """Empty where the processes' p50 agree within 10 %; otherwise by how much they do not, and what to do about it."""
-    spread = float(process_p50_ms.max() / process_p50_ms.min() - 1)
-    if spread <= SPREAD_LIMIT:
-        return ""
-    return (
-        f"runs differed by {100 * spread:.0f} %: results are noisy; close other programs, fix the clock speed, "
-        "or give a longer --time-budget"
-    )
+    apart = spread(process_p50_ms)
+    return "" if apart <= SPREAD_LIMIT else f"runs differed by {100 * apart:.0f} %: results are noisy; {_AGAINST_NOISE}"
 
 
 def _tails(group: list[LatencySamples]) -> tuple[dict[int, float], dict[int, tuple[float, float]], str]:

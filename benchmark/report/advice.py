@@ -6,17 +6,20 @@ named first is chosen by accuracy on these images and then by the order of the m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.accuracy.pairs import BETTER, WORSE
 from benchmark.latency.pairs import FASTER, MIN_PAIRS, NOT_TESTED
 from benchmark.latency.pairs import NO_DIFFERENCE as AS_FAST
-from benchmark.report.verdicts import Verdicts
+from benchmark.report.verdicts import Verdicts, verdicts_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from benchmark.results import Results
 
 MOST_NAMED = 3  # models in one sentence; more are counted
 
@@ -50,22 +53,43 @@ class Choice:
         return f"{self.model} ({100 * self.accuracy:.2f} %, {self.p50_ms:.3g} ms)"
 
 
-def advice(comparison: pd.DataFrame, verdicts: Mapping[tuple[str, int], Verdicts], limits: Limits) -> list[str]:
-    """A sentence for each provider that was timed at ``limits.batch_size``, in the order of the table.
+@dataclass(frozen=True)
+class Answer:
+    """A sentence on one provider, and the models that it names, in its order."""
 
-    comparison: as `benchmark.report.tables.comparison_rows` makes it; verdicts: by provider and batch size.
-    """
-    timed = comparison.dropna(subset=["latency_p50_ms"])
+    sentence: str
+    models: tuple[str, ...]
+
+
+def limits_of(options: Mapping[str, Any]) -> Limits:
+    """What a run's `options`, as run.json has them, ask of the deployed model."""
+    return Limits(options["at_batch"] or min(options["batch_sizes"]), options["max_latency_ms"], options["min_accuracy"])
+
+
+def advice(results: Results) -> list[Answer]:
+    """An answer for each provider that was timed at the batch size of the limits, in the order of the table."""
+    limits = limits_of(results.run["options"])
+    timed = results.comparison.dropna(subset=["latency_p50_ms"])
     timed = timed[timed["batch_size"] == limits.batch_size]
-    sentences = []
+    if timed.empty:
+        return []
+    verdicts = verdicts_of(results)
+    answers = []
     for provider, rows in timed.groupby("provider", sort=False):
         where = f"at batch {limits.batch_size} on {str(provider).removesuffix('ExecutionProvider')}"
-        choices = [
-            Choice(row["model"], row["top1_accuracy"], row["top1_ci95_low"], row["latency_p50_ms"], row["latency_p50_ci95_high_ms"])
-            for _, row in rows.iterrows()
-        ]
-        sentences.append(f"answer, {where}: {_sentence(choices, verdicts[str(provider), limits.batch_size], limits)}")
-    return sentences
+        choices = _choices(rows)
+        sentence = _sentence(choices, verdicts[str(provider), limits.batch_size], limits)
+        places = {choice.model: re.search(rf"(^| ){re.escape(str(choice))}", sentence) for choice in choices}
+        named = sorted((found.start(), model) for model, found in places.items() if found)
+        answers.append(Answer(f"answer, {where}: {sentence}", tuple(model for _, model in named)))
+    return answers
+
+
+def _choices(rows: pd.DataFrame) -> list[Choice]:
+    return [
+        Choice(row["model"], row["top1_accuracy"], row["top1_ci95_low"], row["latency_p50_ms"], row["latency_p50_ci95_high_ms"])
+        for _, row in rows.iterrows()
+    ]
 
 
 def _sentence(choices: list[Choice], verdicts: Verdicts, limits: Limits) -> str:

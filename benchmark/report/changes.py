@@ -9,13 +9,15 @@ from typing import cast
 
 import numpy as np
 
+from benchmark.accuracy import metrics
 from benchmark.latency.pairs import ALPHA as LATENCY_ALPHA
 from benchmark.results import Results
-from core.records import Float64Array, Int64Array, softmax
+from core.records import Float64Array, softmax
 from core.statistics import CONFIDENCE, N_RESAMPLES, SEED, difference_ci95, holm, mcnemar_p, paired_counts
 
 IMPROVED, NO_CHANGE, REGRESSED, CANNOT_TELL = "improved", "no change", "regressed", "cannot tell"
 ACCURACY_ALPHA = 0.05
+ACCURACY_MARGIN = 0.01  # a difference of a point decides nothing
 # Two runs are hours apart: a machine drifts by this much without anything having changed.
 LATENCY_MARGIN = 0.05
 
@@ -24,6 +26,7 @@ LATENCY_MARGIN = 0.05
 class Change:
     """One metric of one model in both runs; `change` is new minus old, for a latency new over old.
 
+    margin: a change within it does not matter; same: whether both runs have the very same values.
     least_p: the smallest p that the test can give, however large the change; processes: how many of both runs it compares.
     """
 
@@ -37,7 +40,8 @@ class Change:
     change_ci95: tuple[float, float]
     p: float
     larger_is_better: bool
-    margin: float = 0.0
+    margin: float
+    same: bool = False
     least_p: float = 0.0
     processes: tuple[int, int] = (0, 0)
 
@@ -61,19 +65,24 @@ def latency_refusals(old: Results, new: Results) -> list[str]:
 
 
 def accuracy_changes(old: Results, new: Results) -> list[Change]:
-    """Top-1 accuracy and NLL of every model in both runs, image by image."""
+    """Top-1 accuracy, and every metric that is a mean over images, of every model in both runs, image by image."""
     changes: list[Change] = []
     for model in (name for name in old.predictions if name in new.predictions):
         (was, old_labels), (is_now, labels) = old.predictions[model], new.predictions[model]
         counts = paired_counts(is_now.argmax(axis=1) == labels, was.argmax(axis=1) == old_labels)
         old_accuracy, new_accuracy = (float((logits.argmax(axis=1) == labels).mean()) for logits in (was, is_now))
         interval, p = difference_ci95(counts), mcnemar_p(counts)
-        difference = counts.accuracy_difference
-        changes.append(Change(model, "top1_accuracy", "", None, old_accuracy, new_accuracy, difference, interval, p, True))
-        old_losses, new_losses = _losses(was, labels), _losses(is_now, labels)
-        interval, p = mean_change(new_losses - old_losses)
-        old_nll, new_nll = float(old_losses.mean()), float(new_losses.mean())
-        changes.append(Change(model, "nll", "", None, old_nll, new_nll, new_nll - old_nll, interval, p, False))
+        figures = (old_accuracy, new_accuracy, counts.accuracy_difference, interval, p)
+        same = np.array_equal(was, is_now)
+        changes.append(Change(model, "top1_accuracy", "", None, *figures, True, ACCURACY_MARGIN, same))
+        for metric in metrics.METRICS:
+            if metric.per_image is None:
+                continue
+            values = [metric.per_image(softmax(logits), labels) for logits in (was, is_now)]
+            interval, p = mean_change(values[1] - values[0])
+            before, after = (float(value.mean()) for value in values)
+            figures = (before, after, after - before, interval, p)
+            changes.append(Change(model, metric.column, "", None, *figures, metric.larger_is_better, metric.margin, same))
     return changes
 
 
@@ -109,7 +118,8 @@ def latency_changes(old: Results, new: Results) -> list[Change]:
         sizes = len(before_ms), len(after_ms)
         least_p = 2 / comb(sum(sizes), sizes[0])  # of all ways to deal the processes out, the two most extreme
         where = (model, metric, provider, batch_size)
-        changes.append(Change(*where, *medians, ratio, interval, p, False, LATENCY_MARGIN, least_p, sizes))
+        same = np.array_equal(before_ms, after_ms)
+        changes.append(Change(*where, *medians, ratio, interval, p, False, LATENCY_MARGIN, same, least_p, sizes))
     return changes
 
 
@@ -135,15 +145,30 @@ def _that_can_tell(timed: list[Change]) -> list[Change]:
 
 
 def _verdict(change: Change, holm_p: float) -> str:
-    """A latency must differ credibly and by more than the margin by which a machine drifts from one run to another."""
+    """A latency must differ credibly and by more than the margin by which a machine drifts from one run to another.
+
+    What did not is unchanged where its whole interval lies within the margin; where it reaches further nobody can tell.
+    """
+    if change.same:
+        return NO_CHANGE
     if change.provider:
         moved = abs(change.change - 1) > change.margin and holm_p < LATENCY_ALPHA
         grew = change.change > 1
     else:
         moved, grew = holm_p < ACCURACY_ALPHA, change.change > 0
-    if not moved:
-        return NO_CHANGE
-    return IMPROVED if grew == change.larger_is_better else REGRESSED
+    if moved:
+        return IMPROVED if grew == change.larger_is_better else REGRESSED
+    return NO_CHANGE if _within_margin(change) else CANNOT_TELL
+
+
+def _within_margin(change: Change) -> bool:
+    """Whether the whole interval does; one that has no interval (nan) does not differ in any image."""
+    low, high = change.change_ci95
+    if low != low:
+        return True
+    if change.provider:
+        return 1 / (1 + change.margin) <= low and high <= 1 + change.margin
+    return -change.margin <= low and high <= change.margin
 
 
 def _process_p50_ms(run: Results) -> dict[tuple[str, str, int, str], Float64Array]:
@@ -163,9 +188,3 @@ def _ratio_ci95(before_ms: Float64Array, after_ms: Float64Array) -> tuple[float,
     before, after = (np.median(generator.choice(ms, size=(N_RESAMPLES, len(ms))), axis=1) for ms in (before_ms, after_ms))
     low, high = np.quantile(after / before, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
-
-
-def _losses(logits: np.ndarray, labels: Int64Array) -> Float64Array:
-    """-log of the true class's probability of each image, nats."""
-    true_class = softmax(logits)[np.arange(len(labels)), labels]
-    return np.asarray(-np.log(np.maximum(true_class, 1e-38)), dtype=np.float64)

@@ -13,8 +13,10 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
     from benchmark.report.changes import Change
+    from benchmark.report.names import Names
     from benchmark.results import Results
 
 REGRESSED_STATUS = 3
@@ -81,23 +83,33 @@ def compare(old: str | Path | Results, new: str | Path | Results) -> Comparison:
         raise UserError(f"nothing can be compared: {reasons}; benchmark the same models on the same images and machine")
     verdicts = metrics.judge(changes)
     frame = pd.DataFrame(_rows(changes, verdicts), columns=list(COLUMNS))
-    return Comparison(was, is_now, frame, (*refusals, *_untold(changes, verdicts)))
+    return Comparison(was, is_now, frame, (*refusals, *_alone(was, is_now), *_untold(changes, verdicts)))
 
 
 def report(compared: Comparison, out: Path | None, fail_on_regression: bool) -> int:
     """Print what changed, write it to `out` where that is given, and return the exit status."""
+    from benchmark.report.names import fitting
     from benchmark.report.tables import write_csv
-    from benchmark.report.terminal import output_console
+    from core.console import fits, output_console, print_lines
     from core.files import atomic_path
 
-    screen = output_console()
-    screen.print(_table(compared.changes, f"{compared.old.folder} against {compared.new.folder}"))
-    for refusal in compared.not_compared:
-        screen.print(f"not compared: {refusal}", markup=False)
+    names, ((whole, narrow),) = fitting(lambda names: [_tables(compared, names)], compared.old, compared.new)
+    print_lines(names.legend())
+    output_console().print(whole if fits(whole) else narrow)
+    print_lines([f"not compared: {line}" for line in compared.not_compared])
     if out is not None:
         with atomic_path(out) as temporary:
             write_csv(compared.changes, temporary)
     return REGRESSED_STATUS if fail_on_regression and compared.regressed else 0
+
+
+def _alone(old: Results, new: Results) -> list[str]:
+    """A line for the models that only one of the runs has."""
+    return [
+        f"{', '.join(models)}: only {one.folder} has {'it' if len(models) == 1 else 'them'}"
+        for one, other in ((old, new), (new, old))
+        if (models := [name for name in one.predictions if name not in other.predictions])
+    ]
 
 
 def _untold(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[str]:
@@ -105,8 +117,8 @@ def _untold(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) ->
     from benchmark.report.changes import CANNOT_TELL
 
     few: dict[tuple[int, int], set[int]] = {}
-    for change, (_, verdict) in zip(changes, verdicts, strict=True):
-        if verdict == CANNOT_TELL:
+    for change, (holm_p, verdict) in zip(changes, verdicts, strict=True):
+        if verdict == CANNOT_TELL and holm_p != holm_p:
             few.setdefault(change.processes, set()).add(change.batch_size or 0)
     return [
         f"latencies at batch {', '.join(map(str, sorted(sizes)))}: {old} and {new} processes cannot tell; benchmark with a longer "
@@ -122,22 +134,44 @@ def _rows(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> l
     ]
 
 
-def _table(changes: pd.DataFrame, title: str) -> object:
-    from rich.table import Table
-    from rich.text import Text
+def _caption() -> str:
+    from benchmark.accuracy.metrics import METRICS
+    from benchmark.report.changes import ACCURACY_MARGIN, LATENCY_MARGIN
 
-    table = Table(title=Text(title), title_justify="left", caption_justify="left")  # as text: brackets in names are no markup
-    table.caption = "intervals are of each row alone; p and verdict are corrected for several comparisons (Holm)"
-    for heading in ("model", "metric", "old", "new", "change (95 %)", "p, corrected", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("model", "metric", "verdict") else "right", overflow="fold")
-    for _, row in changes.iterrows():
-        metric, holm_p = row["metric"], row["holm_p"]
-        if row["provider"]:
-            metric = f"{metric}, batch {row['batch_size']:.0f}, {row['provider']}"
-        figures = (f"{row['old']:.4g}", f"{row['new']:.4g}", _change(row))
-        adjusted = p_words(holm_p).removeprefix("p ").removeprefix("= ") if holm_p == holm_p else ""
-        cells = [Text(cell) for cell in (row["model"], metric, *figures, adjusted, row["verdict"])]
-        table.add_row(*cells, style="bold" if row["verdict"] != "no change" else None)
+    margins = [f"{100 * ACCURACY_MARGIN:g} point of accuracy"]
+    margins += [f"{metric.margin:g} of {metric.heading or metric.column}" for metric in METRICS if metric.per_image]
+    return (
+        "intervals are of each row alone; p and verdict are corrected for several comparisons (Holm)\n"
+        f"no change: the interval lies within {', '.join(margins)} or {100 * LATENCY_MARGIN:g} % of a latency\n"
+        "cannot tell: it reaches further, and no difference is significant"
+    )
+
+
+def _tables(compared: Comparison, names: Names) -> list[Table]:
+    """The table as wide as it comes, and a narrow one that holds the same on more lines."""
+    wide = ("model", "metric", "old", "new", "change (95 %)", "p, corrected", "verdict")
+    narrow = ("model\nmetric", "old → new", "change\n(95 %)", "verdict\np, corrected")
+    tables = [_empty(compared, wide), _empty(compared, narrow)]
+    for _, row in compared.changes.iterrows():
+        name, metric, change = names.of(row["model"]), row["metric"], _change(row)
+        where = [f"batch {row['batch_size']:.0f}", row["provider"]] if row["provider"] else []
+        old, new = f"{row['old']:.4g}", f"{row['new']:.4g}"
+        p = p_words(row["holm_p"]).removeprefix("p ").removeprefix("= ") if row["holm_p"] == row["holm_p"] else ""
+        style = "bold" if row["verdict"] in ("improved", "regressed") else None
+        tables[0].add_row(name, ", ".join([metric, *where]), old, new, change, p, row["verdict"], style=style)
+        cells = ("\n".join([name, metric, *where]), f"{old} → {new}", change.replace(" (", "\n("), f"{row['verdict']}\n{p}")
+        tables[1].add_row(*cells, style=style, end_section=True)
+    return tables
+
+
+def _empty(compared: Comparison, headings: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    title = f"{compared.old.folder} against {compared.new.folder}"
+    table = Table(title=title, title_justify="left", caption=_caption(), caption_justify="left")
+    for heading in headings:
+        words = heading.startswith(("model", "metric", "verdict"))
+        table.add_column(heading, justify="left" if words else "right", overflow="fold")
     return table
 
 

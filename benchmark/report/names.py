@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from core.console import columns_to_fit, fits, natural_width
 from ensemble.rules.registry import DEFAULT
 
 if TYPE_CHECKING:
-    from benchmark.findings import Ensemble
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+    from benchmark.results import Results
+
+SHORT = 4  # letters of a name that a letter of the alphabet would only hide
 
 
 @dataclass(frozen=True)
@@ -29,13 +36,35 @@ class Names:
         return [f"{self.short[name]:<{width}} = {name}" for name in self.singles]
 
 
-def short_names(singles: Sequence[str], ensembles: Mapping[str, Ensemble]) -> Names:
-    """A, B, … for `singles` in order, A+B for an ensemble of the two, with its rule where it is not the plain mean."""
+def short_names(*runs: Results) -> Names:
+    """A, B, … for the single models of the runs in order, A+B for an ensemble of the two, with its rule unless it is the mean."""
+    singles = list(dict.fromkeys(name for run in runs for name in run.singles))
     short = dict(zip(singles, letters(len(singles)), strict=True))
-    for name, ensemble in ensembles.items():
-        joined = "+".join(short[member] for member in ensemble.members)
-        short[name] = joined if ensemble.how.rule == DEFAULT else f"{joined} ({ensemble.how.rule})"
+    for ensemble in (ensemble for run in runs for ensemble in run.run.get("ensembles", [])):
+        joined = "+".join(short[member] for member in ensemble["members"])
+        short[ensemble["name"]] = joined if ensemble["rule"] == DEFAULT else f"{joined} ({ensemble['rule']})"
     return Names(short, tuple(singles))
+
+
+def fitting(tables: Callable[[Names], list[list[Table]]], *runs: Results) -> tuple[Names, list[list[Table]]]:
+    """`tables` with the models' names where they fit, else with letters where these help.
+
+    Each table is followed by narrower ones that hold the same. Letters are no help where the names are as short, or where no
+    more of the tables fit with them.
+    """
+    plain = tables(Names())
+    if all(fits(group[0]) for group in plain) or max((len(name) for run in runs for name in run.singles), default=0) <= SHORT:
+        return Names(), plain
+    letter_names = short_names(*runs)
+    lettered = tables(letter_names)
+    return (letter_names, lettered) if _fit(lettered) > _fit(plain) else (Names(), plain)
+
+
+def _fit(groups: Sequence[Sequence[Table]]) -> tuple[int, int, int]:
+    """How well tables fit: how many can be read whole, how many in parts, and by how little the others are too wide."""
+    last = [group[1:] or group[:1] for group in groups]
+    over = sum(max(0, natural_width(table) - columns_to_fit()) for tables in last for table in tables)
+    return sum(all(map(fits, tables)) for tables in last), sum(fits(group[0]) for group in groups), -over
 
 
 def letters(n: int) -> list[str]:

@@ -11,15 +11,13 @@ import numpy as np
 from benchmark.accuracy.pairs import BETTER, NO_DIFFERENCE, WORSE
 from benchmark.latency.pairs import FASTER, NOT_TESTED, SLOWER
 from benchmark.latency.pairs import NO_DIFFERENCE as AS_FAST
-from benchmark.report.verdicts import Verdicts
+from benchmark.report.verdicts import Place, Verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Places = Mapping[tuple[str, int], Verdicts]  # by provider and batch size
 
-
-def mark_front(comparison: pd.DataFrame, verdicts: Places) -> pd.DataFrame:
+def mark_front(comparison: pd.DataFrame, verdicts: Mapping[Place, Verdicts]) -> pd.DataFrame:
     """The table with `on_pareto_front` and `pareto_ties` filled; both empty where latency was not measured.
 
     A model is off the front only where a test has found another better in one respect and the tests have not found that

@@ -4,54 +4,91 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.decimals import counted
 from core.errors import one_line
-from core.records import Accuracy
+from core.records import Float64Array, Int64Array
 from models.runtimes.onnx_runtime import spoken
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
+
+    from benchmark.results import Results
 
 MOST_BARS = 8  # models in one recall plot; more cannot be told apart
 MOST_RECALL_CLASSES = 40  # those with the lowest recall; names of more cannot be read
 _LONGEST_FILE_NAME = 200  # bytes; file systems end at 255
 
 
-def write_plots(
-    folder: Path, accuracies: Sequence[Accuracy], class_names: tuple[str, ...], comparison: pd.DataFrame, where: str
-) -> list[str]:
-    """Write every plot of a run into `folder`; `where` names data set and split in the titles.
+@dataclass(frozen=True)
+class Recall:
+    """Recall of each class, (n_classes,), of one model, with its interval, (n_classes, 2); nan for a class without images."""
+
+    model: str
+    recall: Float64Array
+    recall_ci95: Float64Array
+
+
+def write_plots(folder: Path, results: Results) -> list[str]:
+    """Write every plot of a run into `folder`.
 
     Returns notes on what cannot be seen in them: characters that no font here has, a plot that cannot be drawn. The tables
     are what counts: a plot that fails costs neither them nor the other plots.
     """
-    from core.figures import confusion_heatmap, missing_fonts_note
+    from core.figures import missing_fonts_note
 
     folder.mkdir(parents=True, exist_ok=True)
-    jobs: list[tuple[str, Callable[[Path], None]]] = []
-    for accuracy in accuracies:
-        title = f"{accuracy.model}\n{accuracy.top1_accuracy:.1%} of {accuracy.n_images:,} images right, {where}"
-        heatmap = partial(confusion_heatmap, confusion=accuracy.confusion, class_names=class_names, title=title)
-        jobs.append((f"confusion_{_file_name(accuracy.model)}", heatmap))
-    shown = accuracies[:MOST_BARS]
-    jobs.append(("recall_per_class", partial(recall_bars, accuracies=shown, class_names=class_names, where=where)))
-    for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):
-        short = str(provider).removesuffix("ExecutionProvider").lower()
-        jobs.append((f"pareto_{short}_batch{batch_size:.0f}", partial(accuracy_against_latency, rows=rows, where=where)))
-    notes = missing_fonts_note([*class_names, *(accuracy.model for accuracy in accuracies), where])
-    for name, draw in jobs:
+    notes = missing_fonts_note([*results.class_names, *recalls(results), results.where])
+    for name, draw in plots_of(results).items():
         try:
             draw(folder / f"{name}.png")
         except Exception as error:  # whatever matplotlib raises; everything has been measured by now
             notes.append(f"plots/{name}.png could not be drawn ({one_line(error, 120)}); its figures are in the tables")
     return notes
+
+
+def plots_of(results: Results) -> dict[str, Callable[[Path], None]]:
+    """What draws each picture, by its file name without ending; all that a picture shows is bound to it."""
+    from core.figures import confusion_heatmap
+
+    where, class_names, comparison = results.where, results.class_names, results.comparison
+    jobs: dict[str, Callable[[Path], None]] = {}
+    for model, confusion in confusions(results).items():
+        n_images = int(confusion.sum())
+        title = f"{model}\n{np.trace(confusion) / n_images:.1%} of {counted(n_images, 'image')} right, {where}"
+        heatmap = partial(confusion_heatmap, confusion=confusion, class_names=class_names, title=title)
+        jobs[f"confusion_{_file_name(model)}"] = heatmap
+    shown = list(recalls(results).values())[:MOST_BARS]
+    jobs["recall_per_class"] = partial(recall_bars, recalls=shown, class_names=class_names, where=where)
+    for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):
+        short = str(provider).removesuffix("ExecutionProvider").lower()
+        jobs[f"pareto_{short}_batch{batch_size:.0f}"] = partial(accuracy_against_latency, rows=rows, where=where)
+    return jobs
+
+
+def confusions(results: Results) -> dict[str, Int64Array]:
+    """The counts of each model, (n_classes, n_classes), rows true, columns predicted."""
+    n_classes = len(results.class_names)
+    return {
+        str(model): rows["count"].to_numpy(dtype=np.int64).reshape(n_classes, n_classes)
+        for model, rows in results.confusion.groupby("model", sort=False)
+    }
+
+
+def recalls(results: Results) -> dict[str, Recall]:
+    """The recall of each model."""
+    columns = ["recall_ci95_low", "recall_ci95_high"]
+    return {
+        str(model): Recall(str(model), rows["recall"].to_numpy(dtype=np.float64), rows[columns].to_numpy(dtype=np.float64))
+        for model, rows in results.per_class.groupby("model", sort=False)
+    }
 
 
 def _file_name(model: str) -> str:
@@ -62,18 +99,18 @@ def _file_name(model: str) -> str:
     return name.encode()[: _LONGEST_FILE_NAME - 9].decode(errors="ignore") + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def recall_bars(path: Path, accuracies: Sequence[Accuracy], class_names: tuple[str, ...], where: str) -> None:
+def recall_bars(path: Path, recalls: Sequence[Recall], class_names: tuple[str, ...], where: str) -> None:
     """Recall of each class, a bar per model with its 95 % interval; of more than 40 classes the 40 with the lowest mean recall."""
     from core.figures import new_figure, save_figure, shortened, wrapped
 
-    chosen = _hardest(accuracies, len(class_names))
-    n_models, n_shown = len(accuracies), len(chosen)
+    chosen = _hardest(recalls, len(class_names))
+    n_models, n_shown = len(recalls), len(chosen)
     width_in = min(max(8.0, 0.2 * n_models * n_shown + 2), 16.0)
     figure, axes = new_figure(width_in=width_in, height_in=4.5 + 0.2 * n_models)
     positions = np.arange(n_shown)
     width = 0.8 / n_models
-    for index, accuracy in enumerate(accuracies):
-        recall, interval = accuracy.recall[chosen], accuracy.recall_ci95[chosen]
+    for index, one in enumerate(recalls):
+        recall, interval = one.recall[chosen], one.recall_ci95[chosen]
         below = np.nan_to_num(recall - interval[:, 0]).clip(0)
         above = np.nan_to_num(interval[:, 1] - recall).clip(0)
         axes.bar(
@@ -82,7 +119,7 @@ def recall_bars(path: Path, accuracies: Sequence[Accuracy], class_names: tuple[s
             width,
             yerr=100 * np.stack([below, above]),
             error_kw={"elinewidth": 0.8, "ecolor": "0.3"},
-            label=shortened(accuracy.model, 80),
+            label=shortened(one.model, 80),
         )
     names = [shortened(class_names[index]) for index in chosen]
     crowded = n_shown > 12
@@ -95,15 +132,15 @@ def recall_bars(path: Path, accuracies: Sequence[Accuracy], class_names: tuple[s
     axes.set_ylabel("recall (% of the class's images)")
     few = "" if n_shown == len(class_names) else f"\nthe {n_shown} of {len(class_names)} classes with the lowest recall"
     axes.set_title(wrapped(f"Recall per class with 95 % intervals, {where}{few}", width_in))
-    _legend_below(figure, [accuracy.model for accuracy in accuracies], width_in)
+    _legend_below(figure, [one.model for one in recalls], width_in)
     save_figure(figure, path)
 
 
-def _hardest(accuracies: Sequence[Accuracy], n_classes: int) -> NDArray[np.int64]:
+def _hardest(recalls: Sequence[Recall], n_classes: int) -> Int64Array:
     """Indices of the classes to show: all, in order, or those of the lowest mean recall, lowest first."""
     if n_classes <= MOST_RECALL_CLASSES:
         return np.arange(n_classes)
-    recall = np.stack([accuracy.recall for accuracy in accuracies])
+    recall = np.stack([one.recall for one in recalls])
     measured = np.isfinite(recall).all(axis=0)  # a class without images has none
     mean = np.where(measured, np.nan_to_num(recall).mean(axis=0), np.inf)
     return np.asarray(np.argsort(mean, kind="stable")[: min(MOST_RECALL_CLASSES, max(1, int(measured.sum())))], dtype=np.int64)

@@ -1,9 +1,11 @@
-"""The files of a run folder, all made from its findings."""
+"""From what a run has collected to its `Results`, and to the files of its run folder."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,56 +15,77 @@ from benchmark.accuracy.calibration import calibration_rows
 from benchmark.accuracy.metrics import measure
 from benchmark.accuracy.pairs import compare_pairs, smallest_difference
 from benchmark.findings import Findings
-from benchmark.latency.pairs import LatencyPair
+from benchmark.latency.pairs import compare_latencies
 from benchmark.options import Options
 from benchmark.report import tables
-from benchmark.report.advice import Limits, advice
+from benchmark.report.advice import Answer, advice
 from benchmark.report.pareto import mark_front
 from benchmark.report.plots import write_plots
 from benchmark.report.tables import Pair
-from benchmark.report.verdicts import Verdicts
+from benchmark.report.verdicts import verdicts_of
+from benchmark.results import Results
 from core.environment import environment
-from core.files import write_json
-from core.records import ImageSet, LatencySamples, Predictions
+from core.files import final_run_folder, write_json
+from core.records import ImageSet, Predictions
 from models.graph.external_data import sha256_of_model
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
 
-def write_run(folder: Path, findings: Findings, options: Options, limits: Limits) -> None:
-    """Write every table, picture and kept value of the run into `folder`.
+def write_run(folder: Path, findings: Findings, options: Options) -> Results:
+    """Write every table, picture and kept value of the run into `folder`, a run folder in the making; returns its results."""
+    results = results_of(findings, options, final_run_folder(folder))
+    for name, frame in results.tables.items():
+        tables.write_csv(frame, folder / name)
+    _write_predictions(folder / "predictions", findings)
+    notes = write_plots(folder / "plots", results)
+    results = _with_facts(results, notes=[*results.notes, *notes])
+    write_json(folder / "run.json", results.run)
+    return results
 
-    What `limits` let one deploy is put into ``findings.answers``.
-    """
+
+def results_of(findings: Findings, options: Options, folder: Path) -> Results:
+    """The results that `folder` will hold, answers and Pareto front included; nothing is written."""
+    made = {name: tables.as_stored(frame) for name, frame in _tables(findings).items()}
+    results = Results(folder, as_json(_facts(findings, options)), made)
+    answers = advice(results)
+    front = mark_front(results.comparison, verdicts_of(results))
+    last = {"comparison.csv": tables.as_stored(front), "latency_pairs.csv": _with_pairs_of(answers, findings, results)}
+    results = dataclasses.replace(results, tables={**made, **last})
+    return _with_facts(results, answers=[answer.sentence for answer in answers])
+
+
+def _with_facts(results: Results, **facts: Any) -> Results:
+    return dataclasses.replace(results, run={**results.run, **as_json(facts)})
+
+
+def as_json(value: dict[str, Any]) -> dict[str, Any]:
+    """A value as `run.json` gives it back."""
+    return dict(json.loads(json.dumps(value)))
+
+
+def _tables(findings: Findings) -> dict[str, pd.DataFrame]:
+    """Every table by its file name; the columns of the Pareto front are still empty."""
     image_set, class_names = findings.image_set, findings.image_set.class_names
     accuracies = [entry.accuracy for entry in findings.entries if entry.kind != "oracle"]
     device_names = {provider.name: provider.device_name for provider in findings.providers}
     own = {where: measure(predictions, image_set.labels) for where, predictions in findings.own_predictions.items()}
-    comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own)
-    own_pairs = _pairs_of_own_predictions(findings)
-    verdicts = _verdicts(findings, own_pairs)
-    comparison = mark_front(comparison, verdicts)
-    findings.answers = advice(comparison, verdicts, limits)
-    samples = findings.latency_run.samples if findings.latency_run else []
-    written = {
-        "comparison.csv": comparison,
+    made = {
+        "comparison.csv": tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own),
         "per_class.csv": tables.per_class_rows(accuracies, class_names),
         "confusion.csv": tables.confusion_rows(accuracies, class_names),
         "latency.csv": tables.latency_rows(findings.latencies, findings.providers, findings.placements()),
-        "pairs.csv": tables.pair_rows([*findings.pairs, *findings.more_pairs, *own_pairs]),
+        "pairs.csv": tables.pair_rows([*findings.pairs, *findings.more_pairs, *_pairs_of_own_predictions(findings)]),
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
-        "latency_samples.csv.gz": tables.sample_rows(samples),
+        "latency_samples.csv.gz": tables.sample_rows(findings.latency_run.samples if findings.latency_run else []),
     }
     if findings.calibration:
-        written["ensembles.csv"] = calibration_rows(findings.calibration)
+        made["ensembles.csv"] = calibration_rows(findings.calibration)
     if findings.cross_checks:
-        written["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
-    for name, frame in written.items():
-        tables.write_csv(frame, folder / name)
-    _write_predictions(folder / "predictions", findings)
-    findings.notes += write_plots(folder / "plots", accuracies, class_names, comparison, f"{image_set.name} {image_set.split}")
-    write_json(folder / "run.json", _facts(findings, options))
+        made["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
+    return made
 
 
 def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:
@@ -76,24 +99,16 @@ def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:
     return [pair for provider, by_model in right.items() for pair in compare_pairs(by_model, singles, members_of, provider)]
 
 
-def _verdicts(findings: Findings, own_pairs: Sequence[Pair]) -> dict[tuple[str, int], Verdicts]:
-    """The tests of each provider and batch size that was timed, host to host."""
-    places = dict.fromkeys((s.provider, s.batch_size) for s in findings.latencies)
-    with_own = {pair.provider for pair in own_pairs}
-    shared = [*findings.pairs, *findings.more_pairs]
-    samples = findings.latency_run.samples if findings.latency_run else []
-
-    def here(timed: LatencyPair | LatencySamples, place: tuple[str, int]) -> bool:
-        return (timed.provider, timed.batch_size) == place and timed.transfer == "host-to-host"
-
-    return {
-        place: Verdicts(
-            [pair for pair in own_pairs if pair.provider == place[0]] if place[0] in with_own else shared,
-            [pair for pair in findings.latency_pairs if here(pair, place)],
-            [process for process in samples if here(process, place)],
-        )
-        for place in places
-    }
+def _with_pairs_of(answers: Sequence[Answer], findings: Findings, results: Results) -> pd.DataFrame:
+    """`latency_pairs.csv` with the pairs of models that an answer names, where they are not there yet."""
+    there = {(pair.model_a, pair.model_b) for pair in findings.latency_pairs}
+    known = list(zip(results.pairs["model_a"], results.pairs["model_b"], strict=True))
+    named = [set(pair) for answer in answers for pair in combinations(answer.models, 2)]
+    missing = [pair for pair in dict.fromkeys(known) if set(pair) in named and pair not in there]
+    if not missing or findings.latency_run is None:
+        return results.latency_pairs
+    more = compare_latencies(findings.latency_run.in_order(), missing)
+    return tables.as_stored(tables.latency_pair_rows([*findings.latency_pairs, *more]))
 
 
 def _write_predictions(folder: Path, findings: Findings) -> None:
@@ -147,7 +162,7 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
         "smallest_difference": smallest_difference(findings.pairs, len(image_set)),
         "latency": latency,
         "notes": findings.notes,
-        "answers": findings.answers,
+        "answers": [],
     }
 
 

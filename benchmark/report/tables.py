@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.accuracy import metrics
+from benchmark.accuracy.metrics import Accuracy
 from benchmark.latency.loadgen import CrossCheck
 from benchmark.latency.pairs import LatencyPair
 from benchmark.latency.summary import LatencySummary
 from core.decimals import cell
 from core.environment import package_versions
-from core.records import Accuracy, ImageSet, LatencySamples
+from core.records import ImageSet, LatencySamples
 from core.statistics import PairedCounts
 from models.runtimes.onnx_runtime import Provider
 from models.runtimes.openvino import PRECISION_HINTS
@@ -20,7 +23,7 @@ from models.runtimes.openvino import PRECISION_HINTS
 if TYPE_CHECKING:
     import pandas as pd
 
-COMPARISON_COLUMNS = (
+_COMPARISON_COLUMNS = (
     "model kind members backend precision provider device_name batch_size top1_accuracy top1_ci95_low top1_ci95_high macro_f1 nll "
     "ece_15bin latency_p50_ms latency_p50_ci95_low_ms latency_p50_ci95_high_ms latency_p95_ms latency_p99_ms "
     "throughput_images_per_s size_mb on_pareto_front n_images dataset dataset_sha256 pareto_ties"
@@ -48,6 +51,12 @@ TEXT_COLUMNS = (
     "onnxruntime_version class_name true_class predicted_class transfer phase scenario figure metric verdict family pareto_ties "
     "dataset dataset_sha256 stability_note missing"
 ).split()
+
+
+def comparison_columns() -> list[str]:
+    """The columns of `comparison.csv`; metrics that came later stand at the end, so that no column ever moves."""
+    later = [metric.column for metric in metrics.METRICS if metric.column not in _COMPARISON_COLUMNS]
+    return [*_COMPARISON_COLUMNS, *later]
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ def comparison_rows(
             rows.append({**_facts(entry, accuracy, image_set), **_timing(summary, device_names)})
         if not timed:
             rows.append(_facts(entry, entry.accuracy, image_set))
-    return pd.DataFrame(rows, columns=list(COMPARISON_COLUMNS))
+    return pd.DataFrame(rows, columns=comparison_columns())
 
 
 def per_class_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -> pd.DataFrame:
@@ -194,7 +203,7 @@ def sample_rows(samples: Sequence[LatencySamples]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(SAMPLES_COLUMNS))
 
 
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
+def write_csv(frame: pd.DataFrame, path: Path | io.StringIO) -> None:
     """A CSV that `read_csv` reads back: numbers by `core.decimals.cell`, batch sizes whole, empty cells for what is missing."""
     shown = frame.copy()
     for column in shown.select_dtypes("float").columns:
@@ -203,7 +212,15 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     shown.to_csv(path, index=False)
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def as_stored(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table as `read_csv` gives it back: what is made of it live is then what is made of it later, to the last digit."""
+    stored = io.StringIO()
+    write_csv(frame, stored)
+    stored.seek(0)
+    return read_csv(stored)
+
+
+def read_csv(path: Path | io.StringIO) -> pd.DataFrame:
     """A table that `write_csv` wrote: names are text whatever they look like, only an empty cell is missing."""
     import pandas as pd
 
@@ -221,8 +238,7 @@ def _facts(entry: Entry, accuracy: Accuracy, image_set: ImageSet) -> dict[str, A
         "top1_ci95_low": accuracy.top1_ci95[0],
         "top1_ci95_high": accuracy.top1_ci95[1],
         "macro_f1": accuracy.macro_f1,
-        "nll": accuracy.nll,
-        "ece_15bin": accuracy.ece_15bin,
+        **accuracy.scores,
         "size_mb": entry.size_mb,
         "n_images": accuracy.n_images,
         "dataset": image_set.name,

@@ -7,66 +7,64 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.accuracy.calibration import Calibration
-from benchmark.findings import Findings
-from benchmark.latency.loadgen import CrossCheck
-from benchmark.latency.pairs import MIN_PAIRS, NOT_TESTED, LatencyPair
-from benchmark.latency.summary import LatencySummary
-from benchmark.report.names import Names, short_names
+import numpy as np
+
+from benchmark.accuracy import metrics
+from benchmark.accuracy.pairs import OTHER_ENSEMBLES
+from benchmark.latency.pairs import MIN_PAIRS, NOT_TESTED
+from benchmark.report.names import Names, fitting
 from core.console import fits, output_console, print_lines
-from core.decimals import p_words, signed
+from core.decimals import counted, p_words, signed
 from models.runtimes.onnx_runtime import spoken
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-__all__ = ["output_console", "print_report"]
+    from benchmark.results import Results
 
 MOST_VERDICTS = 15  # rows; the rest stand in pairs.csv
 BEST_POSSIBLE = "best possible"  # what the tables call `oracle`
 WHAT_IS_BEST_POSSIBLE = "best possible: right if any member is (an upper bound, not a model)"
-ON_FRONT = "* on the Pareto front of accuracy and p50"
+ON_FRONT = (
+    "* not shown to be off the Pareto front of accuracy and p50: no other\n"
+    "  model is significantly better in one and not worse in the other"
+)
 
 
-def print_report(comparison: pd.DataFrame, findings: Findings) -> None:
+def print_report(results: Results) -> None:
     """Print the comparison, the verdicts, the cross-check and the notes.
 
     Where a table with the models' names is too wide, all tables call them A, B, …, and a legend says which is which.
     """
-    names = Names()
-    tables = report_tables(comparison, findings, names)
-    if not all(fits(table) for group in tables for table in group[:1]):
-        names = short_names([candidate.name for candidate in findings.candidates], findings.ensembles)
-        tables = report_tables(comparison, findings, names)
+    names, tables = fitting(lambda names: report_tables(results, names), results)
     print_lines(names.legend())
     screen = output_console()
     for whole, *parts in tables:
         for table in [whole] if fits(whole) or not parts else parts:
             screen.print(table)
-    notes = [*findings.notes, *cascade_notes(findings), *stability_notes(findings.latencies)]
-    print_lines([f"note: {note}" for note in notes], style="dim")
+    print_lines([f"note: {note}" for note in results.notes], style="dim")
 
 
-def report_tables(comparison: pd.DataFrame, findings: Findings, names: Names) -> list[list[Table]]:
+def report_tables(results: Results, names: Names) -> list[list[Table]]:
     """Every table, in order: each followed by the narrower ones that hold the same, where there are such."""
-    image_set = findings.image_set
-    where = f"{image_set.name}, {len(image_set):,} {image_set.split} images"
+    comparison, dataset = results.comparison, results.run["dataset"]
+    where = f"{dataset['name']}, {counted(dataset['n_images'], dataset['split'] + ' image')}"
     timed = comparison.dropna(subset=["provider"])
     tables: list[list[Table]] = []
     if timed.empty:
         tables.append([comparison_table(comparison, f"{where}; latency not measured", names)])
     for (provider, device_name), _ in timed.groupby(["provider", "device_name"], sort=False):
         rows = comparison[(comparison["provider"] == provider) | comparison["provider"].isna()]
-        on = f"{spoken(str(provider))}: {device_name}, {findings.threads} threads"
+        on = f"{spoken(str(provider))}: {device_name}, {counted(results.run['threads'], 'thread')}"
         whole = comparison_table(rows, f"{where}; {on}", names)
         tables.append([whole, comparison_table(rows, where, names, "accuracy"), comparison_table(rows, on, names, "latency")])
-    if findings.pairs:
-        tables.append([verdict_table(findings, names)])
-    if findings.tuned_on is not None:
-        tables.append([calibration_table(findings.calibration, image_set.split, names)])
-    if findings.cross_checks:
-        tables.append([cross_check_table(findings.cross_checks, names)])
+    if not results.pairs.empty:
+        tables.append([verdict_table(results, names)])
+    if results.run["tuned_on"] is not None:
+        tables.append([calibration_table(results.ensembles, dataset["split"], names)])
+    if not results.loadgen.empty:
+        tables.append([cross_check_table(results.loadgen, names)])
     return tables
 
 
@@ -77,79 +75,68 @@ def new_table(title: str, caption: str | None = None) -> Table:
     return Table(title=title, title_justify="left", caption=caption, caption_justify="left")
 
 
-def cascade_notes(findings: Findings) -> list[str]:
-    """A line for each cascade, whose p50 tells of the images that stop early only."""
-    cascades = {c.name for c in findings.candidates if (c.card.rule or "").startswith("cascade")}
-    smallest = min((s.batch_size for s in findings.latencies), default=0)
-    return [
-        f"{s.model} is a cascade, whose time depends on the image: p50 {s.p50_ms:.3g} ms, "
-        f"mean {1000 * s.batch_size / s.throughput_images_per_s:.3g} ms at batch {s.batch_size} on {spoken(s.provider)}"
-        for s in findings.latencies
-        if s.model in cascades and s.batch_size == smallest and s.transfer == "host-to-host"
-    ]
+def shown_pairs(results: Results) -> pd.DataFrame:
+    """The rows of `pairs.csv` that are shown: those of a question, and those that the answer rests on, which were timed too.
+
+    Of more than fifteen those of the answer and the first others.
+    """
+    pairs, timed = results.pairs, _timed_pairs(results)
+    pairs = pairs[pairs["provider"] == results.run["predictions_provider"]]
+    nobody_asked = (pairs["family"] == OTHER_ENSEMBLES).to_numpy(dtype=bool)
+    was_timed = [names in timed for names in zip(pairs["model_a"], pairs["model_b"], strict=True)]
+    in_answer = nobody_asked & np.array(was_timed, dtype=bool)
+    first = ~nobody_asked & (np.cumsum(~nobody_asked) <= MOST_VERDICTS - in_answer.sum())
+    shown: pd.DataFrame = pairs.iloc[np.flatnonzero(in_answer | first)]
+    return shown
 
 
-def stability_notes(latencies: Sequence[LatencySummary]) -> list[str]:
-    """One line for all configurations whose processes disagree; the worst is named."""
-    unstable = [s for s in latencies if s.stability_note]
-    if not unstable:
-        return []
-    worst = max(unstable, key=_spread)
-    return [
-        f"{len(unstable)} of {len(latencies)} latencies are noisy: runs of {worst.model} at batch {worst.batch_size} differed by "
-        f"{100 * _spread(worst):.0f} %; close other programs, fix the clock speed, or give a longer --time-budget"
-    ]
+def _timed_pairs(results: Results) -> dict[tuple[str, str], pd.Series]:
+    """The rows of `latency_pairs.csv` at the smallest batch size on the provider of the predictions, by the two names."""
+    pairs = results.latency_pairs
+    pairs = pairs[(pairs["transfer"] == "host-to-host") & (pairs["provider"] == results.run["predictions_provider"])]
+    pairs = pairs[pairs["batch_size"] == results.latency_pairs["batch_size"].min()]
+    return {(row["model_a"], row["model_b"]): row for _, row in pairs.iterrows()}
 
 
-def _spread(summary: LatencySummary) -> float:
-    """How much longer the slowest process took than the fastest, as a fraction."""
-    return float(summary.process_p50_ms.max() / summary.process_p50_ms.min() - 1)
-
-
-def verdict_table(findings: Findings, names: Names) -> Table:
+def verdict_table(results: Results, names: Names) -> Table:
     """A row per pair: accuracy difference with corrected p and verdict, p50 ratio at the smallest batch size with verdict."""
-    timed = {
-        (p.model_a, p.model_b): p
-        for p in findings.latency_pairs
-        if p.transfer == "host-to-host"
-        and p.provider == findings.providers[0].name
-        and p.batch_size == min(pair.batch_size for pair in findings.latency_pairs)
-    }
-    more = len(findings.pairs) - MOST_VERDICTS
+    timed, pairs = _timed_pairs(results), shown_pairs(results)
+    more = int((results.pairs["family"] != OTHER_ENSEMBLES).sum()) - int((pairs["family"] != OTHER_ENSEMBLES).sum())
     caption = [
         "intervals are of each pair alone; p and verdict are",
         "corrected for the comparisons of its question",
-        *([f"{more} more rows in pairs.csv"] if more > 0 else []),
+        *([f"{counted(more, 'more row')} in pairs.csv"] if more > 0 else []),
     ]
     table = new_table("Is the difference real?", "\n".join(caption))
     table.add_column("model\nagainst", overflow="fold")
     table.add_column("accuracy, points\n(95 %)", justify="right", overflow="fold")
     table.add_column("more\naccurate?", overflow="fold")
     if timed:
-        table.add_column(f"p50 ratio\n(95 %)\nbatch {next(iter(timed.values())).batch_size}", justify="right", overflow="fold")
+        batch_size = int(next(iter(timed.values()))["batch_size"])
+        table.add_column(f"p50 ratio\n(95 %)\nbatch {batch_size}", justify="right", overflow="fold")
         table.add_column("faster?", overflow="fold")
-    for pair in findings.pairs[:MOST_VERDICTS]:
-        low, high = pair.difference_ci95
-        points = f"{signed(100 * pair.counts.accuracy_difference, 2)}\n({signed(100 * low, 2)} to {signed(100 * high, 2)})"
-        who = f"{names.of(pair.model_a)}\nvs {names.of(pair.model_b)}"
-        cells = [who, points, f"{textwrap.fill(pair.verdict, 16)}\n{p_words(pair.holm_p)}"]
+    for _, pair in pairs.iterrows():
+        low, high = pair["difference_ci95_low"], pair["difference_ci95_high"]
+        points = f"{signed(100 * pair['accuracy_difference'], 2)}\n({signed(100 * low, 2)} to {signed(100 * high, 2)})"
+        who = f"{names.of(pair['model_a'])}\nvs {names.of(pair['model_b'])}"
+        cells = [who, points, f"{textwrap.fill(pair['verdict'], 16)}\n{p_words(pair['holm_p'])}"]
         if timed:
-            cells += _latency_cells(timed.get((pair.model_a, pair.model_b)))
+            cells += _latency_cells(timed.get((pair["model_a"], pair["model_b"])))
         table.add_row(*cells, end_section=True)
     return table
 
 
-def _latency_cells(pair: LatencyPair | None) -> list[str]:
+def _latency_cells(pair: pd.Series | None) -> list[str]:
     """Ratio of p50 and the verdict; empty where the pair was not timed."""
     if pair is None:
         return ["", ""]
-    low, high = pair.ratio_ci95
+    low, high, n_rounds = pair["ratio_ci95_low"], pair["ratio_ci95_high"], int(pair["n_rounds"])
     interval = "" if low != low else f"\n({low:.2f}–{high:.2f})"
-    verdict = pair.verdict if pair.n_rounds >= MIN_PAIRS else f"{NOT_TESTED}: {pair.n_rounds} of the {MIN_PAIRS} repeats needed"
-    return [f"{pair.ratio:.2f}{interval}", textwrap.fill(verdict, 16)]
+    verdict = pair["verdict"] if n_rounds >= MIN_PAIRS else f"{NOT_TESTED}: {n_rounds} of the {MIN_PAIRS} repeats needed"
+    return [f"{pair['p50_ratio']:.2f}{interval}", textwrap.fill(verdict, 16)]
 
 
-def calibration_table(rows: Sequence[Calibration], split: str, names: Names) -> Table:
+def calibration_table(ensembles: pd.DataFrame, split: str, names: Names) -> Table:
     """NLL and ECE on the predicted split before and after tuning, a row per member and per ensemble."""
     table = new_table(
         f"Calibration on {split} images, tuned on validation images",
@@ -158,18 +145,20 @@ def calibration_table(rows: Sequence[Calibration], split: str, names: Names) -> 
     table.add_column("model", overflow="fold")
     for heading in ("weights", "temperatures", "NLL\nbefore → after", "ECE\nbefore → after"):
         table.add_column(heading, justify="right", overflow="fold")
-    members = {row.member: row for row in rows if row.member and row.temperature_alone != 1}
-    for row in [*members.values(), *(row for row in rows if not row.member)]:
-        own = [other for other in rows if other.ensemble == row.ensemble and other.member]
-        weights = "" if row.member else " ".join(f"{other.weight:.2f}" for other in own)
-        temperatures = f"{row.temperature_alone:.2f}" if row.member else " ".join(f"{other.temperature:.2f}" for other in own)
-        p = row.predicted
-        figures = (f"{p.nll_before:.4f} → {p.nll_after:.4f}", f"{p.ece_before:.4f} → {p.ece_after:.4f}")
-        table.add_row(names.of(row.member or row.ensemble), weights, temperatures, *figures)
+    is_member = ensembles["member"].notna()
+    members = {row["member"]: row for _, row in ensembles[is_member].iterrows() if row["temperature_alone"] != 1}
+    for row in [*members.values(), *(row for _, row in ensembles[~is_member].iterrows())]:
+        of_member = isinstance(row["member"], str)
+        own = ensembles[is_member & (ensembles["ensemble"] == row["ensemble"])]
+        weights = "" if of_member else " ".join(f"{weight:.2f}" for weight in own["weight"])
+        temperatures = [row["temperature_alone"]] if of_member else own["temperature"]
+        figures = [f"{row[f'{name}_before']:.4f} → {row[f'{name}_after']:.4f}" for name in ("nll", "ece_15bin")]
+        name = names.of(row["member"] if of_member else row["ensemble"])
+        table.add_row(name, weights, " ".join(f"{temperature:.2f}" for temperature in temperatures), *figures)
     return table
 
 
-def cross_check_table(checks: Sequence[CrossCheck], names: Names) -> Table:
+def cross_check_table(checks: pd.DataFrame, names: Names) -> Table:
     """Our figure, LoadGen's and their ratio, a row per model and scenario."""
     table = new_table("Cross-check against MLPerf LoadGen, same sessions")
     table.add_column("model", overflow="fold")
@@ -177,9 +166,9 @@ def cross_check_table(checks: Sequence[CrossCheck], names: Names) -> Table:
         table.add_column(heading)
     for heading in ("batch", "ours", "LoadGen", "ratio"):
         table.add_column(heading, justify="right", overflow="fold")
-    for c in checks:
-        figures = (str(c.batch_size), f"{c.ours:#.4g}", f"{c.loadgen:#.4g}", f"{c.ratio:.3f}")
-        table.add_row(names.of(c.model), c.scenario, c.figure, *figures)
+    for _, c in checks.iterrows():
+        figures = (f"{c['batch_size']:.0f}", f"{c['ours']:#.4g}", f"{c['loadgen']:#.4g}", f"{c['ratio']:.3f}")
+        table.add_row(names.of(c["model"]), c["scenario"], c["figure"], *figures)
     return table
 
 
@@ -191,7 +180,7 @@ def comparison_table(rows: pd.DataFrame, title: str, names: Names, part: str = "
     batch_sizes = sorted(int(size) for size in rows["batch_size"].dropna().unique()) if part != "accuracy" else []
     table = new_table(title, _captions(rows, batch_sizes, part))
     table.add_column("model", overflow="fold")
-    headings = [] if part == "latency" else ["top-1 %\n(95 %)", "NLL", "ECE"]
+    headings = [] if part == "latency" else ["top-1 %\n(95 %)", *(metric.heading for metric in metrics.METRICS if metric.heading)]
     headings += [f"p50 ms\n(95 %)\nbatch {size}" for size in batch_sizes]
     headings += [f"images/s\nbatch {size}" for size in batch_sizes[-1:]]
     headings += [] if part == "latency" else ["MB"]
@@ -224,9 +213,12 @@ def _throughput_cell(own: pd.DataFrame, batch_size: int) -> str:
 
 
 def _accuracy_cells(row: pd.Series) -> list[str]:
-    """Accuracy with its interval, NLL and ECE."""
+    """Accuracy with its interval, and the metrics that have a heading."""
     low, high = 100 * row["top1_ci95_low"], 100 * row["top1_ci95_high"]
-    return [f"{100 * row['top1_accuracy']:.2f}\n({low:.2f}–{high:.2f})", f"{row['nll']:.3f}", f"{row['ece_15bin']:.3f}"]
+    return [
+        f"{100 * row['top1_accuracy']:.2f}\n({low:.2f}–{high:.2f})",
+        *(f"{row[metric.column]:.3f}" for metric in metrics.METRICS if metric.heading),
+    ]
 
 
 def _p50_cell(own: pd.DataFrame, batch_size: int) -> str:

@@ -2,47 +2,75 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.accuracy.pairs import BETTER, WORSE
-from benchmark.latency.pairs import ALPHA, FASTER, MIN_PAIRS, NO_DIFFERENCE, NOT_TESTED, SLOWER, LatencyPair, sign_flip_p
-from benchmark.report.tables import Pair
+from benchmark.latency.pairs import ALPHA, FASTER, MIN_PAIRS, NO_DIFFERENCE, NOT_TESTED, SLOWER, sign_flip_p
 from core.decimals import p_words
-from core.records import LatencySamples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.results import Results
 
 _OPPOSITE = {BETTER: WORSE, WORSE: BETTER, FASTER: SLOWER, SLOWER: FASTER}
+Place = tuple[str, int]  # provider and batch size
+
+
+def verdicts_of(results: Results) -> dict[Place, Verdicts]:
+    """The tests of each provider and batch size that was timed, host to host."""
+    timed = results.latency[results.latency["transfer"] == "host-to-host"]
+    places = dict.fromkeys(zip(timed["provider"], timed["batch_size"].astype(int), strict=True))
+    with_own = set(results.pairs["provider"]) - {results.run["predictions_provider"]}
+    predicted_by = {provider: provider if provider in with_own else results.run["predictions_provider"] for provider, _ in places}
+
+    def here(table: pd.DataFrame, provider: str, batch_size: int) -> pd.DataFrame:
+        there = (table["provider"] == provider) & (table["batch_size"] == batch_size) & (table["transfer"] == "host-to-host")
+        return table[there]
+
+    return {
+        place: Verdicts(
+            results.pairs[results.pairs["provider"] == predicted_by[place[0]]],
+            here(results.latency_pairs, *place),
+            here(results.latency_samples, *place),
+        )
+        for place in places
+    }
 
 
 class Verdicts:
     """The verdicts of `pairs.csv` and `latency_pairs.csv`, in either order of two models."""
 
-    def __init__(
-        self, pairs: Sequence[Pair], latency_pairs: Sequence[LatencyPair] = (), samples: Sequence[LatencySamples] = ()
-    ) -> None:
+    def __init__(self, pairs: pd.DataFrame, latency_pairs: pd.DataFrame | None = None, samples: pd.DataFrame | None = None) -> None:
         """Of one place only: one provider, batch size and transfer.
 
-        pairs: every pair of models, on this provider's predictions; latency_pairs: those compared for the table; samples:
-        from which the others are put to the same test when they are asked for, without the interval, which takes most of it.
+        pairs: rows of `pairs.csv`, every pair of models on this provider's predictions; latency_pairs: rows of
+        `latency_pairs.csv`; samples: rows of `latency_samples.csv.gz`, from which the other pairs are put to the same test
+        when they are asked for, without the interval, which takes most of it.
         """
-        self._pairs = {(pair.model_a, pair.model_b): pair for pair in pairs}
-        self._speeds = {(pair.model_a, pair.model_b): (pair.n_rounds, pair.verdict) for pair in latency_pairs}
-        self._p50_ms: dict[str, dict[int, float]] = defaultdict(dict)
-        for process in samples:
-            self._p50_ms[process.model][process.round] = float(np.median(process.samples_ms))
+        self._accuracy = _by_names(pairs, "verdict")
+        self._holm_p = _by_names(pairs, "holm_p")
+        self._family = _by_names(pairs, "family")
+        self._speeds: dict[tuple[str, str], tuple[int, str]] = {}
+        if latency_pairs is not None:
+            n_rounds, said = _by_names(latency_pairs, "n_rounds"), _by_names(latency_pairs, "verdict")
+            self._speeds = {names: (int(n_rounds[names]), str(said[names])) for names in said}
+        self._samples = samples
 
     def accuracy(self, a: str, b: str) -> str:
         """What may be said of the accuracy of a against b: `better`, `worse` or `no credible difference`."""
-        straight = self._pairs.get((a, b))
-        return straight.verdict if straight else _opposite(self._pairs[b, a].verdict)
+        if (a, b) in self._accuracy:
+            return str(self._accuracy[a, b])
+        return _opposite(str(self._accuracy[b, a]))
 
     def p_words(self, a: str, b: str) -> str:
         """The p value of their difference in accuracy for people, and whether it is corrected."""
-        pair = self._pairs.get((a, b)) or self._pairs[b, a]
-        alone = sum(other.family == pair.family for other in self._pairs.values()) == 1
-        return p_words(pair.holm_p) + ("" if alone else ", corrected for several comparisons")
+        names = (a, b) if (a, b) in self._family else (b, a)
+        alone = sum(family == self._family[names] for family in self._family.values()) == 1
+        return p_words(float(self._holm_p[names])) + ("" if alone else ", corrected for several comparisons")
 
     def speed(self, a: str, b: str) -> str:
         """What may be said of the speed of a against b; `not tested` with fewer rounds than a verdict needs."""
@@ -69,6 +97,24 @@ class Verdicts:
         if sign_flip_p(log_ratios) >= ALPHA:
             return len(rounds), NO_DIFFERENCE
         return len(rounds), SLOWER if np.median(log_ratios) > 0 else FASTER
+
+    @cached_property
+    def _p50_ms(self) -> dict[str, dict[int, float]]:
+        return {} if self._samples is None else round_p50_ms(self._samples)
+
+
+def round_p50_ms(samples: pd.DataFrame) -> dict[str, dict[int, float]]:
+    """p50 of each model in each round, ms, from rows of `latency_samples.csv.gz` of one place."""
+    timed = samples[samples["phase"] == "timed"]
+    found: dict[str, dict[int, float]] = {}
+    medians = timed.groupby(["model", "round"], sort=False)["latency_ms"].median().reset_index()
+    for model, turn, p50_ms in medians.itertuples(index=False):
+        found.setdefault(str(model), {})[int(turn)] = float(p50_ms)
+    return found
+
+
+def _by_names(pairs: pd.DataFrame, column: str) -> dict[tuple[str, str], Any]:
+    return dict(zip(zip(pairs["model_a"], pairs["model_b"], strict=True), pairs[column], strict=True))
 
 
 def _opposite(verdict: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from benchmark.command import parse
 from benchmark.gates import failures, parse_gate
+from benchmark.results import Results
 from core.errors import UserError
 
 FRAME = pd.DataFrame(
@@ -21,8 +22,12 @@ FRAME = pd.DataFrame(
 )
 
 
+def results(comparison: pd.DataFrame) -> Results:
+    return Results(Path("none"), {}, {"comparison.csv": comparison})
+
+
 def failed(*texts: str) -> list[str]:
-    return failures(FRAME, [parse_gate(text, list(FRAME.columns)) for text in texts])
+    return failures(results(FRAME), [parse_gate(text, list(FRAME.columns)) for text in texts])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,7 @@ def test_filters_that_leave_nothing_cannot_pass() -> None:
 def test_a_model_is_found_by_any_name(name: str, quote: str) -> None:
     frame = pd.DataFrame({"model": [name, "00", "10"], "kind": "single", "batch_size": np.nan, "top1_accuracy": 0.5})
     gate = parse_gate(f"top1_accuracy < 0.9 where model = {quote}{name}{quote}", list(frame.columns))
-    assert failures(frame, [gate]) == [f"{gate.text}: {name} has 0.5"]
+    assert failures(results(frame), [gate]) == [f"{gate.text}: {name} has 0.5"]
 
 
 def test_several_gates_are_all_told() -> None:

@@ -25,7 +25,7 @@ def test_every_figure_is_sklearns_and_every_interval_scipys(seed: int, n_classes
     np.testing.assert_allclose(got.precision, precision)
     np.testing.assert_allclose(got.recall, recall)
     np.testing.assert_allclose(got.f1, f1)
-    assert got.nll == pytest.approx(sklearn.metrics.log_loss(labels, softmax(logits), labels=range(n_classes)))
+    assert got.scores["nll"] == pytest.approx(sklearn.metrics.log_loss(labels, softmax(logits), labels=range(n_classes)))
     counted = [((predicted == labels).sum(), len(labels))]
     counted += [((predicted[labels == label] == label).sum(), (labels == label).sum()) for label in range(n_classes)]
     wilson = [binomtest(int(n_right), int(n)).proportion_ci(0.95, "wilson") for n_right, n in counted]

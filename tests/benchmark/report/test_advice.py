@@ -1,5 +1,7 @@
 """The answer in words: it says what the tests of the tables say, and no more."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,9 @@ from benchmark.accuracy.pairs import NO_DIFFERENCE, compare_pairs
 from benchmark.latency.pairs import NO_DIFFERENCE as AS_FAST
 from benchmark.latency.pairs import compare_latencies
 from benchmark.report.advice import Limits, advice
+from benchmark.report.tables import Pair, latency_pair_rows, pair_rows, sample_rows
 from benchmark.report.verdicts import Verdicts
+from benchmark.results import Results
 from core.records import LatencySamples
 from models.runtimes.onnx_runtime import CPU
 
@@ -48,11 +52,25 @@ def answer(models: dict[str, tuple[int, float]], limits: Limits, n_rounds: int =
         for name, (n_right, _) in models.items()
     ]
     frame = pd.DataFrame([*rows, {"model": "oracle", "top1_accuracy": 1.0}])
-    pairs = compare_pairs({name: np.arange(N) < n_right for name, (n_right, _) in models.items()}, list(models), {})
-    (line,) = advice(frame, {(CPU, 1): Verdicts(pairs, (), samples)}, limits)
+    pairs = compare_pairs({name: np.arange(N) < n_right for name, (n_right, _) in models.items()}, list(models), {}, CPU)
+    (found,) = advice(results(frame, pairs, samples, limits))
     prefix = "answer, at batch 1 on CPU: "
-    assert line.startswith(prefix)
-    return line.removeprefix(prefix)
+    assert found.sentence.startswith(prefix)
+    assert [name for name in found.models if f" {name} (" in found.sentence] == list(found.models)
+    return found.sentence.removeprefix(prefix)
+
+
+def results(comparison: pd.DataFrame, pairs: list[Pair], samples: list[LatencySamples], limits: Limits) -> Results:
+    """A run of these tables; no pair was put to the test of latency when it was written."""
+    asked = {"at_batch": limits.batch_size, "max_latency_ms": limits.max_latency_ms, "min_accuracy": limits.min_accuracy}
+    tables = {
+        "comparison.csv": comparison,
+        "pairs.csv": pair_rows(pairs),
+        "latency.csv": pd.DataFrame([{"provider": CPU, "batch_size": limits.batch_size, "transfer": "host-to-host"}]),
+        "latency_pairs.csv": latency_pair_rows([]),
+        "latency_samples.csv.gz": sample_rows(samples),
+    }
+    return Results(Path("none"), {"options": asked, "predictions_provider": CPU}, tables)
 
 
 def test_without_limits_the_fastest_that_is_not_significantly_worse_than_the_best() -> None:
@@ -122,7 +140,7 @@ def test_no_claim_goes_beyond_the_table(points) -> None:
     samples = timed(models, 10)
     said = answer(models, Limits(1))
     pairs = compare_pairs({name: np.arange(N) < n for name, (n, _) in models.items()}, list(models), {})
-    verdicts = Verdicts(pairs, (), samples)
+    verdicts = Verdicts(pair_rows(pairs), None, sample_rows(samples))
     named = said.removeprefix("deploy ").split(" ")[0]
     best = max(models, key=lambda name: models[name][0])
     if "significantly more accurate than" in said:
@@ -179,7 +197,7 @@ def test_where_nothing_meets_the_limits_the_nearest_is_named(limits, nearest) ->
 
 def test_without_latency_there_is_no_answer() -> None:
     frame = pd.DataFrame([{"model": "a", "provider": None, "batch_size": np.nan, "latency_p50_ms": np.nan}])
-    assert advice(frame, {}, Limits(1)) == []
+    assert advice(results(frame, [], [], Limits(1))) == []
 
 
 @settings(max_examples=30, deadline=None)
@@ -187,7 +205,8 @@ def test_without_latency_there_is_no_answer() -> None:
 def test_speeds_that_the_table_lacks_are_put_to_its_test(seed: int, n_rounds: int) -> None:
     samples = timed({"a": (1, 1.0), "b": (1, 1.01), "c": (1, 1.1)}, n_rounds, 0.01, seed)
     table = compare_latencies(samples)
-    of_table, of_samples = Verdicts([], table), Verdicts([], (), samples)
+    of_table = Verdicts(pair_rows([]), latency_pair_rows(table))
+    of_samples = Verdicts(pair_rows([]), None, sample_rows(samples))
     for pair in table:
         a, b = pair.model_a, pair.model_b
         assert of_table.n_rounds(a, b) == of_samples.n_rounds(a, b) == n_rounds

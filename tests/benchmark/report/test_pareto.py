@@ -9,7 +9,7 @@ from benchmark.accuracy.pairs import BETTER, NO_DIFFERENCE, WORSE
 from benchmark.latency.pairs import FASTER, SLOWER, LatencyPair
 from benchmark.latency.pairs import NO_DIFFERENCE as AS_FAST
 from benchmark.report.pareto import front_of, mark_front
-from benchmark.report.tables import Pair
+from benchmark.report.tables import Pair, latency_pair_rows, pair_rows
 from benchmark.report.verdicts import Verdicts
 from core.statistics import PairedCounts
 
@@ -28,7 +28,7 @@ def place(points: dict[str, tuple[float, float]], least_accuracy: float = 0, lea
             speed = AS_FAST if abs(longer) <= least_ms else SLOWER if longer > 0 else FASTER
             pairs.append(Pair(a, b, COUNTS, (0, 0), 1, 1, accuracy))
             timed.append(LatencyPair(a, b, "p", 1, "host-to-host", n_rounds, 1, (1, 1), 0.1, speed))
-    return Verdicts(pairs, timed)
+    return Verdicts(pair_rows(pairs), latency_pair_rows(timed))
 
 
 @given(POINTS)
@@ -75,10 +75,12 @@ def test_fronts_are_per_provider_and_batch_size_and_never_guessed() -> None:
         }
     )
     fast = place({"a": (0.5, 1.0), "b": (0.5, 9.0)})
-    marked = mark_front(frame, {("cpu", 1): fast, ("gpu", 8): Verdicts([])})
+    marked = mark_front(frame, {("cpu", 1): fast, ("gpu", 8): Verdicts(pair_rows([]))})
     assert marked["on_pareto_front"].tolist()[:3] == [True, False, True]
     assert marked["on_pareto_front"].isna().tolist() == [False, False, False, True]
     assert marked["pareto_ties"].isna().all()
-    tied = mark_front(frame, {("cpu", 1): place({"a": (0.5, 1.0), "b": (0.5, 9.0)}, least_ms=10), ("gpu", 8): Verdicts([])})
+    tied = mark_front(
+        frame, {("cpu", 1): place({"a": (0.5, 1.0), "b": (0.5, 9.0)}, least_ms=10), ("gpu", 8): Verdicts(pair_rows([]))}
+    )
     assert tied["on_pareto_front"].tolist()[:2] == [True, True]
     assert tied["pareto_ties"].tolist()[:2] == ["b", "a"]

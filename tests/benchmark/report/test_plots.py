@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from PIL import Image
 
-from benchmark.accuracy.metrics import measure
+from benchmark.accuracy.metrics import Accuracy, measure
 from benchmark.report import plots
-from benchmark.report.plots import MOST_RECALL_CLASSES, recall_bars, write_plots
+from benchmark.report.plots import MOST_RECALL_CLASSES, Recall, confusions, recall_bars, recalls, write_plots
+from benchmark.report.tables import confusion_rows, per_class_rows
+from benchmark.results import Results
 from core import figures
 from core.environment import REPOSITORY
-from core.records import Accuracy, Predictions
+from core.records import Predictions
 
 NO_LATENCY = pd.DataFrame({"provider": [], "batch_size": [], "latency_p50_ms": []})
 
@@ -29,6 +31,30 @@ def accuracy(model: str, n_classes: int, seed: int = 0) -> Accuracy:
     logits = np.random.default_rng(seed).normal(0, 1, (len(labels), n_classes))
     logits[np.arange(len(labels)), labels] += 2
     return measure(Predictions(model, "test", "sha", logits.astype(np.float32)), labels)
+
+
+def recall(model: str, n_classes: int, seed: int = 0) -> Recall:
+    found = accuracy(model, n_classes, seed)
+    return Recall(model, found.recall, found.recall_ci95)
+
+
+def results(accuracies: list[Accuracy], class_names: tuple[str, ...], comparison: pd.DataFrame = NO_LATENCY) -> Results:
+    dataset = {"name": "data", "split": "test", "class_names": list(class_names)}
+    tables = {
+        "comparison.csv": comparison,
+        "per_class.csv": per_class_rows(accuracies, class_names),
+        "confusion.csv": confusion_rows(accuracies, class_names),
+    }
+    return Results(Path("none"), {"dataset": dataset}, tables)
+
+
+def test_pictures_show_what_was_measured() -> None:
+    made = [accuracy(name, 4, seed) for seed, name in enumerate(("nan", "b"))]
+    found = results(made, ("0", "None", "c", "d"))
+    for one in made:
+        np.testing.assert_array_equal(confusions(found)[one.model], one.confusion)
+        np.testing.assert_array_equal(recalls(found)[one.model].recall, one.recall)
+        np.testing.assert_array_equal(recalls(found)[one.model].recall_ci95, one.recall_ci95)
 
 
 def timed(models: list[str]) -> pd.DataFrame:
@@ -54,7 +80,8 @@ def timed(models: list[str]) -> pd.DataFrame:
 def test_nothing_is_cut_at_an_edge(names: tuple[str, ...], tmp_path: Path) -> None:
     """A white margin on every side of every picture: text that leaves the picture would colour its edge."""
     models = ["m$a$[int8]", "a_model_whose_name_is_long_" * 4]
-    notes = write_plots(tmp_path, [accuracy(m, len(names), i) for i, m in enumerate(models)], names, timed(models), "data test")
+    accuracies = [accuracy(model, len(names), index) for index, model in enumerate(models)]
+    notes = write_plots(tmp_path, results(accuracies, names, timed(models)))
     assert notes == []
     pictures = list(tmp_path.glob("*.png"))
     assert len(pictures) == 4
@@ -76,7 +103,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 @pytest.mark.parametrize(("n_models", "n_classes", "length"), [(1, 2, 3), (3, 10, 12), (8, 12, 40)])
 def test_the_legend_lies_over_no_label(n_models: int, n_classes: int, length: int, drawn: list[Figure], tmp_path: Path) -> None:
     names = tuple(f"{index}".rjust(length, "c") for index in range(n_classes))
-    recall_bars(tmp_path / "r.png", [accuracy("m" * 20 + str(i), n_classes, i) for i in range(n_models)], names, "data test")
+    recall_bars(tmp_path / "r.png", [recall("m" * 20 + str(i), n_classes, i) for i in range(n_models)], names, "data test")
     (figure,) = drawn
     axes, legend = figure.axes[0], figure.legends[0]
     lowest = min(text.get_window_extent().y0 for text in (axes.xaxis.label, *axes.get_xticklabels()))
@@ -85,7 +112,7 @@ def test_the_legend_lies_over_no_label(n_models: int, n_classes: int, length: in
 
 def test_of_many_classes_the_hardest_are_shown_and_named(drawn: list[Figure], tmp_path: Path) -> None:
     n_classes = MOST_RECALL_CLASSES + 20
-    found = accuracy("m", n_classes)
+    found = recall("m", n_classes)
     recall_bars(tmp_path / "r.png", [found], tuple(f"c{i}" for i in range(n_classes)), "data test")
     axes = drawn[0].axes[0]
     shown = [int(label.get_text()[1:]) for label in axes.get_xticklabels()]
@@ -99,7 +126,7 @@ def test_characters_that_no_font_has_are_one_note_and_no_warning(tmp_path: Path,
     """Private use characters are in no font; `filterwarnings = error` makes any warning of matplotlib's fail this."""
     monkeypatch.setattr(figures, "_fonts", lambda: (figures._default_font(),))
     figures._font_with.cache_clear()
-    notes = write_plots(tmp_path, [accuracy("\ue123", 2)], ("\ue001\ue002", "翘头剪"), NO_LATENCY, "data test")
+    notes = write_plots(tmp_path, results([accuracy("\ue123", 2)], ("\ue001\ue002", "翘头剪")))
     figures._font_with.cache_clear()
     assert len(notes) == 1
     assert notes[0].startswith("no font here has \ue001\ue002翘头剪\ue123: boxes stand for them in plots")
@@ -116,7 +143,7 @@ def test_a_font_of_the_machine_that_has_the_characters_is_used(drawn: list[Figur
     assert figures.unprintable([f"a{sign}"]) == ""
     assert "DejaVuSans.ttf" not in str(figures.font_file(sign * 3))
     assert "DejaVuSans.ttf" in str(figures.font_file("plain"))
-    recall_bars(tmp_path / "r.png", [accuracy("m", 2)], (f"{sign}{sign}", "plain"), "data test")
+    recall_bars(tmp_path / "r.png", [recall("m", 2)], (f"{sign}{sign}", "plain"), "data test")
     labels = drawn[0].axes[0].get_xticklabels()
     assert labels[0].get_fontfamily()[0] == "DejaVu Sans"
     assert len(labels[0].get_fontfamily()) > 1
@@ -127,7 +154,7 @@ def test_a_plot_that_fails_costs_no_other(tmp_path: Path, monkeypatch: pytest.Mo
         raise MemoryError("too large")
 
     monkeypatch.setattr(plots, "recall_bars", broken)
-    notes = write_plots(tmp_path, [accuracy("m", 2)], ("a", "b"), NO_LATENCY, "data test")
+    notes = write_plots(tmp_path, results([accuracy("m", 2)], ("a", "b")))
     assert notes == ["plots/recall_per_class.png could not be drawn (too large); its figures are in the tables"]
     assert [path.name for path in tmp_path.glob("*.png")] == ["confusion_m.png"]
 
