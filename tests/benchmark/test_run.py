@@ -3,13 +3,19 @@
 import gc
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import brier_score_loss
 
+from benchmark.accuracy import metrics
+from benchmark.accuracy.metrics import Metric
+from benchmark.command import main
 from benchmark.report.compare import compare
 from benchmark.results import read_results
 from benchmark.run import evaluate
 from core.errors import UserError
+from core.records import softmax
 from data import open_dataset
 from tests.tiny_models import write_tiny_model
 
@@ -67,3 +73,30 @@ def test_what_the_command_would_refuse_is_refused(models, tmp_path, wrong: dict,
     with pytest.raises(UserError, match=said.replace("(", r"\(")):
         evaluate(models, **{"data": "digits", "out": tmp_path / "results", **wrong})
     assert not (tmp_path / "results").exists()
+
+
+def brier_scores(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return ((probabilities - np.eye(probabilities.shape[1])[labels]) ** 2).sum(axis=1)
+
+
+def test_a_metric_is_one_entry(models, tmp_path, monkeypatch, capsys) -> None:
+    """Column, printed heading, gate, row of `compare`: all follow from an entry of METRICS; the older columns stay in place."""
+    before = evaluate(models, data="digits", time_budget_s=0, out=tmp_path / "before", limit=60)
+    metric = Metric("brier", lambda p, y: float(brier_scores(p, y).mean()), "Brier", brier_scores, margin=0.01)
+    monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, metric))
+    arguments = ["--models", *map(str, models), "--data", "digits", "--time-budget", "0", "--limit", "60", "--ensemble"]
+    assert main([*arguments, "--fail-if", "brier > 0", "--out", str(tmp_path / "after")]) == 3
+    printed = capsys.readouterr().out
+    assert "Brier" in printed
+    assert "gate failed: brier > 0: a has " in printed
+    (folder,) = (tmp_path / "after").iterdir()
+    after = read_results(folder)
+    assert list(after.comparison.columns) == [*before.comparison.columns, "brier"]
+    figures = after.comparison.set_index("model")["brier"]
+    for name, (logits, labels) in after.predictions.items():
+        one_hot = np.eye(logits.shape[1])[labels]
+        by_class = [brier_score_loss(one_hot[:, c], softmax(logits)[:, c]) for c in range(logits.shape[1])]
+        assert figures[name] == pytest.approx(sum(by_class))
+    assert np.isnan(figures["oracle"])
+    changes = compare(before, after).changes.set_index(["model", "metric"])
+    assert changes.loc[("a", "brier"), "verdict"] == "no change"
