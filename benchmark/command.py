@@ -10,7 +10,7 @@ from typing import cast
 
 from benchmark.gates import GRAMMAR
 from benchmark.options import Device, Options, SplitName
-from core.cli import Parser
+from core.cli import Parser, add_run_flag, fraction, milliseconds, positive, seconds
 from data.reading import RESIZES, Resize
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
 
@@ -97,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--models-dir", type=Path, default=default.models_dir, metavar="DIR", help="folder of ONNX files")
     add("--split", choices=["test", "validation", "train"], default=default.split, help="the images to predict")
-    add("--limit", type=_positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
+    add("--limit", type=positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
     add(
         "--exclude",
         nargs="+",
@@ -109,16 +109,16 @@ def parser() -> argparse.ArgumentParser:
     add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained where not given")
     add("--device", choices=["auto", "cpu", "cuda"], default=default.device, help="auto: CPU, and GPU where it is proved")
     add("--openvino", action="store_true", help="rows of OpenVINO's runtime too, in float32 and in bf16 where the CPU has it")
-    add("--batch-sizes", type=_positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
-    add("--threads", type=_positive, metavar="N", help="intra-op threads; the cores this process may use where not given")
+    add("--batch-sizes", type=positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
+    add("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use where not given")
     add(
         "--time-budget",
-        type=_seconds,
+        type=seconds,
         default=default.time_budget_s,
         metavar="SECONDS",
         help="for latency; 0 leaves it out; batch sizes for which there is no room are left out, the largest first",
     )
-    add("--out", type=Path, default=default.out, metavar="DIR", help="folder in which the run's own folder is made")
+    add_run_flag(made)
     add("--seed", type=int, default=default.seed, help="of the order of the latency runs and of --limit")
     add("--profile", action="store_true", help="print how much of the prediction time was spent outside the models")
     add("--loadgen", action="store_true", help="put MLPerf LoadGen's p90 and throughput beside ours, on the same sessions")
@@ -130,35 +130,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="CONDITION",
         help=f"end with status 3 where one holds in any row: {GRAMMAR}",
     )
-    add("--max-latency-ms", type=_milliseconds, metavar="X", help="say what to deploy where p50 may be X ms at most")
-    add("--min-accuracy", type=_fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
-    add("--at-batch", type=_positive, metavar="N", help="batch size at which latency counts; the smallest timed where not given")
+    add("--max-latency-ms", type=milliseconds, metavar="X", help="say what to deploy where p50 may be X ms at most")
+    add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
+    add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed where not given")
     return made
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
-    return value
-
-
-def _milliseconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of milliseconds")
-    return value
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a fraction from 0 to 1 (0.95 for 95 %)")
-    return value

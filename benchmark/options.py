@@ -78,6 +78,8 @@ def from_values(values: Mapping[str, Any]) -> Options:
 
 def _check(name: str, value: Any) -> None:
     """UserError unless one value of an option is one that the command line takes, too."""
+    if isinstance(value, str) and not value.strip():
+        raise UserError(f"{name} is empty; give it a value, or leave it out")
     if name in CHOICES and value not in CHOICES[name]:
         raise UserError(f"{name} has {value!r}; choose from {', '.join(CHOICES[name])}")
     if name in COUNTS and not (isinstance(value, int) and value >= 1):

@@ -1,4 +1,9 @@
-"""What stands between a command and the person who typed it: one-line errors, exit codes, `--traceback`."""
+"""What stands between a command and the person who typed it: one-line errors, exit codes, `--traceback`, types of arguments.
+
+`--out` names the place of what a command is asked for: FILE, where that is one file; DIR, the folder that it is put into, or that
+the run's own folder is made in (`add_run_flag`). A command that makes models and keeps a record of how, too, puts the models into
+`--out` and the record into `--results-dir`.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +12,82 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from core.console import make_output_safe
 from core.errors import UserError, one_line
+from core.files import RESULTS_DIR
 
+MOST = 1e6  # seconds or milliseconds: more was meant otherwise
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 Main = Callable[[Sequence[str]], "int | None"]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line like all others, not a page of usage."""
+    """A parser whose errors are one line like all others, not a page of usage, and that takes no empty value."""
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse's; UserError for an empty value, which as a path would be the folder one stands in."""
+        require_values(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise what `guard` prints."""
         raise UserError(f"{message}; see {self.prog} --help")
+
+
+def require_values(arguments: Sequence[str]) -> None:
+    """UserError where one of `arguments` is empty: a shell variable that is not set, mostly."""
+    flag = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag = argument.partition("=")[0]
+        if not argument.strip() or argument == f"{flag}=":
+            raise UserError(f"{flag or 'an argument'} is empty; give it a value" + (", or leave it out" if flag else ""))
+
+
+def add_run_flag(parser: argparse.ArgumentParser, flag: str = "--out") -> None:
+    """The flag that says where the run goes: the folder in which the run's own folder is made."""
+    what = "folder in which the run's own folder is made (default: %(default)s)"
+    parser.add_argument(flag, type=Path, default=RESULTS_DIR, metavar="DIR", help=what)
+
+
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    return int(_within(text, int(text), 1, sys.maxsize, "a positive number"))
+
+
+def not_negative(text: str) -> int:
+    """A whole number of 0 or more."""
+    return int(_within(text, int(text), 0, sys.maxsize, "a number of 0 or more"))
+
+
+def seconds(text: str) -> float:
+    """Seconds, 0 included."""
+    return _within(text, float(text), 0, MOST, "a number of seconds")
+
+
+def milliseconds(text: str) -> float:
+    """Milliseconds above 0."""
+    return _within(text, float(text), 1 / MOST, MOST, "a number of milliseconds")
+
+
+def fraction(text: str) -> float:
+    """A fraction from 0 to 1."""
+    return _within(text, float(text), 0, 1, "a fraction from 0 to 1 (0.95 for 95 %)")
+
+
+def points(text: str) -> float:
+    """Percentage points from 0 to 100."""
+    return _within(text, float(text), 0, 100, "a number of percentage points")
+
+
+def _within(text: str, value: float, least: float, most: float, what: str) -> float:
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not {what}")
+    return value
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> None:

@@ -23,15 +23,15 @@ _UNBOUNDED = 100_000  # columns: wider than any table, so that nothing is folded
 _HEIGHT = 25  # lines, which nothing here depends on
 
 _SIGNS = {"–": "-", "—": "-", "−": "-", "×": "x", "÷": "/", "…": "...", "→": ">", "←": "<", "≥": ">=", "≤": "<=", "≈": "~",
-          "±": "+/-", "·": ".", "•": "*", "‘": "'", "’": "'", "“": '"', "”": '"', "Δ": "d", "√": "sqrt ", "‰": "o/oo",
-          "µ": "u", "∞": "inf"}  # fmt: skip
+          "±": "+/-", "·": ".", "•": "*", "‘": "'", "’": "'", "“": '"', "”": '"'}  # fmt: skip
 
 
 def make_output_safe() -> None:
     """Let stdout and stderr print every text in their own encoding, and let what nobody reads any more vanish.
 
-    A sign that the encoding lacks becomes one that means the same (`–` a hyphen, `é` an e), otherwise a question mark; the
-    bytes of a file name that is no valid text come out as they are. A reader who goes away (`| head`) does not end the work.
+    A sign that the encoding lacks becomes one that means the same (`–` a hyphen), otherwise a question mark, as every letter
+    does: `é` is no `e`, and a path with another letter in it is another path. The bytes of a file name that is no valid text
+    come out as they are. A reader who goes away (`| head`) does not end the work.
     """
     codecs.register_error(PLAIN_SIGNS, _plain_sign)
     for name in ("stdout", "stderr"):
@@ -99,9 +99,8 @@ def _plain_sign(error: UnicodeError) -> tuple[str | bytes, int]:
         return bytes([ord(sign) - 0xDC00]), after
     if sign in _SIGNS:
         return _SIGNS[sign], after
-    letters = unicodedata.normalize("NFKD", sign).encode("ascii", "ignore").decode("ascii")
     wide = unicodedata.east_asian_width(sign) in "WF"  # two columns, which a table has counted on
-    return letters or ("??" if wide else "?"), after
+    return "??" if wide else "?", after
 
 
 class _Unbreakable:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.cli import Parser, run
+from core.cli import Parser, positive, run
 from data.reading import MAX_SIDE, RESIZES, Reading
 
 EPILOG = """examples:
@@ -40,13 +40,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     show.add_argument("name", metavar="NAME", help="cifar10, digits, or the path of a folder of images")
     show.add_argument("--data-dir", type=Path, help="where CIFAR-10 lies or is downloaded to (default: $CIFAR10_DIR, or data/)")
-    show.add_argument("--out", type=Path, help="folder to write to (default: results/<UTC time>-data-<name>)")
+    show.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder that tables and picture are put into (default: results/<UTC time>-data-<name>)",
+    )
     show.add_argument("--split-seed", type=int, default=0, help="which images are validation (default: 0)")
     show.add_argument(
         "--resize", choices=RESIZES, default=RESIZES[0], help="how a folder's images get one size (default: shortest)"
     )
     show.add_argument(
-        "--max-side", type=int, default=MAX_SIDE, metavar="PX", help=f"highest resolution of images of differing sizes ({MAX_SIDE})"
+        "--max-side",
+        type=positive,
+        default=MAX_SIDE,
+        metavar="PX",
+        help=f"highest resolution of images of differing sizes ({MAX_SIDE})",
     )
     show.add_argument("--skip-damaged", action="store_true", help="leave out what cannot be decoded; lists it in damaged.csv")
     show.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.cli import Parser
+from core.cli import Parser, fraction
 from ensemble.options import Options, checked
 from ensemble.rules.registry import DEFAULT, RULES
 
@@ -27,7 +27,7 @@ def parse(arguments: Sequence[str]) -> Options:
     values = vars(parser().parse_args(arguments))
     return checked(
         tuple(values["members"]), values["out"], values["rule"], values["weights"], values["data"], values["data_dir"],
-        values["cascade"], values["max_accuracy_loss"],
+        values["cascade"], values["max_accuracy_loss"], values["force"],
     )  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("members", type=Path, nargs="+", metavar="MEMBER.onnx", help="two or more contract files; an ensemble can be one again")
     add("--out", type=Path, required=True, metavar="FILE", help="the file to make, models/<name>.onnx")
+    add("--force", action="store_true", help="replace FILE though it is another ensemble, or none")
     add(
         "--rule",
         choices=tuple(RULES),
@@ -53,15 +54,8 @@ def parser() -> argparse.ArgumentParser:
     add("--cascade", action="store_true", help="the first member alone where it is sure enough, all of them where it is not")
     add(
         "--max-accuracy-loss",
-        type=_fraction,
+        type=fraction,
         metavar="L",
         help="with --cascade: validation accuracy that may be lost against the whole ensemble, 0.002 for 0.2 points (default 0)",
     )
     return made
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a fraction from 0 to 1")
-    return value

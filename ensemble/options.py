@@ -22,6 +22,7 @@ class Options:
     data_dir: Path | None = None
     cascade: bool = False
     max_accuracy_loss: float = 0.0
+    force: bool = False
 
 
 def checked(
@@ -33,6 +34,7 @@ def checked(
     data_dir: Path | None,
     cascade: bool,
     max_accuracy_loss: float | None,
+    force: bool = False,
 ) -> Options:
     """The options, `weighted` where the default rule is given weights; UserError where they contradict each other."""
     if rule not in RULES:
@@ -49,7 +51,7 @@ def checked(
     if max_accuracy_loss is not None and not 0 <= max_accuracy_loss < 1:
         raise UserError(f"--max-accuracy-loss {max_accuracy_loss} is not a fraction from 0 to 1")
     kept = None if weights is None else tuple(weights)
-    return Options(members, out, rule, kept, data, data_dir, cascade, max_accuracy_loss or 0.0)
+    return Options(members, out, rule, kept, data, data_dir, cascade, max_accuracy_loss or 0.0, force)
 
 
 def _check_weights(weights: Sequence[float], n_members: int, rule: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.errors import UserError
 from core.records import Float32Array, Float64Array, ImageSet
 from ensemble import validation
 from ensemble.cascade import Cascade, choose_threshold, run_cascade
@@ -23,6 +24,7 @@ from ensemble.rules.combination import Combination, combination, combine
 from ensemble.rules.fit import TEMPERATURES, combination_nll, tune
 from ensemble.rules.registry import DEFAULT, is_tuned
 from models.graph.contract import load_model, save_model
+from models.provenance import refuse_to_replace
 from models.runtimes.cpu import members_logits
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def build(
     data_dir: str | Path | None = None,
     cascade: bool = False,
     max_accuracy_loss: float | None = None,
+    force: bool = False,
 ) -> Built:
     """Fuse contract files of any framework into the one file `out`, and check it against its members; prints nothing.
 
@@ -74,6 +77,7 @@ def build(
     data: the data set to tune and check on, the one that the cards name if None; data_dir: where CIFAR-10 lies.
     cascade: the first member alone where it is sure enough; max_accuracy_loss: the fraction of validation accuracy that this
     may cost, 0.002 for 0.2 points.
+    force: replace `out` though it is another ensemble, or none.
 
     Raises UserError for options that contradict each other, members that do not fit, or a file that fails its check.
 
@@ -82,7 +86,7 @@ def build(
     found = None if data_dir is None else Path(data_dir)
     of = None if data is None else str(data)
     paths = tuple(Path(member) for member in members)
-    options = checked(paths, Path(out), rule, weights, of, found, cascade, max_accuracy_loss)
+    options = checked(paths, Path(out), rule, weights, of, found, cascade, max_accuracy_loss, force)
     lines = tuple(make(options))
     return Built(options.out, load_model(options.out)[1], lines)
 
@@ -90,6 +94,7 @@ def build(
 def make(options: Options) -> Iterator[str]:
     """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept where a check fails."""
     members = load_members(options.members)
+    _require_replaceable(options, members)
     yield from _warnings(members)
     needs_data = options.cascade or (is_tuned(options.rule) and options.weights is None)
     evidence = _evidence(options, members, needs_data)
@@ -108,6 +113,29 @@ def make(options: Options) -> Iterator[str]:
     save_model(model, card, options.out)
     yield from _summary(options, card)
     yield _next_command(options, members)
+
+
+def _require_replaceable(options: Options, members: Sequence[LoadedMember]) -> None:
+    """UserError where ``options.out`` is there and is not the ensemble of the same files by the same rule, unless --force."""
+    if not options.force and options.out.exists() and (why := _made_otherwise(options, members)):
+        refuse_to_replace(options.out, why, "--out FILE for another name")
+
+
+def _made_otherwise(options: Options, members: Sequence[LoadedMember]) -> str | None:
+    try:
+        there = load_model(options.out)[1]
+    except UserError:
+        return "is no file of this program"
+    if there.rule != (f"cascade of {options.rule}" if options.cascade else options.rule):
+        return "is a single model" if there.rule is None else f"was made by another rule ({there.rule})"
+    if [member.sha256 for member in there.members] != [member.sha256 for member in members]:
+        return "was made of other files"
+    by_hand = None if options.weights is None else combination(options.rule, len(members), options.weights).weights
+    kept = None if "tuned_on" in there.recipe else tuple(member.weight for member in there.members)
+    if (by_hand is not None or is_tuned(options.rule)) and by_hand != kept:
+        return "has other weights"
+    loss = there.recipe.get("max_accuracy_loss")
+    return "was made with another --max-accuracy-loss" if options.cascade and loss != options.max_accuracy_loss else None
 
 
 def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -> Evidence:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from core.files import sha256_of_file
-from models.provenance import differences, same_training
+from models.provenance import differences, refuse_to_replace, same_training
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -31,7 +31,7 @@ def require_replaceable(target: Path, source: Path, card: ModelCard) -> None:
         return
     why = _of_other_weights(target, source, card)
     if why is not None:
-        raise UserError(f"{target} is there already and {why}; add --force to replace it, or --out DIR for another folder")
+        refuse_to_replace(target, why, "--out DIR for another folder")
 
 
 def _of_other_weights(target: Path, source: Path, card: ModelCard) -> str | None:

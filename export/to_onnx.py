@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from core.cli import Parser
+from core.cli import Parser, add_run_flag, positive
 from core.errors import UserError
 
 PARITY_IMAGES = 256
@@ -72,11 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where ONNX files go (default: --models-dir)")
     parser.add_argument("--data", type=Path, metavar="PATH", help="folder of images: exports the models trained on one")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
-    parser.add_argument("--images", type=int, default=PARITY_IMAGES, metavar="N", help="images to compare on (default: 256)")
+    parser.add_argument("--images", type=positive, default=PARITY_IMAGES, metavar="N", help="images to compare on (default: 256)")
     parser.add_argument("--force", action="store_true", help="replace an ONNX file that was made of other weights")
-    parser.add_argument(
-        "--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where the run goes (default: results)"
-    )
+    add_run_flag(parser, "--results-dir")
     parser.add_argument("--traceback", action="store_true", help="show causes of errors and what the exporters print")
     return parser
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
+from core.errors import UserError
 from models.card import ModelCard
 
 # Of a recipe: the place of the images, whose fingerprints say what they are, and the name of a set of values that all stand there.
@@ -35,3 +37,8 @@ def differences(card: ModelCard, recipe: Mapping[str, Any], dataset_sha256: Mapp
     if not card.recipe:
         found.append("its card states no recipe")
     return found + ["it was trained on other images"] * (card.dataset_sha256 != dict(dataset_sha256))
+
+
+def refuse_to_replace(target: Path, why: str, otherwise: str) -> NoReturn:
+    """UserError: `target` is there already and came about in another way, as `why` says; it is not replaced without --force."""
+    raise UserError(f"{target} is there already and {why}; add --force to replace it, or {otherwise}")

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 import tyro
 
+from core.cli import require_values
 from core.errors import UserError
 from core.files import MODELS_DIR, RESULTS_DIR
 from data.reading import MAX_SIDE, Reading, Resize
@@ -246,6 +247,7 @@ def named(kind: type[AnyRecipe], name: str) -> AnyRecipe:
 
 def from_command_line(kind: type[AnyRecipe], arguments: Sequence[str], command: str) -> AnyRecipe:
     """The recipe that `arguments` describe; ends the process after --help (0) or arguments that cannot be read (2)."""
+    require_values(arguments)
     base = named(kind, _recipe_asked_for(arguments))
     return tyro.cli(kind, args=arguments, default=base, prog=f"python -m {command}", description=inspect.getdoc(kind))
 

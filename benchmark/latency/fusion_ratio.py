@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.cli import Parser, run
+from core.cli import Parser, positive, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,13 @@ def main(arguments: Sequence[str]) -> int:
     """Print the p50 of each way to run the members, and the two ratios; every timing in a fresh process."""
     parser = Parser(prog="python -m benchmark fusion-ratio", description=main.__doc__)
     parser.add_argument("members", type=Path, nargs="+", metavar="MEMBER.onnx")
-    parser.add_argument("--rounds", type=int, default=12, metavar="N", help="each times everything once, in random order (12)")
-    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="images a call (1)")
-    parser.add_argument("--threads", type=int, metavar="N", help="intra-op threads; the cores this process may use by default")
+    parser.add_argument("--rounds", type=positive, default=12, metavar="N", help="each times everything once, in random order (12)")
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images a call (1)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
     parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
     options = parser.parse_args(arguments)
-    if options.rounds < FEWEST_ROUNDS or options.batch_size < 1 or (options.threads or 1) < 1:
-        parser.error(f"--rounds must be {FEWEST_ROUNDS} or more, --batch-size and --threads 1 or more")
+    if options.rounds < FEWEST_ROUNDS:
+        parser.error(f"--rounds must be {FEWEST_ROUNDS} or more")
 
     from core.console import progress
     from core.environment import available_cores, cpu_name

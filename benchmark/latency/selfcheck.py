@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import Parser, run
+from core.cli import Parser, add_run_flag, not_negative, positive, run
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -31,17 +31,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m benchmark selfcheck", description=__doc__)
     add = parser.add_argument
     add("model", type=Path, help="a contract ONNX file")
-    add("--same", type=int, default=40, metavar="N", help="comparisons with an identical copy (default: 40)")
-    add("--slowed", type=int, default=20, metavar="N", help="comparisons with a slowed copy (default: 20)")
+    add("--same", type=not_negative, default=40, metavar="N", help="comparisons with an identical copy (default: 40)")
+    add("--slowed", type=not_negative, default=20, metavar="N", help="comparisons with a slowed copy (default: 20)")
     add("--by", type=float, default=0.10, metavar="SHARE", help="how much slower the slowed copy is (default: 0.10)")
     add("--rounds", type=int, default=20, metavar="N", help="rounds of each comparison (default: 20)")
-    add("--threads", type=int, default=1, metavar="N", help="intra-op threads (default: 1, the steadiest)")
-    add("--out", type=Path, default=Path("results"), metavar="DIR", help="folder in which the run's own folder is made")
+    add("--threads", type=positive, default=1, metavar="N", help="intra-op threads (default: 1, the steadiest)")
+    add_run_flag(parser)
     options = parser.parse_args(arguments)
     from benchmark.latency.pairs import MIN_PAIRS
 
-    if options.rounds < MIN_PAIRS or options.threads < 1 or options.by <= 0 or min(options.same, options.slowed) < 0:
-        parser.error(f"--rounds must be {MIN_PAIRS} or more, --threads 1 or more, --by above 0, --same and --slowed 0 or more")
+    if options.rounds < MIN_PAIRS or options.by <= 0:
+        parser.error(f"--rounds must be {MIN_PAIRS} or more, --by above 0")
     return selfcheck(options.model, options.same, options.slowed, options.by, options.rounds, options.out, options.threads)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import Parser, run
+from core.cli import Parser, positive, run
 
 if TYPE_CHECKING:
     from benchmark.latency.pairs import LatencyPair
@@ -20,16 +20,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m benchmark variant-ratio", description=main.__doc__)
     parser.add_argument("variant", type=Path, metavar="VARIANT.onnx", help="for example an INT8 ensemble")
     parser.add_argument("rivals", type=Path, nargs="+", metavar="RIVAL.onnx", help="for example its members in fp32")
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 32], metavar="N", help="images a call (1 32)")
-    parser.add_argument("--rounds", type=int, default=12, metavar="N", help="each times everything once, in random order (12)")
-    parser.add_argument("--threads", type=int, metavar="N", help="intra-op threads; the cores this process may use by default")
+    parser.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 32], metavar="N", help="images a call (1 32)")
+    parser.add_argument("--rounds", type=positive, default=12, metavar="N", help="each times everything once, in random order (12)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
     parser.add_argument("--runtime", choices=[CPU, OPENVINO], default=CPU, help="what runs the models on the CPU (onnxruntime)")
     parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
     options = parser.parse_args(arguments)
     from benchmark.latency.pairs import MIN_PAIRS
 
-    if options.rounds < MIN_PAIRS or min(options.batch_sizes) < 1 or (options.threads or 1) < 1:
-        parser.error(f"--rounds must be {MIN_PAIRS} or more, with fewer there is no verdict; --batch-sizes and --threads 1 or more")
+    if options.rounds < MIN_PAIRS:
+        parser.error(f"--rounds must be {MIN_PAIRS} or more, with fewer there is no verdict")
     paths = list(dict.fromkeys([options.variant, *options.rivals]))
     if len({path.stem for path in paths}) < len(paths) or len(paths) < 2:
         parser.error("the files must have different names")

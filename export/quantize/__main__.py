@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import Parser
+from core.cli import Parser, add_run_flag, points, positive
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -128,30 +128,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--to", choices=["int8", "fp16"], required=True, help="precision of the variants")
     add("--data", metavar="NAME|PATH", help="data set (default: the one the model's card names; a folder must be given)")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
-    add("--images", type=_positive, default=CALIBRATION_IMAGES, metavar="N", help="training images to calibrate on (default: 256)")
-    add("--validation-images", type=_positive, metavar="N", help="validation images to compare on (default: all)")
+    add("--images", type=positive, default=CALIBRATION_IMAGES, metavar="N", help="training images to calibrate on (default: 256)")
+    add("--validation-images", type=positive, metavar="N", help="validation images to compare on (default: all)")
     add(
         "--calibration", choices=METHODS, default="auto", help="how ranges are found (default: the better of minmax and percentile)"
     )
     add("--reduce-range", choices=["auto", "on", "off"], default="auto", help="7-bit weights (default: where the CPU lacks VNNI)")
-    add("--max-accuracy-drop", type=_points, metavar="POINTS", help="end with status 3 where top-1 falls by more points than this")
+    add("--max-accuracy-drop", type=points, metavar="POINTS", help="end with status 3 where top-1 falls by more points than this")
     add("--out", type=Path, metavar="DIR", help="where variants go (default: beside each model)")
-    add("--results-dir", type=Path, default=Path("results"), metavar="DIR", help="where the run goes (default: results)")
+    add_run_flag(parser, "--results-dir")
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _points(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of percentage points")
-    return value
 
 
 if __name__ == "__main__":

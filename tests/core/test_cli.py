@@ -2,13 +2,25 @@ import errno
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
-from core.cli import INTERRUPTED, guard, run
+from core.cli import (
+    INTERRUPTED,
+    Parser,
+    fraction,
+    guard,
+    milliseconds,
+    not_negative,
+    points,
+    positive,
+    run,
+    seconds,
+)
 from core.environment import REPOSITORY
 from core.errors import UserError, one_line
-from tests.commands import packages_imported_for
+from tests.commands import in_this_process, packages_imported_for
 
 ROOMS = ("core", "data", "models", "train", "export", "ensemble", "benchmark")
 COMMANDS = sorted(
@@ -91,3 +103,48 @@ def test_help_imports_nothing_but_the_standard_library(command: str) -> None:
     help_, packages = packages_imported_for(*command.split(), "--help")
     assert f"usage: python -m {command}" in help_
     assert packages == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (positive, {"1": 1, "32": 32}, ["0", "-1", "1.5", "x"]),
+        (not_negative, {"0": 0}, ["-1"]),
+        (seconds, {"0": 0.0, "2.5": 2.5}, ["-1", "nan", "inf", "2e6"]),
+        (milliseconds, {"0.5": 0.5}, ["0", "-1", "nan", "inf"]),
+        (fraction, {"0": 0.0, "0.95": 0.95, "1": 1.0}, ["95", "-0.1", "nan"]),
+        (points, {"0.5": 0.5, "100": 100.0}, ["-1", "101", "nan"]),
+    ],
+)
+def test_types_of_arguments(kind: Callable[[str], float], good: dict[str, float], bad: list[str]) -> None:
+    parser = Parser(prog="x")
+    parser.add_argument("--n", type=kind)
+    assert {text: parser.parse_args([f"--n={text}"]).n for text in good} == good
+    for text in bad:
+        with pytest.raises(UserError, match="argument --n: "):
+            parser.parse_args([f"--n={text}"])
+
+
+MAINS = [command.split()[0] for command in COMMANDS if " " not in command]
+
+
+@pytest.mark.parametrize("module", MAINS)
+@pytest.mark.parametrize("empty", [["--out", ""], ["--out="], ["--out", " "], ["--data", "", "--out", "x"]])
+def test_no_command_takes_an_empty_value(module: str, empty: list[str], tmp_path, monkeypatch) -> None:
+    """`--out ''`, an unset variable of a shell, would be the folder one stands in."""
+    monkeypatch.chdir(tmp_path)
+    before = ["show", "digits"] if module == "data" else []
+    done = in_this_process(module, *before, *empty, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {empty[0].rstrip('=')} is empty; give it a value, or leave it out\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_a_run_goes_is_said_in_one_way(command: str) -> None:
+    """--out DIR or, beside an --out for models, --results-dir; benchmarks, exports, variants and timings alike."""
+    help_ = " ".join(packages_imported_for(*command.split(), "--help")[0].split())
+    of_runs = "folder in which the run's own folder is made (default: results)"
+    makes_runs = command in ("benchmark", "benchmark selfcheck", "train.bench", "export.to_onnx", "export.quantize")
+    assert (of_runs in help_) is makes_runs
+    assert "(default: results) (default" not in help_

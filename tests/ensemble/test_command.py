@@ -261,3 +261,34 @@ def test_build_refuses_what_the_command_refuses(members, tmp_path, wrong: dict, 
     with pytest.raises(UserError, match=said):
         build(members, out=tmp_path / "x.onnx", **wrong)
     assert not (tmp_path / "x.onnx").exists()
+
+
+def test_no_file_of_another_making_is_replaced_without_force(members, tmp_path) -> None:
+    out = tmp_path / "x.onnx"
+    first = (*members[:2], "--out", out, "--weights", 1, 3)
+    assert command(*first).returncode == 0
+    kept = out.read_bytes()
+    others = {
+        "was made of other files": (*members[1:], "--out", out, "--weights", 1, 3),
+        "was made by another rule (weighted)": (*members[:2], "--out", out),
+        "has other weights": (*members[:2], "--out", out, "--weights", 3, 1),
+    }
+    for why, arguments in others.items():
+        refused(command(*arguments), f"{out} is there already and {why}; add --force to replace it, or --out FILE")
+        assert out.read_bytes() == kept
+    with pytest.raises(UserError, match="has other weights"):
+        build(members[:2], out=out, weights=[3, 1])
+    assert command(*first).returncode == 0
+    for arguments in others.values():
+        assert command(*arguments, "--force").returncode == 0
+    assert out.read_bytes() != kept
+
+
+@pytest.mark.parametrize("content", [b"", b"not onnx"])
+def test_a_file_that_is_no_ensemble_stays(members, tmp_path, content: bytes) -> None:
+    out = tmp_path / "x.onnx"
+    out.write_bytes(content)
+    refused(command(*members, "--out", out), "is no file of this program; add --force")
+    assert out.read_bytes() == content
+    write_tiny_model(out)
+    refused(command(*members, "--out", out), "is a single model; add --force")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from core.cli import Parser, add_run_flag
 from core.errors import UserError
 
 MOST = 100_000
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.bench",
         description="Time training steps of the default recipes against a plain notebook loop, in turns on this machine. "
         "PyTorch's plain loop: PIL RandomResizedCrop, flip, normalise, a DataLoader, fp32, contiguous, Adam. Keras': its "
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, metavar="N", help="images a step (default: 32 for PyTorch on a CPU, else 256)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to train (default: auto)")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes of the plain DataLoader (default: 0)")
-    parser.add_argument("--out", type=Path, default=Path("results"), metavar="DIR", help="where the run goes (default: results)")
+    add_run_flag(parser)
     return parser
 
 
