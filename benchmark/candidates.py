@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.console import readable
+from core.decimals import counted
+from core.environment import is_checkout
 from core.errors import UserError
 from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
 from models.graph.contract import load_model
-from models.graph.external_data import size_bytes
+from models.graph.external_data import sha256_of_model, size_bytes
 from models.native import weights_beside
 from models.provenance import same_training
 
 EXPORT_HINT = "python -m export.to_onnx makes ONNX files from the weights in models/"
+DEMO_HINT = "{} trains two small networks on digits, exports and benchmarks them"
 
 
 @dataclass(frozen=True)
@@ -41,16 +44,16 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
     if explicit:
         candidates = [_candidate(path) for path in explicit]
     else:
-        found = [_candidate(path) for path in _onnx_files(models_dir)]
+        found = [_of_folder(path, models_dir) for path in _onnx_files(models_dir, dataset)]
         candidates, renamed = _trained_on(dataset, found, models_dir)
         notes += renamed
         others = sorted({candidate.card.dataset for candidate in found if candidate not in candidates})
         if others:
             skipped = len(found) - len(candidates)
-            notes.append(f"skipped {skipped} {'model' if skipped == 1 else 'models'} trained on {', '.join(others)}")
+            notes.append(f"skipped {counted(skipped, 'model')} trained on {', '.join(others)}")
     _check_names(candidates)
     check_alike([candidate.card for candidate in candidates])
-    return candidates, notes + [note for candidate in candidates if (note := _stale(candidate))]
+    return candidates, [*notes, *_same_files(candidates), *(note for candidate in candidates if (note := _stale(candidate)))]
 
 
 def _trained_on(dataset: str, found: Sequence[Candidate], models_dir: Path) -> tuple[list[Candidate], list[str]]:
@@ -70,10 +73,35 @@ def _trained_on(dataset: str, found: Sequence[Candidate], models_dir: Path) -> t
         note = f"no card names the folder '{dataset}'; the models of '{folders[0]}' were taken, as if it had been renamed"
         return [candidate for candidate in found if candidate.card.dataset == folders[0]], [note]
     step = f"add --data {others[0]}" if others[0] in NAMES else f"pass the path of the folder {others[0]} with --data"
-    raise UserError(f"the models in {models_dir}/ are for {', '.join(others)}, not {dataset}; {step}, or name files with --models")
+    demo = f", or {_demo_hint()}" if dataset == "digits" else ""
+    raise UserError(
+        f"the models in {models_dir}/ are for {', '.join(others)}, not {dataset}; {step}, or name files with --models{demo}"
+    )
+
+
+def _demo_hint() -> str:
+    return DEMO_HINT.format("make demo" if is_checkout() else "python -m benchmark.demo")
+
+
+def _of_folder(path: Path, models_dir: Path) -> Candidate:
+    try:
+        return _candidate(path)
+    except UserError as error:
+        out = f"to leave it out, move it out of {models_dir}/ or name the others with --models"
+        raise UserError(f"{error}; {out}") from error
+
+
+def _same_files(candidates: Sequence[Candidate]) -> list[str]:
+    """A line for the models that are one file under several names: no difference between them is any but noise."""
+    names: dict[str, list[str]] = {}
+    for candidate in candidates:
+        names.setdefault(sha256_of_model(candidate.path), []).append(candidate.name)
+    return [f"{' and '.join(same)} are the same file (SHA-256 {sha256[:12]}…)" for sha256, same in names.items() if len(same) > 1]
 
 
 def _candidate(path: Path) -> Candidate:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; pass --models-dir {path} for all models in it, or name files with --models")
     _model, card = load_model(path)
     return Candidate(readable(path.stem), path, card)
 
@@ -93,10 +121,10 @@ def _stale(candidate: Candidate) -> str | None:
     return f"{candidate.path} is not an export of {weights} as it is now; python -m export.to_onnx {weights}{force} makes one"
 
 
-def _onnx_files(models_dir: Path) -> list[Path]:
+def _onnx_files(models_dir: Path, dataset: str) -> list[Path]:
     files = sorted(models_dir.glob("*.onnx"))
     if not files:
-        raise UserError(f"there is no .onnx file in {models_dir}/; {EXPORT_HINT}")
+        raise UserError(f"there is no .onnx file in {models_dir}/; {_demo_hint() if dataset == 'digits' else EXPORT_HINT}")
     return files
 
 

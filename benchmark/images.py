@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.decimals import counted
 from core.errors import UserError
 from core.records import ImageSet, Int64Array, Split
 from data.matching import common_split_seed, fingerprint_notes, open_matching
@@ -52,7 +53,8 @@ def images_for(
     notes = []
     n_images = len(dataset.labels(split, split_seed))
     if choice.limit is not None and choice.limit < n_images:
-        notes.append(f"only {choice.limit} of {n_images} images were predicted (--limit): a try, not a result")
+        was = "was" if choice.limit == 1 else "were"
+        notes.append(f"only {choice.limit} of {counted(n_images, 'image')} {was} predicted (--limit): a try, not a result")
         image_set = dataset.split(split, split_seed, draw(n_images, choice.limit, choice.seed))
     else:
         image_set = dataset.split(split, split_seed)

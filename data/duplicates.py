@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.console import progress
+from core.decimals import counted
 from core.errors import UserError
 from core.records import Float32Array, ImageSet, Int64Array, Split, UInt8Array
 
@@ -99,11 +100,11 @@ def duplicates_note(judged: ImageSet, duplicates: Duplicates, *, excluded: bool,
     if not n_exact + n_near:
         return []
     exact = f"{n_exact:,} with the same pixels"
-    parts = exact if duplicates.near is None else f"{exact}, {n_near:,} near duplicates"
+    parts = exact if duplicates.near is None else f"{exact}, {counted(n_near, 'near duplicate')}"
     seen = "training or validation" if with_validation else "training"
     count = n_exact + n_near
     also = f"is also a {seen} image" if count == 1 else f"are also {seen} images"
-    what = f"{count:,} of {len(judged):,} {judged.split} images {also} ({parts})"
+    what = f"{count:,} of {counted(len(judged), judged.split + ' image')} {also} ({parts})"
     if excluded:
         return [f"{what} and {'was' if count == 1 else 'were'} left out (--exclude duplicates)"]
     return [f"{what}, so that accuracy looks better than it is; --exclude duplicates leaves them out"]

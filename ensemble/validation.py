@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.console import console
+from core.decimals import counted
 from core.errors import UserError
 from core.records import ImageSet
 from data.matching import common_split_seed, open_matching, why_absent
@@ -43,11 +44,11 @@ def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
     image_set = dataset.split("validation", split_seed)
     if len(image_set) < FEWEST_TO_TUNE:
         raise UserError(
-            f"{dataset.name} has only {len(image_set)} validation images, too few to tune on (at least {FEWEST_TO_TUNE}); add "
-            f"training images{_PLAIN_MEAN}"
+            f"{dataset.name} has only {counted(len(image_set), 'validation image')}, too few to tune on (at least "
+            f"{FEWEST_TO_TUNE}); add training images{_PLAIN_MEAN}"
         )
     if dataset.damaged:
-        console().print(f"note: {len(dataset.damaged)} damaged images of {dataset.name} left out", markup=False)
+        console().print(f"note: {counted(len(dataset.damaged), 'damaged image')} of {dataset.name} left out", markup=False)
     require_validation(image_set, cards, dataset.official(dataset.source("validation")).sha256)
     return image_set
 
@@ -56,7 +57,9 @@ def few_images_note(n_images: int) -> list[str]:
     """A line where so few images were tuned on that what was chosen is uncertain; none from 200 images on."""
     if n_images >= FEW_TO_TUNE:
         return []
-    return [f"tuned on only {n_images} validation images: what was chosen on them is uncertain, and its gain may not last"]
+    return [
+        f"tuned on only {counted(n_images, 'validation image')}: what was chosen on them is uncertain, and its gain may not last"
+    ]
 
 
 def require_validation(image_set: ImageSet, cards: Sequence[ModelCard], taken_from_sha256: str | None = None) -> None:

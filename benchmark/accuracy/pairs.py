@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.report.tables import Pair
+from core.decimals import counted
 from core.statistics import difference_ci95, fewest_discordant, holm, mcnemar_p, paired_counts
 
 ALPHA = 0.05
@@ -105,9 +106,9 @@ def smallest_difference_note(pairs: Sequence[Pair], n_images: int, split: str) -
         return []
     points = 100 * least["accuracy_difference"]
     if points > 100:
-        return [f"{n_images:,} {split} images cannot show any difference of accuracy to be significant; use more images"]
+        return [f"{counted(n_images, split + ' image')} cannot show any difference of accuracy to be significant; use more images"]
     shown = f"{points:.2g}" if points < 10 else f"{points:.0f}"
     return [
-        f"with {n_images:,} {split} images only a difference of {shown} points or more can be significant"
+        f"with {counted(n_images, split + ' image')} only a difference of {shown} points or more can be significant"
         + ("; use more images for smaller ones" if points > 1 else "")
     ]

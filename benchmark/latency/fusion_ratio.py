@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"--rounds must be {FEWEST_ROUNDS} or more")
 
     from core.console import progress
+    from core.decimals import counted
     from core.environment import available_cores, cpu_name
 
     threads = options.threads or available_cores()
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
             display.update(task, advance=1, refresh=True)
 
         p50_ms = measure(options.members, options.rounds, options.batch_size, threads, options.seed, advance)
-    print(f"p50 at batch {options.batch_size} on {cpu_name()}, {threads} threads, median of {options.rounds} fresh processes each")
+    on = f"{cpu_name()}, {counted(threads, 'thread')}"
+    print(f"p50 at batch {options.batch_size} on {on}, median of {options.rounds} fresh processes each")
     for name, values_ms in p50_ms.items():
         print(f"  {name:<40} {_median(values_ms):8.3f} ms")
     for ratio in ratios(p50_ms):

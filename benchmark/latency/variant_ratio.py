@@ -34,11 +34,12 @@ def main(arguments: Sequence[str]) -> int:
     if len({path.stem for path in paths}) < len(paths) or len(paths) < 2:
         parser.error("the files must have different names")
 
+    from core.decimals import counted
     from core.environment import available_cores, cpu_name
 
     threads = options.threads or available_cores()
     p50_ms, pairs = measure(paths, options.batch_sizes, options.rounds, threads, options.runtime, options.seed)
-    print(f"{options.runtime} on {cpu_name()}, {threads} threads, {options.rounds} rounds of fresh processes")
+    print(f"{options.runtime} on {cpu_name()}, {counted(threads, 'thread')}, {options.rounds} rounds of fresh processes")
     for batch_size in options.batch_sizes:
         for path in paths:
             print(f"  p50 at batch {batch_size:<4} {path.stem:<48} {p50_ms[path.stem, batch_size]:9.3f} ms")

@@ -1,4 +1,4 @@
-"""What is said of an ONNX file beside weights that were trained again since."""
+"""Which files are benchmarked, and what is said of those that are old, the same, broken or of other data."""
 
 from __future__ import annotations
 
@@ -111,3 +111,35 @@ def test_a_file_name_that_is_no_text_gets_a_name_that_every_table_can_hold() -> 
     assert candidate.name == "caf\ufffd"
     candidate.name.encode("utf-8")
     assert candidate.size_mb == path.stat().st_size / 1e6
+
+
+def test_one_file_under_several_names_is_told(trained: ModelCard) -> None:
+    for name in ("copy", "other"):
+        Path(f"{name}.onnx").write_bytes(Path("mine_torch.onnx").read_bytes())
+    write_tiny_model(Path("unlike.onnx"), seed=1)
+    (note,) = _notes()
+    assert note.startswith("copy and mine_torch and other are the same file (SHA-256 ")
+
+
+def test_a_folder_among_the_models_is_pointed_at() -> None:
+    Path("mine").mkdir()
+    with pytest.raises(UserError, match="mine is a folder; pass --models-dir mine"):
+        find_candidates([Path("mine")], Path(), "digits")
+
+
+@pytest.mark.parametrize("content", [b"", b"not onnx"])
+def test_a_bad_file_of_a_folder_is_named_with_how_to_leave_it_out(trained: ModelCard, content: bytes) -> None:
+    Path("zz_bad.onnx").write_bytes(content)
+    with pytest.raises(UserError, match=r"zz_bad\.onnx .*; to leave it out, move it out of .*/ or name the others with --models"):
+        find_candidates([], Path(), "digits")
+    with pytest.raises(UserError) as caught:
+        find_candidates([Path("zz_bad.onnx")], Path(), "digits")
+    assert "leave it out" not in str(caught.value)
+
+
+@pytest.mark.parametrize("others", [[], ["cifar10"]])
+def test_without_models_of_digits_the_demo_is_offered(others: list[str]) -> None:
+    for name in others:
+        write_tiny_model(Path(f"{name}.onnx"), dataset=name)
+    with pytest.raises(UserError, match="make demo trains two small networks on digits"):
+        find_candidates([], Path(), "digits")

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from benchmark.accuracy.calibration import Calibration, Figures, worse_calibrated
 from benchmark.accuracy.metrics import expected_calibration_error, negative_log_likelihood
 from benchmark.candidates import Candidate
 from benchmark.command import main
-from benchmark.ensembles import plans
+from benchmark.ensembles import plans, tuning_images
 from benchmark.results import read_results
 from core.errors import UserError
 from core.records import softmax
@@ -184,3 +185,18 @@ def test_an_ensemble_called_like_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"the ensemble a\+b would be called like a\+b\.onnx"):
         plans(candidates, ["mean"])
     plans(candidates[:2], ["mean"])
+
+
+def test_to_tune_without_validation_images_the_mean_is_offered(tmp_path: Path) -> None:
+    root = tmp_path / "only_test"
+    for label in range(2):
+        (root / "test" / f"c{label}").mkdir(parents=True)
+        for index in range(3):
+            pixels = np.full((8, 8, 3), 100 * label + index, np.uint8)
+            Image.fromarray(pixels).save(root / "test" / f"c{label}" / f"{index}.png")
+    wanted, _ = plans(candidates(a=(None, "fp32"), b=(None, "fp32")), ["weighted", "greedy"])
+    with pytest.raises(
+        UserError, match=r"weighted and greedy is tuned on validation images, .* has only test images; use --ensemble mean"
+    ):
+        tuning_images(open_dataset(str(root)), wanted, None, 0)
+    assert tuning_images(open_dataset(str(root)), [], None, 0) is None
