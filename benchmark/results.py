@@ -170,7 +170,15 @@ class Results:
 
 
 def read_results(folder: str | Path) -> Results:
-    """The benchmark whose run folder is `folder`; UserError where it is no such folder or a file of it is missing."""
+    """The benchmark whose run folder is `folder`; UserError where it is no such folder or a file of it is missing.
+
+    >>> results = read_results("results/OLD")
+    >>> results.per_class["class_name"].unique().tolist() == list(results.class_names)
+    True
+    >>> logits, labels = results.predictions["a"]
+    >>> logits.shape == (len(labels), len(results.class_names))
+    True
+    """
     folder = Path(folder)
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -81,7 +81,9 @@ def build(
 
     Raises UserError for options that contradict each other, members that do not fit, or a file that fails its check.
 
-        build(["models/a.onnx", "models/b.onnx"], out="models/ab.onnx", rule="weighted").card.members
+    >>> built = build(["models/a.onnx", "models/b.onnx"], out="models/ab.onnx", rule="weighted")
+    >>> [member.name for member in built.card.members], round(sum(member.weight for member in built.card.members), 6)
+    (['a', 'b'], 1.0)
     """
     found = None if data_dir is None else Path(data_dir)
     of = None if data is None else str(data)

@@ -65,7 +65,8 @@ def compare(old: str | Path | Results, new: str | Path | Results) -> Comparison:
     Accuracies are compared image by image (McNemar), latencies process by process (Mann-Whitney), p corrected by Holm's
     method. Raises UserError where nothing can be compared: no model in common, other images, another machine.
 
-        compare("results/OLD", "results/NEW").regressed
+    >>> compare("results/OLD", "results/NEW").regressed
+    False
     """
     import pandas as pd
 

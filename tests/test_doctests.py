@@ -1,0 +1,47 @@
+"""The examples in the docstrings of the public names do what they say, in a folder with two models and two runs of digits."""
+
+from __future__ import annotations
+
+import doctest
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import compare, evaluate, read_results
+from core.installed import API
+from data import open_dataset
+from ensemble import build
+from tests.tiny_models import write_tiny_model
+
+PUBLIC: tuple[Callable[..., Any], ...] = (evaluate, compare, read_results, build, open_dataset)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made, digits = tmp_path_factory.mktemp("folder"), open_dataset("digits")
+    common = {"image_height": 32, "image_width": 32, "class_names": digits.class_names, "dataset_sha256": digits.fingerprints()}
+    (made / "models").mkdir()
+    models = [
+        write_tiny_model(made / "models" / f"{name}.onnx", seed=seed, temperature=20.0, **common) for seed, name in enumerate("ab")
+    ]
+    for name in ("OLD", "NEW"):
+        run = evaluate(models, data="digits", time_budget_s=0, limit=100, out=made / "results")
+        os.replace(run.folder, made / "results" / name)
+    return made
+
+
+def test_every_public_name_has_an_example_here() -> None:
+    assert {function.__name__ for function in PUBLIC} == set(API)
+
+
+@pytest.mark.parametrize("function", PUBLIC, ids=lambda function: function.__name__)
+def test_the_example_does_what_it_says(function: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (example,) = doctest.DocTestFinder(recurse=False).find(function, function.__name__, globs={function.__name__: function})
+    said: list[str] = []
+    ended = doctest.DocTestRunner(verbose=False).run(example, out=said.append)
+    assert ended.attempted > 0
+    assert ended.failed == 0, "".join(said)
