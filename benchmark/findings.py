@@ -1,4 +1,4 @@
-"""What one benchmark has found, from which every table, picture and line of its report is made."""
+"""What one benchmark collects as it runs; its `Results`, which everything is shown from, are made of it once."""
 
 from __future__ import annotations
 
@@ -52,8 +52,3 @@ class Findings:
     latency_pairs: list[LatencyPair] = field(default_factory=list)
     cross_checks: list[CrossCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    answers: list[str] = field(default_factory=list)
-
-    def placements(self) -> dict[str, dict[str, int]]:
-        """Nodes per provider of each timed `<model> on <provider>`."""
-        return self.latency_run.placements if self.latency_run else {}

@@ -61,3 +61,19 @@ def test_a_circle_is_found(closing: str, tmp_path: Path) -> None:
 def test_no_folder_has_more_modules_than_are_seen_at_a_glance(room: str) -> None:
     folders = [path for path in [REPOSITORY / room, *(REPOSITORY / room).rglob("*")] if path.is_dir()]
     assert {str(folder): n for folder in folders if (n := len(list(folder.glob("*.py")))) > MOST_MODULES} == {}
+
+
+def has_logic(path: Path) -> bool:
+    """Whether a module defines a function; one of types and constants alone has nothing that could be wrong."""
+    return any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def test_every_module_of_the_benchmark_has_tests_where_they_are_looked_for() -> None:
+    """`tests/<room>/test_<file>.py`, for what has functions; a package's own door and its `__main__` are tried by its commands."""
+    modules_with_logic = [
+        path.relative_to(REPOSITORY)
+        for path in (REPOSITORY / "benchmark").rglob("*.py")
+        if not path.stem.startswith("__") and has_logic(path)
+    ]
+    wanted = {path: REPOSITORY / "tests" / path.with_name(f"test_{path.name}") for path in modules_with_logic}
+    assert [str(path) for path, test in wanted.items() if not test.is_file()] == []

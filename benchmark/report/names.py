@@ -27,8 +27,8 @@ class Names:
     singles: tuple[str, ...] = ()
 
     def of(self, name: str) -> str:
-        """How a model is called."""
-        return self.short.get(name, name)
+        """How a model is called; an ensemble that its run does not list, as older ones did not, by its members' letters."""
+        return self.short.get(name) or "+".join(self.short.get(part, part) for part in name.split("+"))
 
     def legend(self) -> list[str]:
         """A line per model that is called by a letter."""

@@ -72,11 +72,12 @@ def _tables(findings: Findings) -> dict[str, pd.DataFrame]:
     accuracies = [entry.accuracy for entry in findings.entries if entry.kind != "oracle"]
     device_names = {provider.name: provider.device_name for provider in findings.providers}
     own = {where: measure(predictions, image_set.labels) for where, predictions in findings.own_predictions.items()}
+    placements = findings.latency_run.placements if findings.latency_run else {}
     made = {
         "comparison.csv": tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own),
         "per_class.csv": tables.per_class_rows(accuracies, class_names),
         "confusion.csv": tables.confusion_rows(accuracies, class_names),
-        "latency.csv": tables.latency_rows(findings.latencies, findings.providers, findings.placements()),
+        "latency.csv": tables.latency_rows(findings.latencies, findings.providers, placements),
         "pairs.csv": tables.pair_rows([*findings.pairs, *findings.more_pairs, *_pairs_of_own_predictions(findings)]),
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
         "latency_samples.csv.gz": tables.sample_rows(findings.latency_run.samples if findings.latency_run else []),

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.accuracy.calibration import Calibration, Figures, worse_calibrated
 from benchmark.accuracy.metrics import expected_calibration_error, negative_log_likelihood
 from benchmark.candidates import Candidate
 from benchmark.command import main
@@ -97,20 +96,6 @@ def test_run_json_records_rules_images_and_the_answer_which_is_printed_last(run)
     last = stdout.strip().splitlines()[-1]
     assert last == facts["answers"][0]
     assert last.startswith("answer, at batch 1 on CPU: deploy ")
-
-
-def test_lines_name_what_tuning_calibrates_worse() -> None:
-    worse, better, nan = Figures(1, 1, 0.01, 0.02), Figures(1, 1, 0.02, 0.01), Figures(*[float("nan")] * 4)
-    rows = [
-        Calibration("a+b (greedy)", "greedy", "", 1, 1, 1, nan, worse),
-        Calibration("a+b (greedy)", "greedy", "a", 1, 1, 1.5, nan, worse),
-        Calibration("a+b (greedy)", "greedy", "b", 1, 1, 1.5, nan, better),
-        Calibration("a+b (weighted)", "weighted", "a", 1, 1, 1.5, nan, worse),
-    ]
-    lines = worse_calibrated(rows, "test")
-    assert len(lines) == 2
-    assert lines[0] == "a+b (greedy): tuning, held against the plain mean, makes test ECE worse, 0.0100 to 0.0200"
-    assert lines[1].startswith("a: its own temperature 1.50 makes test ECE worse")
 
 
 def candidates(**kinds: tuple[str | None, str]) -> list[Candidate]:

@@ -6,25 +6,17 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from benchmark.latency import worker as latency_worker
 from benchmark.latency.experiment import SAMPLE_S, configurations, run_experiment
 from benchmark.latency.pairs import MIN_PAIRS, compare_latencies
-from benchmark.latency.summary import MIN_SAMPLES, stability_note, summarise
-from benchmark.latency.worker import SETTLE_WINDOW, most_calls_s, sample, settled, warm_up
+from benchmark.latency.summary import summarise
 from core.errors import UserError
 from core.launch import bytecode_settings
-from core.records import LatencySamples
 from models.runtimes.onnx_runtime import CPU, Provider
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
 IMAGES_U8 = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 MODELS = {"c": 0.003, "a": 0.006, "b": 0.009}  # seconds of a call at batch 1 on the planted machine
-
-
-def process(samples_ms, round_index: int = 0, model: str = "m", batch_size: int = 1) -> LatencySamples:
-    samples = np.asarray(samples_ms, dtype=np.float64)
-    return LatencySamples(model, CPU, batch_size, 1, "host-to-host", round_index, round_index, 10.0, 5.0, np.array([1.0]), samples)
 
 
 def planted_run(machine: PlantedMachine, monkeypatch, batch_sizes=(1, 32, 256), **options):
@@ -152,41 +144,6 @@ def test_a_file_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
         run_experiment(wanted, IMAGES_U8)
 
 
-class PlantedCalls:
-    """A call that takes the seconds it is told to, by a clock of its own in the place of the worker's."""
-
-    def __init__(self, monkeypatch, *call_s: float) -> None:
-        self.clock_s, self.call_s = 0.0, itertools.chain(call_s, itertools.repeat(call_s[-1]))
-        monkeypatch.setattr(latency_worker.time, "perf_counter", lambda: self.clock_s)
-        monkeypatch.setattr(latency_worker.time, "perf_counter_ns", lambda: round(self.clock_s * 1e9))
-
-    def __call__(self) -> None:
-        self.clock_s += next(self.call_s)
-
-
-def test_calls_are_told_in_milliseconds_in_order_and_begun_within_the_sampling_time(monkeypatch) -> None:
-    assert sample(PlantedCalls(monkeypatch, 0.05, 0.0625, 0.125), 0.25) == pytest.approx([50, 62.5, 125, 125])
-    assert sample(PlantedCalls(monkeypatch, 4.0), 0.25) == [4000]
-
-
-def test_warm_up_makes_no_call_where_the_first_run_took_its_time_and_ends_in_time_otherwise(monkeypatch) -> None:
-    assert warm_up(PlantedCalls(monkeypatch, 1.0), at_most_s=0) == []
-    assert warm_up(PlantedCalls(monkeypatch, 1.0), at_most_s=-3) == []
-    unsettled = [0.03125 * 2**n for n in range(9)]
-    assert len(warm_up(PlantedCalls(monkeypatch, *unsettled), at_most_s=0.25)) == 4
-    assert len(warm_up(PlantedCalls(monkeypatch, 0.001), at_most_s=9)) == 2 * SETTLE_WINDOW
-
-
-@pytest.mark.parametrize("call_s", [0.0078125, 0.03125, 0.125, 0.25, 0.5, 4.0])
-def test_what_a_process_is_expected_to_spend_in_calls_is_what_it_does_where_it_never_settles(monkeypatch, call_s: float) -> None:
-    monkeypatch.setattr(latency_worker, "settled", lambda _calls_ms: False)
-    call = PlantedCalls(monkeypatch, call_s)
-    call()
-    warm_up(call, 0.25 * latency_worker.WARMUP_SHARE - call_s)
-    sample(call, 0.25)
-    assert call.clock_s == pytest.approx(most_calls_s(call_s, 0.25))
-
-
 def test_children_compile_no_library_again_where_bytecode_is_not_kept_beside_it(monkeypatch) -> None:
     monkeypatch.setattr(np.__spec__, "cached", __file__)
     assert bytecode_settings() == {}
@@ -195,53 +152,3 @@ def test_children_compile_no_library_again_where_bytecode_is_not_kept_beside_it(
     assert settings["PYTHONDONTWRITEBYTECODE"] == ""
     assert Path(settings["PYTHONPYCACHEPREFIX"]).is_dir()
     assert bytecode_settings() == settings
-
-
-def test_warm_up_ends_when_the_running_median_settles() -> None:
-    assert not settled([1.0] * (2 * SETTLE_WINDOW - 1))
-    assert settled([1.0] * 2 * SETTLE_WINDOW)
-    assert not settled([2.0] * SETTLE_WINDOW + [1.0] * SETTLE_WINDOW)
-    assert settled([9.0] * 3 + [1.0] * 2 * SETTLE_WINDOW)
-
-
-def test_p50_is_over_processes_not_over_calls() -> None:
-    # One process with many fast calls must not outvote two slower ones
-    (summary,) = summarise([process([1.0] * 1000), process([2.0] * 10), process([3.0] * 10)])
-    assert summary.p50_ms == 2.0
-    assert summary.n_processes == 3
-    assert summary.p50_ci95 == (1.0, 3.0)
-
-
-def test_tails_are_numpys_percentiles_of_all_calls_and_lie_in_their_intervals() -> None:
-    random = np.random.default_rng(0)
-    group = [process(random.lognormal(size=200)) for _ in range(6)]
-    (summary,) = summarise(group)
-    pooled = np.concatenate([samples.samples_ms for samples in group])
-    for percentile, value in summary.tails_ms.items():
-        assert value == pytest.approx(np.percentile(pooled, percentile))
-        low, high = summary.tails_ci95[percentile]
-        assert low <= value * 1.001
-        assert value <= high * 1.001
-    assert summary.missing == ""
-
-
-@pytest.mark.parametrize(("percentile", "needed"), MIN_SAMPLES.items())
-def test_a_tail_needs_as_many_samples_as_early_stopping_asks_for(percentile: int, needed: int) -> None:
-    # LoadGen's rule: seeing at most one sample above the true percentile must be a 1 % event
-    above = 1 - percentile / 100
-    assert scipy.stats.binom.cdf(1, needed, above) <= 0.01 < scipy.stats.binom.cdf(1, needed - 1, above)
-    (short,) = summarise([process([1.0] * (needed - 1))])
-    assert np.isnan(short.tails_ms[percentile])
-    assert f"p{percentile} needs {needed}" in short.missing
-    (enough,) = summarise([process([1.0] * needed)])
-    assert enough.tails_ms[percentile] == 1.0
-
-
-def test_nothing_is_clipped() -> None:
-    (summary,) = summarise([process([1.0] * 661 + [1e6]), process([1.0]), process([1.0])])
-    assert summary.throughput_images_per_s == pytest.approx(664 / ((663 + 1e6) / 1000))
-
-
-def test_processes_that_disagree_by_more_than_a_tenth_get_a_note() -> None:
-    assert stability_note(np.array([1.0, 1.09])) == ""
-    assert "runs differed by 12 %: results are noisy" in stability_note(np.array([1.0, 1.12, 1.05]))

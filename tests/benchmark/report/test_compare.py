@@ -208,3 +208,37 @@ def test_an_unchanged_model_is_not_certain_to_be_unchanged(tmp_path, capsys) -> 
     printed = capsys.readouterr().out
     assert "-0.0000" not in printed
     assert "nan" not in printed
+
+
+def test_models_that_only_one_run_has_are_named(tmp_path, capsys) -> None:
+    old = write_run(tmp_path / "old", {"m": 0.8, "gone": 0.7})
+    new = write_run(tmp_path / "new", {"m": 0.8, "fresh": 0.6, "more": 0.6})
+    main([str(old), str(new)])
+    lines = capsys.readouterr().out.splitlines()
+    assert f"not compared: gone, m+gone: only {old} has them" in lines
+    assert f"not compared: fresh, more, m+fresh+more: only {new} has them" in lines
+
+
+@pytest.mark.parametrize("columns", ["80", "100", "120"])
+@pytest.mark.parametrize("models", [("m", "n"), ("resnet18_cifar10_tf_int8", "resnet18_cifar10_torch_int8")])
+def test_the_table_keeps_to_the_width_there_is(tmp_path, capsys, monkeypatch, columns: str, models: tuple[str, ...]) -> None:
+    write_run(tmp_path / "old", dict.fromkeys(models, 0.8))
+    write_run(tmp_path / "new", dict.fromkeys(models, 0.7), 9.0, seed=1)
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.chdir(tmp_path)
+    main(["old", "new"])
+    printed = capsys.readouterr().out
+    assert max(len(line) for line in printed.splitlines() if line[:1] in "┏┃┡│├└") <= int(columns)
+    for name in models:
+        assert name in printed
+    assert "regressed" in printed
+
+
+def test_what_few_images_or_noisy_processes_leave_open_is_called_so(tmp_path) -> None:
+    old, new = (write_run(tmp_path / name, {"m": 0.8}, seed=seed) for seed, name in enumerate(("old", "new")))
+    for folder, shift in ((old, 0), (new, 1)):
+        kept = np.load(folder / "predictions" / "m.npz")
+        chosen = {"logits": kept["logits"][:40].copy(), "labels": kept["labels"][:40].copy()}
+        chosen["logits"][shift] = np.roll(chosen["logits"][shift], 1)
+        np.savez(folder / "predictions" / "m.npz", **chosen)
+    assert verdicts(old, new)["m", "top1_accuracy"] == CANNOT_TELL

@@ -19,6 +19,7 @@ def test_letters_go_on_after_z_and_rules_stay() -> None:
     names = short_names(run("x", "y", e=("weighted", "x+y (greedy)"), f=("mean", "x+y")))
     assert names.of("x+y (greedy)") == "A+B (weighted)"
     assert names.of("x+y") == "A+B"
+    assert names.of("y+x") == "B+A"
     assert names.of("something else") == "something else"
     assert names.legend() == ["A = x", "B = y"]
 
