@@ -3,21 +3,26 @@
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sklearn.metrics import log_loss
 
 from benchmark.accuracy.metrics import expected_calibration_error, negative_log_likelihood
 from benchmark.candidates import Candidate
 from benchmark.command import main
-from benchmark.ensembles import plans, tuning_images
+from benchmark.ensembles import Plan, add_ensemble, plans, tuning_images
+from benchmark.findings import Findings
 from benchmark.results import read_results
 from core.errors import UserError
 from core.records import softmax
 from data import open_dataset
+from models.runtimes.onnx_runtime import CPU, Provider
+from models.runtimes.predict import predict
 from tests.commands import in_this_process
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import tiny_card, write_tiny_model
@@ -185,3 +190,28 @@ def test_to_tune_without_validation_images_the_mean_is_offered(tmp_path: Path) -
     ):
         tuning_images(open_dataset(str(root)), wanted, None, 0)
     assert tuning_images(open_dataset(str(root)), [], None, 0) is None
+
+
+def test_an_ensemble_is_measured_from_kept_predictions_and_its_file_held_to_them(tmp_path: Path, monkeypatch) -> None:
+    digits = open_dataset("digits")
+    common = {"image_height": 32, "image_width": 32, "class_names": digits.class_names, "dataset_sha256": digits.fingerprints()}
+    members = [
+        Candidate(name, write_tiny_model(tmp_path / f"{name}.onnx", seed=seed, **common), tiny_card(name))
+        for seed, name in enumerate("ab")
+    ]
+    images = digits.official("test").take(np.arange(60))
+    found = Findings(images, members, [Provider(CPU, "a CPU")], 1)
+    for member in members:
+        found.predictions[member.name] = predict(member.path, member.name, images, CPU, 1).predictions
+    add_ensemble(found, Plan("mean", tuple(members)), tmp_path)
+    mean = np.mean([softmax(found.predictions[name].logits) for name in "ab"], axis=0)
+    np.testing.assert_allclose(softmax(found.predictions["a+b"].logits), mean, atol=1e-6)
+    (entry,) = found.entries
+    assert entry.accuracy.top1_accuracy == pytest.approx((mean.argmax(axis=1) == images.labels).mean())
+    assert entry.accuracy.scores["nll"] == pytest.approx(log_loss(images.labels, mean, labels=range(10)), rel=1e-5)
+    assert (entry.kind, entry.members) == ("ensemble", ("a", "b"))
+    again = predict(found.files["a+b"], "a+b", images, CPU, 1)
+    np.testing.assert_allclose(again.graph_probabilities, mean, atol=1e-5)
+    found.predictions["a"] = replace(found.predictions["a"], logits=found.predictions["a"].logits[::-1].copy())
+    with pytest.raises(UserError, match=r"the fused graph of a\+b differs from its members' predictions by"):
+        add_ensemble(found, Plan("mean", tuple(members)), tmp_path)
