@@ -27,8 +27,8 @@ MOST_VERDICTS = 15  # rows; the rest stand in pairs.csv
 BEST_POSSIBLE = "best possible"  # what the tables call `oracle`
 WHAT_IS_BEST_POSSIBLE = "best possible: right if any member is (an upper bound, not a model)"
 ON_FRONT = (
-    "* not shown to be off the Pareto front of accuracy and p50: no other\n"
-    "  model is significantly better in one and not worse in the other"
+    "* not shown to be off the Pareto front of accuracy and p50: "
+    "no other model is significantly better in one and not worse in the other"
 )
 
 
