@@ -10,12 +10,13 @@ from typing import Any, Literal, get_args
 from core.errors import UserError
 from data.reading import RESIZES, Resize
 from ensemble.rules.registry import RULES
+from models.runtimes.registry import AUTO, devices, names
 
-Device = Literal["auto", "cpu", "cuda"]
 SplitName = Literal["test", "validation", "train"]
 CHOICES: dict[str, Collection[str]] = {
     "ensemble": RULES,
-    "device": get_args(Device),
+    "device": devices(),
+    "runtimes": names(),
     "split": get_args(SplitName),
     "resize": RESIZES,
     "exclude": ("duplicates",),
@@ -34,7 +35,7 @@ class Options:
     models: tuple[Path, ...] = ()
     models_dir: Path = Path("models")
     ensemble: tuple[str, ...] = ()
-    device: Device = "auto"
+    device: str = AUTO
     openvino: bool = False
     batch_sizes: tuple[int, ...] = (1, 32, 256)
     threads: int | None = None
@@ -52,6 +53,7 @@ class Options:
     max_latency_ms: float | None = None
     min_accuracy: float | None = None
     at_batch: int | None = None
+    runtimes: tuple[str, ...] = ()
 
 
 def from_values(values: Mapping[str, Any]) -> Options:

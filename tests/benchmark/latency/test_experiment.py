@@ -14,7 +14,8 @@ from benchmark.latency.worker import SETTLE_WINDOW, most_calls_s, sample, settle
 from core.errors import UserError
 from core.launch import bytecode_settings
 from core.records import LatencySamples
-from models.runtimes.onnx_runtime import CPU, Provider
+from models.runtimes.base import Provider
+from models.runtimes.registry import CPU
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
