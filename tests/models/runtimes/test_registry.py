@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from benchmark.options import from_values
 from core.environment import REPOSITORY
 from core.errors import UserError
 from data import open_dataset
@@ -93,6 +94,7 @@ def test_a_new_runtime_is_a_choice_and_explained(rounded: Runtime) -> None:
     assert "rows of these too: cpu, cuda, openvino, openvino-bf16, rounded" in " ".join(done.stdout.split())
     with pytest.raises(UserError, match="rounded"):
         open_model("a.onnx", "no such runtime")
+    assert from_values({"runtimes": "rounded"}).runtimes == ("rounded",)
     assert spoken("Rounded") == "the made-up runtime"
 
 
