@@ -34,9 +34,14 @@ def open_model(
     Raises UserError for a file that is missing, broken or without card, and where the model would not run on that runtime.
     A process opens .pth or .keras files, never both.
 
-        model = open_model("models/a.onnx")
-        logits, probabilities = model.predict(images_u8)  # float32, (n, n_classes) each
-        model.card.class_names
+    >>> import numpy as np
+    >>> model = open_model("models/a.onnx")
+    >>> logits, probabilities = model.predict(np.zeros((2, 32, 32, 3), np.uint8))
+    >>> logits.shape, len(model.card.class_names)
+    ((2, 10), 10)
+    >>> red = open_model(lambda images_u8: images_u8.mean(axis=(1, 2)), class_names=["red", "green", "blue"])
+    >>> red.predict(np.full((1, 2, 2, 3), (9, 0, 0), np.uint8)).logits
+    array([[9., 0., 0.]], dtype=float32)
     """
     if not isinstance(model, str | Path):
         if class_names is None:
