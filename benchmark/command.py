@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import cast
 
 from benchmark.gates import GRAMMAR
-from benchmark.options import Device, Options, SplitName
+from benchmark.options import Options, SplitName
 from core.cli import Parser, add_run_flag, fraction, milliseconds, positive, seconds
 from data.reading import RESIZES, Resize
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
+from models.runtimes.registry import devices, names
 
 # What another first word than a flag does.
 OTHERS = {
@@ -44,7 +45,7 @@ def parse(arguments: Sequence[str]) -> Options:
         models=tuple(values["models"]),
         models_dir=values["models_dir"],
         ensemble=tuple(dict.fromkeys([DEFAULT] if values["ensemble"] == [] else values["ensemble"] or [])),
-        device=cast(Device, values["device"]),
+        device=values["device"],
         openvino=values["openvino"],
         batch_sizes=tuple(sorted(set(values["batch_sizes"]))),
         threads=values["threads"],
@@ -62,6 +63,7 @@ def parse(arguments: Sequence[str]) -> Options:
         max_latency_ms=values["max_latency_ms"],
         min_accuracy=values["min_accuracy"],
         at_batch=values["at_batch"],
+        runtimes=tuple(dict.fromkeys(values["runtime"])),
     )
 
 
@@ -107,8 +109,9 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
     add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained where not given")
-    add("--device", choices=["auto", "cpu", "cuda"], default=default.device, help="auto: CPU, and GPU where it is proved")
+    add("--device", choices=devices(), default=default.device, help="auto: CPU, and GPU where it is proved")
     add("--openvino", action="store_true", help="rows of OpenVINO's runtime too, in float32 and in bf16 where the CPU has it")
+    add("--runtime", nargs="+", action="extend", choices=names(), default=[], metavar="NAME", help="rows of these too: %(choices)s")
     add("--batch-sizes", type=positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
     add("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use where not given")
     add(

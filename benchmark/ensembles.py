@@ -15,7 +15,6 @@ from benchmark.candidates import Candidate
 from benchmark.findings import Ensemble, Findings
 from benchmark.images import drawn
 from benchmark.report.tables import Entry
-from core.console import progress
 from core.errors import UserError
 from core.records import Float64Array, ImageSet, Predictions
 from ensemble.fuse import fuse, load_members
@@ -24,7 +23,7 @@ from ensemble.rules.fit import tune
 from ensemble.rules.registry import DEFAULT, RULES, is_tuned
 from ensemble.validation import validation_images
 from models.graph.contract import save_model
-from models.runtimes.predict import predict
+from models.runtimes.opening import open_file
 
 if TYPE_CHECKING:
     from data import Dataset
@@ -106,25 +105,6 @@ def tuning_images(dataset: Dataset, wanted: Sequence[Plan], limit: int | None, s
     return image_set if limit is None or limit >= len(image_set) else drawn(image_set, limit, seed)
 
 
-def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None:
-    """Predict the images that ensembles are tuned on, once a member, and keep the predictions."""
-    image_set = findings.tuned_on
-    if image_set is None:
-        return
-    with progress() as display:
-        for member in members:
-            task = display.add_task(f"{member.name} on validation images", total=len(image_set))
-            run = predict(
-                member.path,
-                member.name,
-                image_set,
-                findings.providers[0].name,
-                findings.threads,
-                lambda n, task=task: display.advance(task, n),  # type: ignore[misc]
-            )
-            findings.validation[member.name] = run.predictions
-
-
 def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
     """Accuracy from the members' kept predictions; one fused file, held to these, for latency."""
     names = tuple(member.name for member in plan.members)
@@ -150,7 +130,7 @@ def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
 def _check_fusion(path: Path, name: str, image_set: ImageSet, kept: Float64Array, findings: Findings) -> None:
     """UserError unless the fused graph gives what the rule makes of the members' kept predictions, within 1e-4."""
     few = image_set.take(np.arange(min(N_FUSION_IMAGES, len(image_set))))
-    fused = predict(path, name, few, findings.providers[0].name, findings.threads).graph_probabilities
-    difference = float(np.abs(fused - kept[: len(few)]).max())
+    fused = open_file(path, findings.providers[0].name, findings.threads).predicted(few.images_u8, few.n_classes).outputs
+    difference = float(np.abs(fused.probabilities - kept[: len(few)]).max())
     if difference > FUSION_TOLERANCE:
         raise UserError(f"the fused graph of {name} differs from its members' predictions by {difference:.1e}; export them again")

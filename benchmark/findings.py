@@ -14,7 +14,7 @@ from benchmark.latency.summary import LatencySummary
 from benchmark.report.tables import Entry, Pair
 from core.records import ImageSet, Predictions
 from ensemble.rules.combination import Combination
-from models.runtimes.onnx_runtime import Provider
+from models.runtimes.base import Provider
 
 
 @dataclass(frozen=True)

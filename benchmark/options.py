@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -10,15 +10,16 @@ from typing import Any, Literal, get_args
 from core.errors import UserError
 from data.reading import RESIZES, Resize
 from ensemble.rules.registry import RULES
+from models.runtimes.registry import AUTO, devices, names
 
-Device = Literal["auto", "cpu", "cuda"]
 SplitName = Literal["test", "validation", "train"]
-CHOICES: dict[str, Collection[str]] = {
-    "ensemble": RULES,
-    "device": get_args(Device),
-    "split": get_args(SplitName),
-    "resize": RESIZES,
-    "exclude": ("duplicates",),
+CHOICES: dict[str, Callable[[], Collection[str]]] = {
+    "ensemble": lambda: RULES,
+    "device": devices,
+    "runtimes": names,
+    "split": lambda: get_args(SplitName),
+    "resize": lambda: RESIZES,
+    "exclude": lambda: ("duplicates",),
 }
 FOLDERS = ("data_dir", "models_dir", "out")
 COUNTS = ("batch_sizes", "threads", "limit", "at_batch")
@@ -34,7 +35,7 @@ class Options:
     models: tuple[Path, ...] = ()
     models_dir: Path = Path("models")
     ensemble: tuple[str, ...] = ()
-    device: Device = "auto"
+    device: str = AUTO
     openvino: bool = False
     batch_sizes: tuple[int, ...] = (1, 32, 256)
     threads: int | None = None
@@ -52,6 +53,7 @@ class Options:
     max_latency_ms: float | None = None
     min_accuracy: float | None = None
     at_batch: int | None = None
+    runtimes: tuple[str, ...] = ()
 
 
 def from_values(values: Mapping[str, Any]) -> Options:
@@ -80,8 +82,8 @@ def _check(name: str, value: Any) -> None:
     """UserError unless one value of an option is one that the command line takes, too."""
     if isinstance(value, str) and not value.strip():
         raise UserError(f"{name} is empty; give it a value, or leave it out")
-    if name in CHOICES and value not in CHOICES[name]:
-        raise UserError(f"{name} has {value!r}; choose from {', '.join(CHOICES[name])}")
+    if name in CHOICES and value not in CHOICES[name]():
+        raise UserError(f"{name} has {value!r}; choose from {', '.join(CHOICES[name]())}")
     if name in COUNTS and not (isinstance(value, int) and value >= 1):
         raise UserError(f"{name} has {value!r}; give whole numbers of 1 or more")
     if name == "time_budget_s" and not 0 <= value < 1e6:

@@ -14,10 +14,10 @@ import numpy as np
 
 from benchmark.accuracy.calibration import Kept, calibrate, worse_calibrated
 from benchmark.accuracy.metrics import measure, worse_than_guessing
-from benchmark.accuracy.openvino import predict_on_openvino
 from benchmark.accuracy.pairs import OTHER_ENSEMBLES, compare_pairs, smallest_difference_note
+from benchmark.accuracy.predictions import predict_own_numerics, predict_singles, predict_validation
 from benchmark.candidates import find_candidates
-from benchmark.ensembles import Plan, add_ensemble, plans, predict_validation, tuning_images
+from benchmark.ensembles import Plan, add_ensemble, plans, tuning_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
 from benchmark.images import Choice, images_for
@@ -32,13 +32,14 @@ from benchmark.report.tables import Entry, comparison_columns
 from benchmark.report.terminal import print_report
 from benchmark.results import Results
 from core.console import print_line, print_lines, progress
+from core.environment import available_cores
 from core.errors import UserError
 from core.files import run_folder
 from core.records import Predictions
 from data.matching import name_on_cards
 from ensemble.validation import few_images_note
-from models.runtimes.onnx_runtime import choose_providers, default_threads, spoken
-from models.runtimes.predict import PredictionRun, predict
+from models.runtimes.choose import choose_providers
+from models.runtimes.registry import asked_for, spoken
 
 
 def evaluate(
@@ -60,7 +61,7 @@ def evaluate(
     time_budget_s: seconds for latency, 0 to leave it out; batch_sizes: images per call that are timed.
     out: the folder in which the run's own folder is made; None for a temporary one, which goes with the last reference to
     the results.
-    others: any other field of `benchmark.options.Options`, such as `split`, `limit`, `threads`, `openvino`, `max_latency_ms`.
+    others: any other field of `benchmark.options.Options`, such as `split`, `limit`, `threads`, `runtimes`, `max_latency_ms`.
 
     Raises UserError, as the command does, for what cannot be measured.
 
@@ -110,7 +111,7 @@ def _measured(options: Options) -> Results:
             add_ensemble(findings, plan, Path(fused_folder))
         judge(findings)
         if options.time_budget_s > 0:
-            predict_on_openvino(findings)
+            predict_own_numerics(findings)
             measure_latency(findings, options)
         if options.loadgen:
             check_against_loadgen(findings, options)
@@ -128,9 +129,9 @@ def check_limits(options: Options) -> None:
 
 def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     """Everything that can be wrong with what was asked for is found here, before anything is run or written."""
-    threads = options.threads or default_threads()
-    if threads > default_threads():
-        raise UserError(f"--threads {threads}: this process may use {default_threads()} cores; pass at most as many")
+    threads = options.threads or available_cores()
+    if threads > available_cores():
+        raise UserError(f"--threads {threads}: this process may use {available_cores()} cores; pass at most as many")
     candidates, notes = find_candidates(options.models, options.models_dir, name_on_cards(options.data))
     wanted, plan_notes = plans(candidates, options.ensemble)
     cards = [candidate.card for candidate in candidates]
@@ -143,7 +144,8 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
         resize=options.resize,
         skip_damaged=options.skip_damaged,
     )
-    providers, provider_notes = choose_providers(options.device, candidates[0].path, threads, openvino=options.openvino)
+    runtimes = asked_for(options.device, ["openvino"] if options.openvino else [], options.runtimes)
+    providers, provider_notes = choose_providers(runtimes, candidates[0].path, threads)
     tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
     notes = [*notes, *plan_notes, *data_notes, *provider_notes]
     if tuned_on is not None:
@@ -151,36 +153,6 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
     if tuned_on is not None and options.split == "validation":
         notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
     return Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, notes=notes), wanted
-
-
-def predict_singles(findings: Findings, profile: bool) -> None:
-    """Predict the split once per model, keep the predictions and measure their accuracy."""
-    labels = findings.image_set.labels
-    runs: list[PredictionRun] = []
-    with progress() as display:
-        for candidate in findings.candidates:
-            task = display.add_task(f"predicting {candidate.name}", total=len(labels))
-            run = predict(
-                candidate.path,
-                candidate.name,
-                findings.image_set,
-                findings.providers[0].name,
-                findings.threads,
-                lambda n, task=task: display.advance(task, n),  # type: ignore[misc]
-            )
-            runs.append(run)
-            findings.predictions[candidate.name] = run.predictions
-            findings.files[candidate.name] = candidate.path
-            accuracy = measure(run.predictions, labels)
-            card = candidate.card
-            kind, members = ("ensemble", tuple(m.name for m in card.members)) if card.rule else ("single", ())
-            entry = Entry(candidate.name, kind, members, card.backend, card.precision, candidate.size_mb, accuracy)
-            findings.entries.append(entry)
-    if profile:
-        inside_s, total_s = sum(run.session_run_s for run in runs), sum(run.total_s for run in runs)
-        findings.notes.append(
-            f"predictions took {total_s:.2f} s, {inside_s:.2f} s of it inside session.run: ratio {total_s / inside_s:.4f}"
-        )
 
 
 def judge(findings: Findings) -> None:

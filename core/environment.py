@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 RECORDED_PACKAGES = (
-    "keras matplotlib numpy nvidia-cudnn-cu13 onnx onnxruntime onnxruntime-gpu onnxscript openvino pandas pillow "
+    "keras matplotlib numpy nvidia-cudnn-cu13 onnx onnxruntime onnxruntime-gpu onnxscript pandas pillow "
     "scikit-learn scipy tensorflow tf2onnx torch torch-lr-finder torchvision"
 ).split()
 # Instruction sets that change which kernels a runtime picks, and so the latency.
@@ -27,8 +28,11 @@ def is_checkout() -> bool:
     return not (REPOSITORY / "__init__.py").exists()  # the wheel has one there (`core.installed`)
 
 
-def environment() -> dict[str, Any]:
-    """Everything about this machine and this checkout that a result should be read with, ready for JSON."""
+def environment(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Everything about this machine and this checkout that a result should be read with, ready for JSON.
+
+    packages: whose versions count besides `RECORDED_PACKAGES`.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -39,7 +43,7 @@ def environment() -> dict[str, Any]:
         "import_switches": import_switches(),
         "cores_available": available_cores(),
         "memory_gib": memory_gib(),
-        "packages": package_versions(),
+        "packages": package_versions(packages),
         **git_state(),
     }
 
@@ -87,12 +91,12 @@ def memory_gib() -> float | None:
         return None
 
 
-def package_versions() -> dict[str, str]:
+def package_versions(more: Sequence[str] = ()) -> dict[str, str]:
     """Versions of the installed packages that can change a figure."""
     import importlib.metadata
 
     versions = {}
-    for package in RECORDED_PACKAGES:
+    for package in sorted({*RECORDED_PACKAGES, *more}):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

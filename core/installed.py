@@ -43,6 +43,7 @@ API: dict[str, str] = {
     "read_results": "benchmark",
     "build": "ensemble",
     "open_dataset": "data",
+    "open_model": "models",
 }
 
 __all__ = ["main", *API]

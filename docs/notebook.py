@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmark import compare, evaluate, read_results
 from data import open_dataset
 from ensemble import build
+from models import open_model
 
 MODELS = sys.argv[1:] or ["models/resnet18_digits_torch.onnx", "models/resnet18_digits_tf.onnx"]
 FOLDER = Path(tempfile.mkdtemp())  # so that this session leaves nothing behind it in the folder you stand in
@@ -23,6 +24,15 @@ FOLDER = Path(tempfile.mkdtemp())  # so that this session leaves nothing behind 
 # %%
 test = open_dataset("digits").official("test")
 print(test.images_u8.shape, test.class_names, test.sha256[:12])
+
+# %% [markdown]
+# One model by itself: what it says of eight images, on a runtime of your choice (`runtime="openvino"`, a `.pth`, a `.keras`, or a
+# Python function in place of the file).
+
+# %%
+model = open_model(MODELS[0], runtime="cpu")
+logits, probabilities = model.predict(test.images_u8[:8])
+print(model.card.name, logits.shape, probabilities.max(axis=1))
 
 # %% [markdown]
 # Measure both models and the mean of their probabilities. `time_budget_s` is for latency alone; give it 30 s or more where
@@ -45,8 +55,8 @@ print("\n".join(results.notes))
 # %%
 first = results.per_class[results.per_class["model"] == results.comparison["model"][0]]
 print(first.nsmallest(3, "recall")[["class_name", "recall", "support"]])
-for name, (logits, labels) in results.predictions.items():
-    print(name, logits.shape, (logits.argmax(axis=1) == labels).mean())
+for name, (kept, labels) in results.predictions.items():
+    print(name, kept.shape, (kept.argmax(axis=1) == labels).mean())
 
 # %% [markdown]
 # The ensemble as one ONNX file, which is a model like any other.

@@ -8,12 +8,13 @@ import numpy as np
 
 from core.errors import UserError
 from models.card import Parity
-from models.runtimes.cpu import outputs_of
+from models.runtimes.onnx_runtime import open_graph
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from core.records import Float32Array, Float64Array, UInt8Array
+    from models.runtimes.base import Classifier
 
 MAX_ABS_PROBABILITY_DIFFERENCE = 1e-4
 BATCH_SIZES = (1, 2, 7)
@@ -22,9 +23,9 @@ N_IMAGES = 512
 
 def measure_parity(model: ModelProto, images_u8: UInt8Array, split: str, wanted: tuple[Float32Array, Float64Array]) -> Parity:
     """Agreement of `model` with `wanted`, the logits and probabilities that the rule makes of its members' own outputs."""
-    serialised = model.SerializeToString()
-    logits, probabilities = outputs_of(serialised, "the fused graph", images_u8)
-    _check_batches(serialised, images_u8, probabilities)
+    opened = open_graph(model, "the fused graph")
+    logits, probabilities = opened.predicted(images_u8).outputs
+    _check_batches(opened, images_u8, probabilities)
     return Parity(
         n_images=len(images_u8),
         split=split,
@@ -44,11 +45,11 @@ def require(parity: Parity) -> None:
         )
 
 
-def _check_batches(serialised: bytes, images_u8: UInt8Array, probabilities: Float32Array) -> None:
+def _check_batches(opened: Classifier, images_u8: UInt8Array, probabilities: Float32Array) -> None:
     """UserError where an image's probabilities depend on the batch it comes in, at 1, 2 and 7 images."""
     for batch_size in BATCH_SIZES:
         few = np.resize(images_u8, (max(BATCH_SIZES), *images_u8.shape[1:]))[:batch_size]
-        alone = outputs_of(serialised, "the fused graph", few)[1]
+        alone = opened.predicted(few).outputs.probabilities
         same = min(batch_size, len(probabilities))
         if np.abs(alone[:same] - probabilities[:same]).max() > MAX_ABS_PROBABILITY_DIFFERENCE:
             raise UserError(f"the fused graph mixes images: its probabilities differ at batch {batch_size}; nothing was kept")

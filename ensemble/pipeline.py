@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError
-from core.records import Float32Array, Float64Array, ImageSet
+from core.records import Float32Array, Float64Array, ImageSet, UInt8Array
 from ensemble import validation
 from ensemble.cascade import Cascade, choose_threshold, run_cascade
 from ensemble.cascade_graph import fuse_cascade
@@ -25,7 +25,7 @@ from ensemble.rules.fit import TEMPERATURES, combination_nll, tune
 from ensemble.rules.registry import DEFAULT, is_tuned
 from models.graph.contract import load_model, save_model
 from models.provenance import refuse_to_replace
-from models.runtimes.cpu import members_logits
+from models.runtimes.opening import predict_files
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -151,19 +151,26 @@ def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -
     dataset = validation.open_members_dataset(cards, options.data, options.data_dir)
     if needs_data:
         image_set = validation.validation_images(dataset, cards)
-        logits = members_logits(options.members, image_set.images_u8, image_set.split)
+        logits = _members_logits(options.members, image_set.images_u8, image_set.split)
         return Evidence(image_set.images_u8, image_set.split, logits, image_set)
     if dataset.source("validation") not in dataset.available:
         return _noise(options, cards[0], f"data set {dataset.name} has no validation images")
     image_set = dataset.split("validation", cards[0].split_seed)
     few = image_set.take(np.arange(min(N_IMAGES, len(image_set))))
-    return Evidence(few.images_u8, few.split, members_logits(options.members, few.images_u8, few.split), few)
+    return Evidence(few.images_u8, few.split, _members_logits(options.members, few.images_u8, few.split), few)
+
+
+def _members_logits(paths: Sequence[Path], images_u8: UInt8Array, split: str) -> list[Float32Array]:
+    """Each member's logits on the same images, one member after another."""
+    files = [(path.stem, path) for path in paths]
+    found = predict_files(files, images_u8, lambda name: f"{name} on {split} images")
+    return [prediction.outputs.logits for prediction in found]
 
 
 def _noise(options: Options, card: ModelCard, note: str) -> Evidence:
     shape = (RANDOM_IMAGES, card.image_height, card.image_width, 3)
     noise_u8 = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    return Evidence(noise_u8, "random", members_logits(options.members, noise_u8, "random"), None, note)
+    return Evidence(noise_u8, "random", _members_logits(options.members, noise_u8, "random"), None, note)
 
 
 def _combination(options: Options, evidence: Evidence) -> Combination:

@@ -44,11 +44,9 @@ def logits(model: keras.Model, images_u8: UInt8Array, preprocessing: Preprocessi
     import numpy as np
 
     from models.parity import batches
-    from models.tf.network import evaluation_batch
+    from models.tf.network import forward
 
-    return np.concatenate(
-        [np.asarray(model(evaluation_batch(batch, preprocessing), training=False)) for batch in batches(images_u8)]
-    )
+    return np.concatenate([forward(model, batch, preprocessing) for batch in batches(images_u8)])
 
 
 FRAMEWORK = worker.Framework(load, core_graph, logits, packages=("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"))

@@ -51,13 +51,11 @@ def core_graph(model: nn.Module, input_size: int) -> ModelProto:
 def logits(model: nn.Module, images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
     """What PyTorch says of raw images, float32 (n_images, n_classes)."""
     import numpy as np
-    import torch
 
     from models.parity import batches
-    from models.torch.network import evaluation_batch
+    from models.torch.network import forward
 
-    with torch.inference_mode():
-        return np.concatenate([model(evaluation_batch(batch, preprocessing)).numpy() for batch in batches(images_u8)])
+    return np.concatenate([forward(model, batch, preprocessing) for batch in batches(images_u8)])
 
 
 FRAMEWORK = worker.Framework(load, core_graph, logits, packages=("torch", "onnxscript", "onnx", "onnxruntime"))

@@ -56,6 +56,7 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     from models import parity
     from models.graph.contract import save_model
     from models.graph.wrap import wrap
+    from models.runtimes.onnx_runtime import open_graph
 
     card = dataclasses.replace(card, name=target.stem, library_versions=_with_versions(card, framework.packages))
     try:
@@ -68,12 +69,12 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
         raise UserError(f"{source} cannot be exported ({one_line(error)}); add --traceback to see where") from error
 
     say("checking")
-    session = parity.cpu_session(model)
-    parity.check_batches(session, images_u8, len(card.class_names))
+    opened = open_graph(model, f"the graph of {source}")
+    parity.check_batches(opened, images_u8, len(card.class_names))
 
     say("comparing logits")
     native_logits = framework.logits(native, images_u8, preprocessing)
-    measured = parity.measure(native_logits, parity.onnx_logits(session, images_u8), split)
+    measured = parity.measure(native_logits, opened.predicted(images_u8, len(card.class_names)).outputs.logits, split)
     parity.require(measured, float(abs(native_logits).max()))
     save_model(model, dataclasses.replace(card, parity=measured), target)
     return measured

@@ -9,14 +9,11 @@ import numpy as np
 
 from core.errors import UserError
 from models.card import Parity
-from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
 from models.runtimes.outputs import check_first_batch
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-    from onnxruntime import InferenceSession
-
     from core.records import Float32Array, UInt8Array
+    from models.runtimes.base import Classifier
 
 MAX_ABS_LOGIT_DIFFERENCE = 1e-3
 # Above logits of 100, which a network hardly trained may give, float32 itself rounds by as much: there, as a share of the largest.
@@ -25,19 +22,7 @@ BATCH_SIZES = (1, 2, 7)  # one image, the smallest batch, and an odd one: what a
 PARITY_BATCH = 64
 
 
-def cpu_session(model: ModelProto) -> InferenceSession:
-    """An ONNX Runtime session of `model` on the CPU; UserError where ONNX Runtime refuses the graph."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        raise UserError(f"ONNX Runtime cannot load the graph: {' '.join(str(error).split())[:200]}") from error
-
-
-def check_batches(session: InferenceSession, images_u8: UInt8Array, n_classes: int, tolerance: float = 1e-5) -> None:
+def check_batches(model: Classifier, images_u8: UInt8Array, n_classes: int, tolerance: float = 1e-5) -> None:
     """Run batches of 1, 2 and 7; UserError unless shapes, finite values and probabilities are right and agree between them.
 
     tolerance: how far the first image's logits may be apart, as a share of the largest; more in lower precisions.
@@ -45,17 +30,12 @@ def check_batches(session: InferenceSession, images_u8: UInt8Array, n_classes: i
     images_u8 = np.resize(images_u8, (max(BATCH_SIZES), *images_u8.shape[1:]))  # repeats where there are too few
     reference: Float32Array | None = None
     for batch_size in BATCH_SIZES:
-        logits, probabilities = session.run([LOGITS, PROBABILITIES], {IMAGES: images_u8[:batch_size]})
+        logits, probabilities = model.run(images_u8[:batch_size])
         where = f"at batch {batch_size}"
         check_first_batch((logits, probabilities), batch_size, n_classes, f"the graph {where}", 1e-5)
         reference = logits if reference is None else reference
         if abs(logits[0] - reference[0]).max() > tolerance * max(1.0, abs(reference).max()):
             raise UserError(f"the first image's logits {where} differ from those at batch 1: the graph mixes images")
-
-
-def onnx_logits(session: InferenceSession, images_u8: UInt8Array) -> Float32Array:
-    """Logits of raw images, float32 (n_images, n_classes)."""
-    return np.concatenate([session.run([LOGITS], {IMAGES: batch})[0] for batch in batches(images_u8)])
 
 
 def batches(images_u8: UInt8Array) -> Iterator[UInt8Array]:

@@ -22,7 +22,8 @@ from benchmark.report.tables import Entry
 from benchmark.results import Results
 from core.records import ImageSet, LatencySamples, Predictions
 from ensemble.rules.combination import combination
-from models.runtimes.onnx_runtime import CPU, Provider
+from models.runtimes.base import Provider
+from models.runtimes.registry import CPU
 from tests.tiny_models import tiny_card
 
 PROCESSOR = "AMD EPYC 9R14 96-Core Processor"

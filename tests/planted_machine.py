@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -77,7 +78,24 @@ class PlantedMachine:
 
 def real_children_on_a_planted_clock(patch: Any, process_s: float) -> None:
     """Child processes are real, but the budget sees each of them take `process_s`: how many there are depends on no stopwatch."""
-    clock_s, ask = [0.0], children.ask_child
+    _on_a_planted_clock(patch, process_s, children.ask_child)
+
+
+def workers_in_this_process(patch: Any, process_s: float) -> None:
+    """The same without child processes: the worker's answers come from this one, with whatever a test has registered here."""
+
+    def ask(_module: str, job: dict[str, Any], _what: str) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = json.loads(json.dumps(latency_worker.measure({**job, "sample_s": 0.01})))
+        finally:
+            gc.enable()
+        return answer
+
+    _on_a_planted_clock(patch, process_s, ask)
+
+
+def _on_a_planted_clock(patch: Any, process_s: float, ask: Callable[[str, dict[str, Any], str], dict[str, Any]]) -> None:
+    clock_s = [0.0]
 
     def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
         clock_s[0] += process_s

@@ -14,9 +14,10 @@ from benchmark import compare, evaluate, read_results
 from core.installed import API
 from data import open_dataset
 from ensemble import build
+from models import open_model
 from tests.tiny_models import write_tiny_model
 
-PUBLIC: tuple[Callable[..., Any], ...] = (evaluate, compare, read_results, build, open_dataset)
+PUBLIC: tuple[Callable[..., Any], ...] = (evaluate, compare, read_results, build, open_dataset, open_model)
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ def test_the_notebook_runs_and_its_values_agree(tmp_path, monkeypatch, capsys) -
     session = runpy.run_path(str(REPOSITORY / "docs" / "notebook.py"))
     assert "regressed: False" in capsys.readouterr().out
     comparison = session["results"].comparison.set_index("model")
+    assert np.allclose(session["logits"], session["results"].predictions["a"][0][:8], atol=1e-5)
     for name in ("a", "b", "a+b"):
         logits, labels = session["results"].predictions[name]
         assert np.isclose((logits.argmax(axis=1) == labels).mean(), comparison.loc[name, "top1_accuracy"])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,8 @@ from benchmark.latency.schedule import FixedRounds, Place, ProcessCost, RoundCos
 from benchmark.latency.worker import most_calls_s
 from core.launch import ask_child
 from core.records import LatencySamples, UInt8Array
-from models.runtimes.onnx_runtime import CUDA, Provider
-
-Transfer = Literal["host-to-host", "device-only"]
+from models.runtimes.base import Provider
+from models.runtimes.registry import Transfer, runtime_of
 
 DEFAULT_BUDGET_S = 60.0
 FEWEST_IMAGES = 64  # where time depends on the image, one image tells nothing
@@ -62,12 +61,12 @@ class LatencyRun:
 def configurations(
     models: Sequence[tuple[str, Path]], providers: Sequence[Provider], batch_sizes: Sequence[int], threads: int
 ) -> list[Configuration]:
-    """Model × provider × batch size; on a GPU host to host and device only."""
+    """Model × provider × batch size × transfer; on a GPU host to host and device only."""
     return [
         Configuration(model, path, provider, batch_size, threads, transfer)
         for provider in providers
         for batch_size in batch_sizes
-        for transfer in _transfers(provider)
+        for transfer in runtime_of(provider.name).transfers
         for model, path in models
     ]
 
@@ -151,7 +150,6 @@ def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:
     job = {
         "path": str(configuration.path.resolve()),
         "provider": configuration.provider.name,
-        "options": dict(configuration.provider.options),
         "batch_size": configuration.batch_size,
         "threads": configuration.threads,
         "transfer": configuration.transfer,
@@ -184,10 +182,6 @@ def write_images(images_u8: UInt8Array, largest_batch: int, folder: Path) -> Pat
     repeats = -(-largest_batch // len(images_u8))
     np.save(path, np.tile(images_u8[:largest_batch], (repeats, 1, 1, 1))[:largest_batch])
     return path
-
-
-def _transfers(provider: Provider) -> tuple[Transfer, ...]:
-    return ("host-to-host", "device-only") if provider.name == CUDA else ("host-to-host",)
 
 
 def _where(configuration: Configuration) -> str:

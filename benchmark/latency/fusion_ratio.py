@@ -77,7 +77,7 @@ def measure(
     from core.launch import ask_child
     from ensemble.fuse import fuse, load_members
     from models.graph.contract import save_model
-    from models.runtimes.onnx_runtime import CPU
+    from models.runtimes.registry import CPU
 
     loaded = load_members(members)
     card = loaded[0].card
@@ -88,7 +88,7 @@ def measure(
         noise_u8 = np.random.default_rng(0).integers(0, 256, (N_IMAGES, card.image_height, card.image_width, 3), dtype=np.uint8)
         common: dict[str, Any] = {"threads": threads, "batch_size": batch_size, "sample_s": SAMPLE_S}
         common["images"] = str(write_images(noise_u8, batch_size, Path(folder)))
-        alone = {"provider": CPU, "options": {}, "transfer": "host-to-host", **common}
+        alone = {"provider": CPU, "transfer": "host-to-host", **common}
         jobs = {
             f"{index + 1} {path.stem}": ("benchmark.latency.worker", {"path": str(path.resolve()), **alone})
             for index, path in enumerate(members)

@@ -15,7 +15,7 @@ from benchmark.latency.experiment import write_images
 from core.errors import UserError
 from core.launch import ask_child
 from core.records import UInt8Array
-from models.runtimes.onnx_runtime import CPU
+from models.runtimes.registry import CPU
 
 SINGLE_STREAM, OFFLINE = "SingleStream", "Offline"
 N_PROCESSES = 3

@@ -23,15 +23,14 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
     import numpy as np
 
     from benchmark.latency.worker import warm_up
-    from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
-    from models.runtimes.onnx_runtime import session_for
+    from models.runtimes.opening import open_file
 
     images_u8 = np.load(job["images"])
     batch_size = int(job["batch_size"])
-    session = session_for(Path(job["path"]), job["provider"], job["threads"])
+    model = open_file(Path(job["path"]), job["provider"], job["threads"])
 
     def infer(first: int, size: int) -> None:
-        session.run([LOGITS, PROBABILITIES], {IMAGES: images_u8[first : first + size]})
+        model.run(images_u8[first : first + size])
 
     answer: dict[str, dict[str, list[float]]] = {}
     for scenario, size in ((SINGLE_STREAM, 1), (OFFLINE, batch_size)):

@@ -133,7 +133,8 @@ def compare_files(
     """The latency verdict on file a against file b at batch 1 on the CPU, from an experiment of its own."""
     from benchmark.latency.experiment import configurations, run_experiment
     from benchmark.latency.pairs import compare_latencies
-    from models.runtimes.onnx_runtime import CPU, Provider
+    from models.runtimes.base import Provider
+    from models.runtimes.registry import CPU
 
     wanted = configurations([a, b], [Provider(CPU, "")], [1], threads)
     samples = run_experiment(wanted, images_u8, seed=seed, n_rounds=n_rounds).samples

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmark.latency.worker import WARMUP_SHARE, batches, host_to_host, sample, warm_up
+from benchmark.latency.worker import WARMUP_SHARE, batches, sample, warm_up
 from core.launch import answer_parent
 
 
@@ -19,10 +19,11 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Time calls that run every session once; job: paths, threads, batch_size, images, sample_s. Answer: samples_ms."""
     import numpy as np
 
-    from models.runtimes.onnx_runtime import CPU, session_for
+    from models.runtimes.opening import open_file
+    from models.runtimes.registry import CPU
 
     batches_u8 = batches(np.ascontiguousarray(np.load(job["images"])), job["batch_size"])
-    members = [host_to_host(session_for(Path(path), CPU, job["threads"]), batches_u8) for path in job["paths"]]
+    members = [open_file(Path(path), CPU, job["threads"]).call(batches_u8) for path in job["paths"]]
 
     def call() -> None:
         for member in members:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cli import Parser, positive, run
+from models.runtimes.registry import ONNX_RUNTIME, names
 
 if TYPE_CHECKING:
     from benchmark.latency.pairs import LatencyPair
 
-CPU, OPENVINO = "onnxruntime", "openvino"
 N_IMAGES = 64
 
 
@@ -23,7 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 32], metavar="N", help="images a call (1 32)")
     parser.add_argument("--rounds", type=positive, default=12, metavar="N", help="each times everything once, in random order (12)")
     parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
-    parser.add_argument("--runtime", choices=[CPU, OPENVINO], default=CPU, help="what runs the models on the CPU (onnxruntime)")
+    runtimes = [ONNX_RUNTIME, *names()]
+    parser.add_argument("--runtime", choices=runtimes, default=ONNX_RUNTIME, help="what runs the models (onnxruntime: cpu)")
     parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
     options = parser.parse_args(arguments)
     from benchmark.latency.pairs import MIN_PAIRS
@@ -66,11 +67,10 @@ def measure(
     from benchmark.latency.summary import summarise
     from core.console import progress
     from models.graph.contract import load_model
-    from models.runtimes.onnx_runtime import CPU as CPU_PROVIDER
-    from models.runtimes.onnx_runtime import Provider, openvino_providers
+    from models.runtimes.choose import prove
 
     card = load_model(paths[0])[1]
-    provider = Provider(CPU_PROVIDER, "") if runtime == CPU else openvino_providers(paths[0], threads)[0][0]
+    provider = prove("cpu" if runtime == ONNX_RUNTIME else runtime, paths[0], threads)
     noise_u8 = np.random.default_rng(0).integers(0, 256, (N_IMAGES, card.image_height, card.image_width, 3), dtype=np.uint8)
     wanted = configurations([(path.stem, path) for path in paths], [provider], sorted(set(batch_sizes)), threads)
     with progress("doing", ticking=False) as display:

@@ -11,7 +11,6 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +24,22 @@ WARMUP_SHARE = 0.5  # of the sampling time, at most; a first run that took longe
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Open the session, warm up until the running median settles, then time calls for `sample_s` seconds.
 
-    job: path, provider, options, batch_size, threads, transfer, images (an .npy of raw images), sample_s. The answer has
+    job: path, provider, batch_size, threads, transfer, images (an .npy of raw images), sample_s. The answer has
     session_load_ms, first_run_ms, warmup_ms and samples_ms, every call in order, nothing left out, and what ran where.
     """
     import numpy as np
 
-    from core.errors import UserError
-    from models.runtimes.onnx_runtime import misplaced, placement, session_for
+    from models.runtimes.base import module_of
+    from models.runtimes.registry import runtime_of
 
+    runtime = runtime_of(job["provider"])
+    open_file = module_of(runtime).open_file
     images_u8 = np.ascontiguousarray(np.load(job["images"], mmap_mode="r"))
     started_ns = time.perf_counter_ns()
-    session = session_for(Path(job["path"]), job["provider"], job["threads"], options=job["options"])
+    model = open_file(Path(job["path"]), runtime, job["threads"])
     session_load_ms = _elapsed_ms(started_ns)
-    elsewhere = misplaced(session, job["provider"])
-    if elsewhere:
-        raise UserError(f"{job['path']} does not run on {job['provider']}: {dict(elsewhere)} were placed on another provider")
-    batches_u8 = batches(images_u8, job["batch_size"])
-    call = _device_only(session, batches_u8[0]) if job["transfer"] == "device-only" else host_to_host(session, batches_u8)
+    model.require_placement()
+    call = model.call(batches(images_u8, job["batch_size"]), job["transfer"])
     gc.disable()  # a collection in the middle of a call would be our latency, not the model's
     first_run_ms = timed_ms(call)
     warmup_ms = warm_up(call, job["sample_s"] * WARMUP_SHARE - first_run_ms / 1000)
@@ -51,12 +49,12 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
         "first_run_ms": first_run_ms,
         "warmup_ms": warmup_ms,
         "samples_ms": samples_ms,
-        "provider": session.get_providers()[0],
-        "placement": {name: sum(counts.values()) for name, counts in placement(session).items()},
+        "provider": runtime.provider,
+        "placement": {name: counts.total() for name, counts in model.placement().items()},
     }
 
 
-def warm_up(call: Callable[[], None], at_most_s: float) -> list[float]:
+def warm_up(call: Callable[[], object], at_most_s: float) -> list[float]:
     """Milliseconds of the calls made until the medians of the last two stretches of five agree within 3 %.
 
     Stops after `at_most_s` all the same; makes none where that is not above 0.
@@ -80,7 +78,7 @@ def _median(odd_number_of_values: list[float]) -> float:
     return sorted(odd_number_of_values)[len(odd_number_of_values) // 2]
 
 
-def sample(call: Callable[[], None], sample_s: float) -> list[float]:
+def sample(call: Callable[[], object], sample_s: float) -> list[float]:
     """Milliseconds of the calls begun within `sample_s` seconds: a single one of a call that takes longer than that.
 
     One long call looks at the machine for as long as many short ones, and another process tells more than another call.
@@ -99,37 +97,11 @@ def most_calls_s(call_s: float, sample_s: float) -> float:
 
 
 def batches(images_u8: Any, batch_size: int) -> list[Any]:
-    """The images in whole batches, in order; those left over are not used."""
+    """The images in whole batches, in order, which calls take in turns; those left over are not used."""
     return [images_u8[first : first + batch_size] for first in range(0, len(images_u8) - batch_size + 1, batch_size)]
 
 
-def host_to_host(session: Any, batches_u8: list[Any]) -> Callable[[], None]:
-    """Each call gets the next batch: a cascade takes longer for some images than for others."""
-    from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
-
-    names, turns = [LOGITS, PROBABILITIES], cycle([{IMAGES: batch_u8} for batch_u8 in batches_u8])
-    return lambda: session.run(names, next(turns))
-
-
-def _device_only(session: Any, images_u8: Any) -> Callable[[], None]:
-    """Inputs and outputs stay on the device; a call ends when the device has finished."""
-    import onnxruntime
-
-    from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
-
-    binding = session.io_binding()
-    binding.bind_ortvalue_input(IMAGES, onnxruntime.OrtValue.ortvalue_from_numpy(images_u8, "cuda", 0))
-    for name in (LOGITS, PROBABILITIES):
-        binding.bind_output(name, "cuda", 0)
-
-    def call() -> None:
-        session.run_with_iobinding(binding)
-        binding.synchronize_outputs()
-
-    return call
-
-
-def timed_ms(call: Callable[[], None]) -> float:
+def timed_ms(call: Callable[[], object]) -> float:
     """Milliseconds of one call."""
     started_ns = time.perf_counter_ns()
     call()

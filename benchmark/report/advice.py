@@ -15,6 +15,7 @@ from benchmark.accuracy.pairs import BETTER, WORSE
 from benchmark.latency.pairs import FASTER, MIN_PAIRS, NOT_TESTED
 from benchmark.latency.pairs import NO_DIFFERENCE as AS_FAST
 from benchmark.report.verdicts import Verdicts, verdicts_of
+from models.runtimes.registry import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ def advice(results: Results) -> list[Answer]:
     verdicts = verdicts_of(results)
     answers = []
     for provider, rows in timed.groupby("provider", sort=False):
-        where = f"at batch {limits.batch_size} on {str(provider).removesuffix('ExecutionProvider')}"
+        where = f"at batch {limits.batch_size} on {short(str(provider))}"
         choices = _choices(rows)
         sentence = _sentence(choices, verdicts[str(provider), limits.batch_size], limits)
         places = {choice.model: re.search(rf"(^| ){re.escape(str(choice))}", sentence) for choice in choices}

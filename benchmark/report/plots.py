@@ -14,7 +14,7 @@ import numpy as np
 from core.decimals import counted
 from core.errors import one_line
 from core.records import Float64Array, Int64Array
-from models.runtimes.onnx_runtime import spoken
+from models.runtimes.registry import short, spoken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,8 +68,8 @@ def plots_of(results: Results) -> dict[str, Callable[[Path], None]]:
     shown = list(recalls(results).values())[:MOST_BARS]
     jobs["recall_per_class"] = partial(recall_bars, recalls=shown, class_names=class_names, where=where)
     for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):
-        short = str(provider).removesuffix("ExecutionProvider").lower()
-        jobs[f"pareto_{short}_batch{batch_size:.0f}"] = partial(accuracy_against_latency, rows=rows, where=where)
+        name = f"pareto_{short(str(provider)).lower()}_batch{batch_size:.0f}"
+        jobs[name] = partial(accuracy_against_latency, rows=rows, where=where)
     return jobs
 
 

@@ -28,6 +28,7 @@ from core.environment import environment
 from core.files import final_run_folder, write_json
 from core.records import ImageSet, Predictions
 from models.graph.external_data import sha256_of_model
+from models.runtimes.registry import libraries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +144,7 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
     return {
         "what": "benchmark",
         "options": {key: _plain(value) for key, value in dataclasses.asdict(options).items()},
-        "environment": environment(),
+        "environment": environment(libraries()),
         "providers": [dataclasses.asdict(provider) for provider in findings.providers],
         "threads": findings.threads,
         "predictions_provider": findings.providers[0].name,

@@ -17,8 +17,8 @@ from core.decimals import cell
 from core.environment import package_versions
 from core.records import ImageSet, LatencySamples
 from core.statistics import PairedCounts
-from models.runtimes.onnx_runtime import Provider
-from models.runtimes.openvino import PRECISION_HINTS
+from models.runtimes.base import Provider
+from models.runtimes.registry import ONNX_RUNTIME, runtime_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +150,7 @@ def latency_rows(
         device, nodes = known[s.provider], placements[f"{s.model} on {s.provider}"]
         on_provider = nodes.get(s.provider, 0)
         row: list[Any] = [s.model, s.provider, device.device_name, device.details, device.tf32]
-        row.append("" if s.provider in PRECISION_HINTS else version)  # OpenVINO's stands in device_details
+        row.append(version if runtime_of(s.provider).library == ONNX_RUNTIME else "")  # another's stands in device_details
         row += [on_provider, sum(nodes.values()) - on_provider, s.batch_size, s.threads, s.transfer, s.n_processes, s.n_samples]
         row += [s.session_load_ms, s.first_run_ms, s.n_warmup_calls, s.p50_ms, *s.p50_ci95]
         for percentile, value in s.tails_ms.items():

@@ -15,7 +15,7 @@ from benchmark.latency.pairs import MIN_PAIRS, NOT_TESTED
 from benchmark.report.names import Names, fitting
 from core.console import fits, output_console, print_lines
 from core.decimals import counted, p_words, signed
-from models.runtimes.onnx_runtime import spoken
+from models.runtimes.registry import spoken
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.errors import UserError
 from core.records import Float32Array, ImageSet, softmax
 from core.statistics import PairedCounts, difference_ci95, mcnemar_p, paired_counts
 from models.card import Parity
-from models.graph.contract import IMAGES, LOGITS
-from models.parity import batches
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 ALPHA = 0.05
 WORSE, BETTER, NO_DIFFERENCE = "credibly worse", "credibly better", "no credible difference"
@@ -53,21 +45,6 @@ class Comparison:
         if self.mcnemar_p >= ALPHA:
             return NO_DIFFERENCE
         return BETTER if self.counts.accuracy_difference > 0 else WORSE
-
-
-def logits_of(session: InferenceSession, image_set: ImageSet, advance: Callable[[int], None] = lambda _: None) -> Float32Array:
-    """Logits of every image of a split, float32 (n_images, n_classes); `advance(n)` is called after every n images.
-
-    Raises UserError where one is not finite, as where float16 overflows.
-    """
-    found = []
-    for batch in batches(image_set.images_u8):
-        found.append(session.run([LOGITS], {IMAGES: batch})[0])
-        advance(len(batch))
-    logits: Float32Array = np.concatenate(found)
-    if not np.isfinite(logits).all():
-        raise UserError("the variant's logits are not finite: values overflow in its precision; nothing was kept")
-    return logits
 
 
 def compare(base: Float32Array, variant: Float32Array, image_set: ImageSet) -> Comparison:

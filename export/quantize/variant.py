@@ -14,12 +14,13 @@ from core.errors import UserError
 from export.quantize.fp16 import fp16_core
 from export.quantize.images import VariantImages
 from export.quantize.int8 import OPERATORS, int8_core, prepared
-from export.quantize.judge import Comparison, compare, logits_of
+from export.quantize.judge import Comparison, compare
 from models.graph.contract import IMAGES, IR_VERSION, at_contract_opset, load_model, save_model
 from models.graph.dead_taps import without_dead_taps
 from models.graph.external_data import sha256_of_model, size_bytes
 from models.graph.parts import cut_core, cut_prefix, require_parts, require_versions, with_core
-from models.parity import check_batches, cpu_session
+from models.parity import check_batches
+from models.runtimes.onnx_runtime import open_graph, session
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -124,11 +125,11 @@ def _int8(base: Base, images: VariantImages, methods: Sequence[str], reduce_rang
 
 def _preprocessed(model: ModelProto, images: VariantImages) -> list[Batch]:
     """What the networks see of the calibration images, in batches, made by the graph's own prefix."""
-    session = cpu_session(cut_prefix(model))
-    names = [output.name for output in session.get_outputs()]
+    prefix = session(cut_prefix(model), "the preprocessing")
+    names = [output.name for output in prefix.get_outputs()]
     starts = range(0, len(images.calibration_u8), CALIBRATION_BATCH)
     groups = [images.calibration_u8[start : start + CALIBRATION_BATCH] for start in starts]
-    return [dict(zip(names, session.run(names, {IMAGES: group}), strict=True)) for group in groups]
+    return [dict(zip(names, prefix.run(names, {IMAGES: group}), strict=True)) for group in groups]
 
 
 def _joined(base: Base, core: ModelProto) -> ModelProto:
@@ -140,9 +141,9 @@ def _joined(base: Base, core: ModelProto) -> ModelProto:
 
 def _logits(model: ModelProto, images: VariantImages, what: str, report: Report) -> Float32Array:
     """Logits of the validation images, after a check that the graph runs at every batch size."""
-    session = cpu_session(model)
     validation = images.validation
-    check_batches(session, validation.images_u8, validation.n_classes, BATCH_TOLERANCE)
+    opened = open_graph(model, f"the {what} graph")
+    check_batches(opened, validation.images_u8, validation.n_classes, BATCH_TOLERANCE)
     done = 0
     report(f"predicting with {what}", len(validation), 0)
 
@@ -151,7 +152,7 @@ def _logits(model: ModelProto, images: VariantImages, what: str, report: Report)
         done += n_images
         report(f"predicting with {what}", len(validation), done)
 
-    return logits_of(session, validation, advance)
+    return opened.predicted(validation.images_u8, validation.n_classes, advance).outputs.logits
 
 
 def _recipe(

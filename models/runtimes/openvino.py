@@ -1,70 +1,49 @@
-"""Intel's OpenVINO as one more provider: its own runtime behind the few methods of an ONNX Runtime session that are used here.
+"""Intel's OpenVINO, its own runtime: the contract file is read and compiled by OpenVINO itself, preprocessing included.
 
 PyPI's `openvino` is no plug-in of ONNX Runtime, and the one that is (`onnxruntime-openvino`) cannot be installed beside
-`onnxruntime`. So the model is read and compiled by OpenVINO itself, symbolic batch and preprocessing included.
+`onnxruntime`.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.errors import UserError, one_line
+from core.records import UInt8Array
+from models.graph.contract import IMAGES, LOGITS, PROBABILITIES, load_model
+from models.runtimes.base import Classifier, Provider
+from models.runtimes.outputs import Outputs
+from models.runtimes.registry import OPENVINO, OPENVINO_BF16, Runtime
 
-OPENVINO = "OpenVINORuntime"
-OPENVINO_BF16 = "OpenVINORuntime-bf16"
 # What float32 may be computed in. OpenVINO's own default is bf16 wherever the processor has it: here it is never silent.
 PRECISION_HINTS = {OPENVINO: "f32", OPENVINO_BF16: "bf16"}
 INSTALL = "python -m pip install -c constraints.txt openvino"
+PASSIVE = {"Input", "Output", "Const", "Constant", "Parameter", "Result"}  # nodes that compute nothing
 
 
-@dataclass(frozen=True)
-class Node:
-    """A node of the compiled graph by its operator type, in OpenVINO's words."""
+class OpenVINOModel(Classifier):
+    """A compiled model on the CPU with one request."""
 
-    op_type: str
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """Nodes that run on one provider, as ONNX Runtime tells them."""
-
-    ep_name: str
-    nodes: tuple[Node, ...]
-
-    def get_nodes(self) -> tuple[Node, ...]:
-        """All of them, in no particular order."""
-        return self.nodes
-
-
-class OpenVINOSession:
-    """A compiled model on the CPU with one request, used like `onnxruntime.InferenceSession`."""
-
-    def __init__(self, compiled: Any, provider: str) -> None:
+    def __init__(self, compiled: Any, path: Path, runtime: Runtime) -> None:
+        super().__init__(path, runtime, lambda: load_model(path)[1])
         self._compiled = compiled
         self._request = compiled.create_infer_request()
-        self._provider = provider
 
-    def run(self, names: Sequence[str], feed: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """The outputs called `names` for the inputs of `feed`; as in ONNX Runtime, inputs are not copied and outputs are new."""
-        found = self._request.infer(dict(feed), share_inputs=True)
-        return [np.asarray(found[name]) for name in names]
+    def run(self, images_u8: UInt8Array) -> Outputs:
+        """As `Classifier.run` says; inputs are not copied."""
+        found = self._request.infer({IMAGES: images_u8}, share_inputs=True)
+        return Outputs(np.asarray(found[LOGITS]), np.asarray(found[PROBABILITIES]))
 
-    def get_providers(self) -> list[str]:
-        """The one provider that all nodes run on."""
-        return [self._provider]
-
-    def get_provider_graph_assignment_info(self) -> list[Assignment]:
-        """Every node of the compiled graph but its inputs, constants and results."""
-        passive = {"Input", "Output", "Const", "Constant", "Parameter", "Result"}
+    def placement(self) -> dict[str, Counter[str]]:
+        """As `Classifier.placement` says, in OpenVINO's words: every node of the compiled graph that computes something."""
         kinds = [str(node.get_rt_info()["layerType"].value) for node in self._compiled.get_runtime_model().get_ops()]
-        return [Assignment(self._provider, tuple(Node(kind) for kind in kinds if kind not in passive))]
+        return {self.runtime.provider: Counter(kind for kind in kinds if kind not in PASSIVE)}
 
     def precisions(self) -> dict[str, str]:
         """For each heavy operator type of the compiled graph, the precision it is computed in, such as f32, bf16 or i8."""
@@ -76,22 +55,13 @@ class OpenVINOSession:
         return found
 
 
-def require_openvino() -> None:
-    """UserError where OpenVINO is not installed."""
-    if importlib.util.find_spec("openvino") is None:
-        raise UserError(f"--openvino needs OpenVINO; install it with {INSTALL}")
-
-
-def open_session(path: Path, provider: str, threads: int) -> OpenVINOSession:
-    """The model of `path`, compiled for low latency on `threads` threads in the precision that `provider` names.
+def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
+    """The contract file, compiled for low latency in the precision that `runtime` names.
 
     Raises UserError where OpenVINO is not installed, cannot read the file, would compute in another precision, or would
     show the network other images: it shrinks them without the antialiasing that the graph asks for.
     """
-    require_openvino()
-    import openvino
-
-    hint = PRECISION_HINTS[provider]
+    core, hint = _core(), PRECISION_HINTS[runtime.provider]
     wanted = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": hint,
@@ -99,7 +69,6 @@ def open_session(path: Path, provider: str, threads: int) -> OpenVINOSession:
         "NUM_STREAMS": 1,
     }
     try:
-        core = openvino.Core()
         model = core.read_model(path)
         shrinks = _shrinks_antialiased(model)
         compiled = core.compile_model(model, "CPU", wanted)
@@ -107,14 +76,38 @@ def open_session(path: Path, provider: str, threads: int) -> OpenVINOSession:
         raise UserError(f"OpenVINO cannot open {path}: {one_line(error, 160)}; leave out --openvino") from error
     got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     if got != hint:
-        raise UserError(f"{provider} was asked for and OpenVINO computes {path} in {got}")
+        raise UserError(f"{runtime.provider} was asked for and OpenVINO computes {path} in {got}")
     if shrinks:
         # Measured with 2026.4: pixels up to 112 grey levels off at 32→12. github.com/openvinotoolkit/openvino/issues/35893
         raise UserError(
             f"OpenVINO shrinks images without antialiasing, so that {path} would see others than it was made for; "
             "leave out --openvino, or name models that do not shrink theirs with --models"
         )
-    return OpenVINOSession(compiled, provider)
+    return OpenVINOModel(compiled, path, runtime)
+
+
+def provider(runtime: Runtime) -> Provider:
+    """The processor by OpenVINO's name for it; UserError where OpenVINO is missing or cannot compute in that precision here."""
+    device_name, capabilities = cpu_properties()
+    hint = PRECISION_HINTS[runtime.provider]
+    if hint == "bf16" and "BF16" not in capabilities:
+        raise UserError(f"{device_name} does not compute in bfloat16")
+    version = importlib.metadata.version("openvino")
+    return Provider(runtime.provider, device_name, f"OpenVINO {version}, float32 computed in {hint}")
+
+
+def cpu_properties() -> tuple[str, frozenset[str]]:
+    """OpenVINO's full name of the processor, and the precisions it can compute in (`FP32`, `BF16`, `INT8`)."""
+    core = _core()
+    return str(core.get_property("CPU", "FULL_DEVICE_NAME")), frozenset(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def _core() -> Any:
+    if importlib.util.find_spec("openvino") is None:
+        raise UserError(f"OpenVINO is not installed; install it with {INSTALL}, or leave out --openvino")
+    import openvino
+
+    return openvino.Core()
 
 
 def _shrinks_antialiased(model: Any) -> bool:
@@ -126,12 +119,3 @@ def _shrinks_antialiased(model: Any) -> bool:
             if len(known) < 2 or any(after[axis].get_length() < before[axis].get_length() for axis in known):
                 return True
     return False
-
-
-def cpu_properties() -> tuple[str, frozenset[str]]:
-    """OpenVINO's full name of the processor, and the precisions it can compute in (`FP32`, `BF16`, `INT8`)."""
-    require_openvino()
-    import openvino
-
-    core = openvino.Core()
-    return str(core.get_property("CPU", "FULL_DEVICE_NAME")), frozenset(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))

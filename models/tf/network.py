@@ -5,6 +5,7 @@ Twin of `models.torch.network`: the same functions, in the same order.
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,6 +211,17 @@ def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Flo
     images_nhwc = fit(images_u8, preprocessing.input_size) / np.float32(255)
     mean, std = np.array(preprocessing.mean, np.float32), np.array(preprocessing.std, np.float32)
     return np.asarray((images_nhwc - mean) / std, dtype=np.float32)
+
+
+def forward(model: keras.Model, images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
+    """Logits of raw images in one batch, float32 (n, n_classes), in evaluation mode."""
+    return np.asarray(model(evaluation_batch(images_u8, preprocessing), training=False), np.float32)
+
+
+def use_threads(n_threads: int) -> None:
+    """Let every operator of this process use so many threads; without effect once TensorFlow has computed anything."""
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(n_threads)
 
 
 def _read_model(path: Path) -> keras.Model:

@@ -26,7 +26,7 @@ from models.torch import zoo as torch_archs
 if TYPE_CHECKING:
     from torch import nn
 
-    from core.records import UInt8Array
+    from core.records import Float32Array, UInt8Array
 
 ARCHITECTURE = "resnet18"
 BACKEND = "torch"
@@ -90,6 +90,18 @@ def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Ten
     images_nhwc = torch.from_numpy(np.ascontiguousarray(fit(images_u8, preprocessing.input_size)))
     mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
     return ((images_nhwc / 255 - mean) / std).permute(0, 3, 1, 2)
+
+
+def forward(model: nn.Module, images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
+    """Logits of raw images in one batch, float32 (n, n_classes), of a network in evaluation mode on the CPU."""
+    with torch.inference_mode():
+        logits: Float32Array = model(evaluation_batch(images_u8, preprocessing)).numpy()
+    return logits
+
+
+def use_threads(n_threads: int) -> None:
+    """Let every operator of this process use so many threads."""
+    torch.set_num_threads(n_threads)
 
 
 def _imagenet_state(arch: str) -> StateDict:

@@ -14,7 +14,7 @@ from export.worker import Framework, export_file
 from models.card import ModelCard, Parity, Preprocessing
 from models.graph.contract import load_model
 from models.graph.wrap import wrap
-from models.parity import cpu_session
+from models.runtimes.onnx_runtime import session
 from tests.tiny_models import tiny_card, tiny_core
 
 IMAGES_U8 = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
@@ -23,7 +23,7 @@ CARD = tiny_card("weights")
 
 def framework(offset: float = 0.0, core_seed: int = 0) -> Framework:
     def load(path: Path) -> tuple[Any, ModelCard]:
-        return cpu_session(wrap(tiny_core(3, 8), CARD)), CARD
+        return session(wrap(tiny_core(3, 8), CARD)), CARD
 
     def logits(session: Any, images_u8: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
         native = session.run(["logits"], {"images": images_u8})[0]

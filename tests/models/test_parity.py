@@ -8,6 +8,7 @@ from core.errors import UserError
 from models import parity
 from models.card import Parity
 from models.graph.wrap import wrap
+from models.runtimes.onnx_runtime import open_graph
 from tests.tiny_models import tiny_card, tiny_core
 
 IMAGES_U8 = np.random.default_rng(1).integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
@@ -63,16 +64,9 @@ def test_logits_of_other_classes_are_refused() -> None:
 
 
 def test_a_good_graph_passes_with_few_images_too() -> None:
-    session = parity.cpu_session(contract_model())
-    parity.check_batches(session, IMAGES_U8, 3)
-    parity.check_batches(session, IMAGES_U8[:2], 3)
-
-
-def test_onnx_logits_keep_the_order_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = parity.cpu_session(contract_model())
-    whole = session.run(["logits"], {"images": IMAGES_U8})[0]
-    monkeypatch.setattr(parity, "PARITY_BATCH", 4)
-    np.testing.assert_allclose(parity.onnx_logits(session, IMAGES_U8), whole, atol=1e-5)
+    model = open_graph(contract_model(), "the graph")
+    parity.check_batches(model, IMAGES_U8, 3)
+    parity.check_batches(model, IMAGES_U8[:2], 3)
 
 
 def test_weights_that_are_not_finite_are_found() -> None:
@@ -80,12 +74,12 @@ def test_weights_that_are_not_finite_are_found() -> None:
     bias = next(tensor for tensor in model.graph.initializer if tensor.name == "core/gemm_bias")
     bias.CopyFrom(numpy_helper.from_array(np.array([0, np.nan, 0], np.float32), bias.name))
     with pytest.raises(UserError, match="the graph at batch 1 gives logits that are not finite"):
-        parity.check_batches(parity.cpu_session(model), IMAGES_U8, 3)
+        parity.check_batches(open_graph(model, "the graph"), IMAGES_U8, 3)
 
 
 def test_a_wrong_number_of_classes_is_found() -> None:
     with pytest.raises(UserError, match=r"at batch 1 gives logits of shape \(1, 3\) for a batch of 1 images, not \(1, 5\)"):
-        parity.check_batches(parity.cpu_session(contract_model()), IMAGES_U8, 5)
+        parity.check_batches(open_graph(contract_model(), "the graph"), IMAGES_U8, 5)
 
 
 def test_a_graph_that_mixes_images_is_found() -> None:
@@ -102,12 +96,12 @@ def test_a_graph_that_mixes_images_is_found() -> None:
     index = list(model.graph.node).index(logits)
     model.graph.node.insert(index, helper.make_node("ReduceMean", [raw, "axes"], ["batch_mean"], keepdims=1))
     with pytest.raises(UserError, match="mixes images"):
-        parity.check_batches(parity.cpu_session(model), IMAGES_U8, 3)
+        parity.check_batches(open_graph(model, "the graph"), IMAGES_U8, 3)
 
 
 def test_a_graph_that_onnx_runtime_refuses_is_one_line() -> None:
     model = contract_model()
     model.graph.node[0].op_type = "NoSuchOperator"
-    with pytest.raises(UserError, match="ONNX Runtime cannot load the graph") as caught:
-        parity.cpu_session(model)
+    with pytest.raises(UserError, match="ONNX Runtime cannot open the graph") as caught:
+        open_graph(model, "the graph")
     assert "\n" not in str(caught.value)

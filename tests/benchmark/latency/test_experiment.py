@@ -11,7 +11,8 @@ from benchmark.latency.pairs import MIN_PAIRS, compare_latencies
 from benchmark.latency.summary import summarise
 from core.errors import UserError
 from core.launch import bytecode_settings
-from models.runtimes.onnx_runtime import CPU, Provider
+from models.runtimes.base import Provider
+from models.runtimes.registry import CPU
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 

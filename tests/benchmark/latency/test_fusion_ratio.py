@@ -4,6 +4,7 @@ import pytest
 from benchmark.latency import fusion_ratio, sequential_worker
 from benchmark.latency.experiment import write_images
 from benchmark.latency.fusion_ratio import FUSED, SEQUENTIAL, measure, ratios
+from models.runtimes.onnx_runtime import OnnxRuntimeModel
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
@@ -58,14 +59,14 @@ def test_the_command_prints_both_ratios(members, machine, capsys) -> None:
 def test_the_sequential_worker_runs_every_session_in_each_call(members, tmp_path, monkeypatch) -> None:
     images_path = write_images(np.zeros((4, 8, 8, 3), np.uint8), 2, tmp_path)
     ran: list[str] = []
-    made = sequential_worker.host_to_host
+    made = OnnxRuntimeModel.call
 
-    def counting(session, batches_u8):
-        call, name = made(session, batches_u8), f"member {len(ran)}"
+    def counting(model, batches_u8):
+        call, name = made(model, batches_u8), f"member {len(ran)}"
         ran.append(name)
         return lambda: (call(), ran.append(name))
 
-    monkeypatch.setattr(sequential_worker, "host_to_host", counting)
+    monkeypatch.setattr(OnnxRuntimeModel, "call", counting)
     job = {"paths": [str(path) for path in members], "threads": 1, "batch_size": 2, "images": str(images_path), "sample_s": 0.01}
     answer = sequential_worker.measure(job)
     calls = ran[2:]

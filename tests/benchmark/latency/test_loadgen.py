@@ -10,7 +10,7 @@ from benchmark.latency import loadgen, loadgen_worker
 from benchmark.latency.experiment import write_images
 from benchmark.latency.loadgen_worker import OFFLINE, SINGLE_STREAM
 from core.errors import UserError
-from models.runtimes.onnx_runtime import CPU
+from models.runtimes.registry import CPU
 from tests.tiny_models import write_tiny_model
 
 IMAGES_U8 = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), dtype=np.uint8)

@@ -16,7 +16,7 @@ from benchmark.latency.pairs import (
     sign_flip_p,
 )
 from core.records import LatencySamples
-from models.runtimes.onnx_runtime import CPU
+from models.runtimes.registry import CPU
 
 
 def pair(a_ms, b_ms):

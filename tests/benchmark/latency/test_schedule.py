@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmark.latency.pairs import MIN_PAIRS
 from benchmark.latency.schedule import FEWEST_ROUNDS, FixedRounds, Place, ProcessCost, RoundCosts, Schedule
-from models.runtimes.onnx_runtime import CPU
+from models.runtimes.registry import CPU
 
 SMALL, MIDDLE, LARGE = ((CPU, batch_size, "host-to-host") for batch_size in (1, 32, 256))
 SECONDS = {SMALL: 2.0, MIDDLE: 4.0, LARGE: 10.0}  # of one round; two processes each

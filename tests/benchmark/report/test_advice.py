@@ -16,7 +16,7 @@ from benchmark.report.tables import Pair, latency_pair_rows, pair_rows, sample_r
 from benchmark.report.verdicts import Verdicts
 from benchmark.results import Results
 from core.records import LatencySamples
-from models.runtimes.onnx_runtime import CPU
+from models.runtimes.registry import CPU
 
 N = 400
 MODELS = {"small": (300, 1.0), "middle": (378, 3.0), "big": (380, 9.0)}

@@ -15,7 +15,7 @@ from benchmark.accuracy.pairs import OTHER_ENSEMBLES
 from benchmark.report.advice import advice
 from benchmark.report.terminal import print_report, shown_pairs, three_digits
 from benchmark.results import Results
-from models.runtimes.onnx_runtime import CPU, spoken
+from models.runtimes.registry import CPU, spoken
 from tests.made_run import results
 
 SHIPPED = ("resnet18_cifar10_tf", "resnet18_cifar10_torch")

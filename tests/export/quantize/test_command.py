@@ -154,15 +154,15 @@ def trained(path: Path) -> Path:
 
     from data import open_dataset
     from models.graph.parts import cut_core, cut_prefix
-    from models.parity import cpu_session
+    from models.runtimes.onnx_runtime import session
 
     train = open_dataset("digits").split("train", 0)
     graph, card = load_model(model(path))
     prefix, core = cut_prefix(graph), cut_core(graph)
     pooled = next(node for node in core.graph.node if node.op_type == "Gemm").input[0]
     core.graph.output[0].name = pooled
-    values = cpu_session(prefix).run(None, {"images": train.images_u8})[0]
-    features = cpu_session(core).run([pooled], {core.graph.input[0].name: values})[0]
+    values = session(prefix).run(None, {"images": train.images_u8})[0]
+    features = session(core).run([pooled], {core.graph.input[0].name: values})[0]
     design = np.hstack([features, np.ones((len(features), 1))])
     solution = np.linalg.lstsq(design, 10 * np.eye(10)[train.labels], rcond=None)[0].astype(np.float32)
     for tensor in graph.graph.initializer:

@@ -9,7 +9,7 @@ from onnx import TensorProto
 from export.quantize.fp16 import fp16_core
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES, contract_breach, load_model
 from models.graph.parts import cut_core, is_prefix, require_versions, with_core
-from models.parity import cpu_session
+from models.runtimes.onnx_runtime import session
 from tests.tiny_models import write_tiny_model
 
 
@@ -23,7 +23,7 @@ def test_it_keeps_the_contract_and_nearly_the_outputs(tmp_path: Path, options: d
     assert contract_breach(variant, card) is None
     images_u8 = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
     names = [LOGITS, PROBABILITIES]
-    for wanted, found in zip(*(cpu_session(one).run(names, {IMAGES: images_u8}) for one in (model, variant)), strict=True):
+    for wanted, found in zip(*(session(one).run(names, {IMAGES: images_u8}) for one in (model, variant)), strict=True):
         assert found.dtype == np.float32
         assert 0 < abs(wanted - found).max() < 0.01 * max(1, abs(wanted).max())
 

@@ -11,7 +11,7 @@ from export.quantize import int8 as quantize_int8
 from export.quantize.int8 import CALIBRATIONS, int8_core, needs_reduced_range, prepared
 from models.graph.contract import OPSET, load_model
 from models.graph.parts import cut_core
-from models.parity import cpu_session
+from models.runtimes.onnx_runtime import session
 from tests.tiny_models import CHANNELS, write_tiny_model
 
 
@@ -66,7 +66,7 @@ def test_it_says_nearly_what_the_float_graph_says(core: ModelProto, batches: lis
     model = int8_core(core, batches, calibration, reduce_range=False)
     assert {(entry.domain, entry.version) for entry in model.opset_import if entry.domain == ""} == {("", OPSET)}
     for batch in batches[:2]:
-        wanted, found = (cpu_session(one).run(None, batch)[0] for one in (core, model))
+        wanted, found = (session(one).run(None, batch)[0] for one in (core, model))
         assert 0 < abs(found - wanted).max() < 0.15 * np.ptp(wanted)
         assert (found.argmax(axis=1) == wanted.argmax(axis=1)).mean() > 0.8
 
@@ -117,7 +117,7 @@ def test_preparing_folds_batch_normalisation(tmp_path: Path) -> None:
     folded = prepared(core)
     assert "BatchNormalization" not in {node.op_type for node in folded.graph.node}
     batch = {core.graph.input[0].name: np.random.default_rng(1).normal(0, 1, (2, 3, 8, 8)).astype(np.float32)}
-    wanted, found = (cpu_session(one).run(None, batch)[0] for one in (core, folded))
+    wanted, found = (session(one).run(None, batch)[0] for one in (core, folded))
     assert found == pytest.approx(wanted, abs=1e-4)
 
 

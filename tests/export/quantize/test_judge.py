@@ -5,9 +5,8 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from core.errors import UserError
 from core.records import ImageSet
-from export.quantize.judge import BETTER, NO_DIFFERENCE, WORSE, compare, logits_of
+from export.quantize.judge import BETTER, NO_DIFFERENCE, WORSE, compare
 
 
 def image_set(labels: np.ndarray) -> ImageSet:
@@ -47,12 +46,3 @@ def test_the_divergence_is_scipys_and_nothing_of_a_model_from_itself() -> None:
     assert found.divergence == pytest.approx(scipy.stats.entropy(p, q, axis=1).mean())
     assert found.max_abs_probability_difference == pytest.approx(abs(p - q).max())
     assert compare(base, base, image_set(labels)).divergence == 0
-
-
-def test_a_variant_that_overflows_is_refused() -> None:
-    class Overflows:
-        def run(self, _names: list, feed: dict) -> list:
-            return [np.full((len(feed["images"]), 3), np.inf, np.float32)]
-
-    with pytest.raises(UserError, match="overflow"):
-        logits_of(Overflows(), image_set(np.arange(6) % 3))

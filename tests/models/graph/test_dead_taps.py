@@ -8,7 +8,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from models.graph.contract import IR_VERSION, OPSET
 from models.graph.dead_taps import without_dead_taps
-from models.parity import cpu_session
+from models.runtimes.onnx_runtime import session
 
 
 def convolution(height: int, width: int, kernel: tuple[int, int], **attributes: object) -> ModelProto:
@@ -57,7 +57,7 @@ def test_outputs_stay_what_they_were(data) -> None:
     strides = [data.draw(st.integers(1, 3)) for _ in range(2)]
     model = convolution(height, width, kernel, pads=pads, strides=strides, group=data.draw(st.sampled_from([1, 2])))
     images = np.random.default_rng(1).normal(0, 1, (3, 2, height, width)).astype(np.float32)
-    before, after = (cpu_session(one).run(None, {"core/in": images})[0] for one in (model, without_dead_taps(model)))
+    before, after = (session(one).run(None, {"core/in": images})[0] for one in (model, without_dead_taps(model)))
     assert before.shape == after.shape
     assert after == pytest.approx(before, abs=1e-5)
 

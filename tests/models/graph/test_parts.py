@@ -9,7 +9,7 @@ from core.errors import UserError
 from ensemble.fuse import fuse, load_members
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES, contract_breach, load_model, save_model
 from models.graph.parts import core_inputs, cut_core, cut_prefix, is_core, is_prefix, require_parts, with_core
-from models.parity import cpu_session
+from models.runtimes.onnx_runtime import session
 from tests.tiny_models import write_tiny_model
 
 
@@ -39,10 +39,10 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_prefix_and_core_in_a_row_are_the_model(path: Path, images_u8: np.ndarray) -> None:
     model, _card = load_model(path)
     prefix, core = cut_prefix(model), cut_core(model)
-    values = cpu_session(prefix).run(None, {IMAGES: images_u8})
+    values = session(prefix).run(None, {IMAGES: images_u8})
     feed = dict(zip([output.name for output in prefix.graph.output], values, strict=True))
-    logits = cpu_session(core).run(None, feed)
-    whole = cpu_session(model).run([PROBABILITIES], {IMAGES: images_u8})[0]
+    logits = session(core).run(None, feed)
+    whole = session(model).run([PROBABILITIES], {IMAGES: images_u8})[0]
     exponentials = [np.exp(member - member.max(axis=1, keepdims=True)) for member in logits]
     probabilities = np.mean([e / e.sum(axis=1, keepdims=True) for e in exponentials], axis=0)
     assert abs(probabilities - whole).max() < 1e-6
@@ -52,7 +52,7 @@ def test_putting_the_same_core_back_gives_the_same_model(path: Path, images_u8: 
     model, card = load_model(path)
     again = with_core(model, cut_core(model))
     assert contract_breach(again, card) is None
-    outputs = [cpu_session(one).run([LOGITS, PROBABILITIES], {IMAGES: images_u8}) for one in (model, again)]
+    outputs = [session(one).run([LOGITS, PROBABILITIES], {IMAGES: images_u8}) for one in (model, again)]
     for before, after in zip(*outputs, strict=True):
         assert (before == after).all()
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.runtimes.onnx_runtime import CUDA, cuda_provider
+from models.runtimes.onnx_runtime import cuda_provider
+from models.runtimes.registry import CUDA
 
 
 @pytest.mark.parametrize(

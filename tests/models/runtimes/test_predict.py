@@ -12,21 +12,14 @@ import pytest
 from onnx import ModelProto, helper, numpy_helper
 
 from core.errors import UserError
-from core.records import ImageSet
-from models.runtimes.cpu import outputs_of
-from models.runtimes.predict import PREDICTION_BATCH, predict
+from models.runtimes.onnx_runtime import open_graph
+from models.runtimes.opening import open_file, open_model
+from models.runtimes.predict import PREDICTION_BATCH
 from tests.tiny_models import write_tiny_model
 
 RANDOM = np.random.default_rng(0)
 N_IMAGES = PREDICTION_BATCH + 7
-IMAGE_SET = ImageSet(
-    RANDOM.integers(0, 256, (N_IMAGES, 8, 8, 3), dtype=np.uint8),
-    np.zeros(N_IMAGES, np.int64),
-    ("a", "b", "c"),
-    "d",
-    "test",
-    "0" * 64,
-)
+IMAGES_U8 = RANDOM.integers(0, 256, (N_IMAGES, 8, 8, 3), dtype=np.uint8)
 
 
 def _probabilities_as_logits(model: ModelProto) -> None:
@@ -60,10 +53,12 @@ FAULTS = [
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda path: predict(path, "m", IMAGE_SET, "CPUExecutionProvider", 1),
-        lambda path: outputs_of(path, str(path), IMAGE_SET.images_u8),
+        lambda path: open_file(path).predicted(IMAGES_U8, 3),
+        lambda path: open_file(path).predicted(IMAGES_U8),
+        lambda path: open_model(path).predict(IMAGES_U8),
+        lambda path: open_graph(onnx.load(path), str(path)).predict(IMAGES_U8),
     ],
-    ids=["benchmark", "ensemble"],
+    ids=["command", "without classes", "python", "in memory"],
 )
 def test_the_file_and_its_fault_are_named(
     spoil: Callable[[ModelProto], None], words: str, ask: Callable[[Path], object], tmp_path: Path
@@ -80,7 +75,10 @@ def test_the_file_and_its_fault_are_named(
 
 def test_predictions_are_those_of_the_runtime(tmp_path: Path) -> None:
     path = write_tiny_model(tmp_path / "mine.onnx")
-    wanted = onnxruntime.InferenceSession(path).run(["logits", "probabilities"], {"images": IMAGE_SET.images_u8})
-    found = predict(path, "m", IMAGE_SET, "CPUExecutionProvider", 1)
-    np.testing.assert_allclose(found.predictions.logits, wanted[0], atol=1e-5)
-    np.testing.assert_allclose(found.graph_probabilities, wanted[1], atol=1e-6)
+    wanted = onnxruntime.InferenceSession(path).run(["logits", "probabilities"], {"images": IMAGES_U8})
+    done = []
+    found = open_file(path, threads=1).predicted(IMAGES_U8, 3, done.append)
+    np.testing.assert_allclose(found.outputs.logits, wanted[0], atol=1e-5)
+    np.testing.assert_allclose(found.outputs.probabilities, wanted[1], atol=1e-6)
+    assert done == [PREDICTION_BATCH, 7]
+    assert 0 < found.inside_s < found.total_s

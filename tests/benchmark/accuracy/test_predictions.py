@@ -13,8 +13,8 @@ from benchmark.accuracy.metrics import measure
 from benchmark.latency.summary import LatencySummary
 from benchmark.report.tables import Entry, comparison_rows
 from core.records import ImageSet, Predictions
-from models.runtimes.onnx_runtime import CPU
-from models.runtimes.openvino import OPENVINO, OPENVINO_BF16, cpu_properties
+from models.runtimes.openvino import cpu_properties
+from models.runtimes.registry import CPU, OPENVINO, OPENVINO_BF16
 from tests.planted_machine import real_children_on_a_planted_clock
 from tests.tiny_models import write_tiny_model
 
@@ -59,7 +59,7 @@ def test_a_real_run_has_rows_of_both_runtimes(tmp_path: Path, monkeypatch: pytes
     assert "float32 computed in f32" in latency[OPENVINO]["device_details"] and int(latency[OPENVINO]["nodes_elsewhere"]) == 0
     assert (folder / "predictions" / f"tiny_{OPENVINO}.npz").is_file()
     notes = json.loads((folder / "run.json").read_text())["notes"]
-    assert any("OpenVINO's own predictions" in note for note in notes)
+    assert any("the runtime's own predictions" in note for note in notes)
     assert any(note.startswith(f"{OPENVINO}: probabilities differ from {CPU}'s by up to ") for note in notes)
     if OPENVINO_BF16 in wanted:
         assert "computed in bf16" in latency[OPENVINO_BF16]["device_details"]

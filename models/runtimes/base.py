@@ -1,0 +1,125 @@
+"""A model on a runtime, whatever the runtime: uint8 images in, logits and probabilities out."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import cycle
+from pathlib import Path
+from typing import Protocol, cast
+
+from core.errors import UserError
+from core.records import UInt8Array
+from models.card import ModelCard
+from models.runtimes.outputs import Outputs
+from models.runtimes.predict import Prediction, in_batches
+from models.runtimes.registry import Runtime, Transfer
+
+# Where a network's time goes: a runtime that does not run these does not run the model. As ONNX Runtime calls them.
+HEAVY_OPERATORS = {"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "QLinearConv", "QLinearMatMul", "ConvInteger"}
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A runtime as this machine has it.
+
+    name: as in `Runtime.provider`; device_name: the device's own; details: what else its speed depends on
+    (instruction sets of a CPU, driver of a GPU, version and precision of OpenVINO); tf32: whether float32 may be rounded to
+    19 bits, "" where the device knows no such thing; options: what the runtime was told.
+    """
+
+    name: str
+    device_name: str
+    details: str = ""
+    tf32: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+
+class RuntimeModule(Protocol):
+    """What the file of a runtime offers."""
+
+    def open_file(self, path: Path, runtime: Runtime, threads: int) -> Classifier:
+        """The model of a file on `threads` threads; UserError where the file or the runtime cannot be used."""
+
+    def provider(self, runtime: Runtime) -> Provider:
+        """The runtime as this machine has it; UserError that says what is missing where it has not."""
+
+
+def module_of(runtime: Runtime) -> RuntimeModule:
+    """The file of a runtime, imported."""
+    return cast("RuntimeModule", importlib.import_module(runtime.module))
+
+
+class Classifier(ABC):
+    """A model that gives logits and probabilities for uint8 RGB images, open on one runtime.
+
+    where: the file, or what else messages call it; runtime: what runs it; card: its classes, its data set and what it takes.
+
+        logits, probabilities = open_model("models/a.onnx").predict(images_u8)
+    """
+
+    def __init__(self, where: Path | str, runtime: Runtime, card: Callable[[], ModelCard]) -> None:
+        self.where = str(where)
+        self.runtime = runtime
+        self._read_card = card
+
+    @cached_property
+    def card(self) -> ModelCard:
+        """The model card, read when it is first asked for."""
+        return self._read_card()
+
+    @abstractmethod
+    def run(self, images_u8: UInt8Array) -> Outputs:
+        """Outputs for one batch, (n, height, width, 3) → (n, n_classes) each; unchecked, new arrays at every call."""
+
+    def call(self, batches_u8: Sequence[UInt8Array], transfer: Transfer = "host-to-host") -> Callable[[], object]:
+        """What is timed: each call runs the next of the batches, over and over, with as little else as can be.
+
+        transfer: "device-only", where the runtime has it, leaves inputs and outputs on the device.
+        """
+        if transfer != "host-to-host":
+            raise UserError(f"{self.runtime.spoken} has no timing of {transfer} calls")
+        turns = cycle(batches_u8)
+        return lambda: self.run(next(turns))
+
+    def placement(self) -> dict[str, Counter[str]]:
+        """What really runs where: for each provider, how many nodes of each operator type; empty where that is not known."""
+        return {}
+
+    def misplaced(self) -> Counter[str]:
+        """Heavy operators that run on another provider than the runtime's; empty where it runs the model."""
+        elsewhere: Counter[str] = Counter()
+        for name, counts in self.placement().items():
+            if name != self.runtime.provider:
+                elsewhere.update({operator: count for operator, count in counts.items() if operator in HEAVY_OPERATORS})
+        return elsewhere
+
+    def require_placement(self) -> None:
+        """UserError where another provider than the runtime's took over heavy nodes of the model."""
+        elsewhere = self.misplaced()
+        if elsewhere:
+            nodes = ", ".join(f"{count} {operator}" for operator, count in elsewhere.most_common())
+            raise UserError(f"{self.where} does not run on {self.runtime.provider}: {nodes} nodes were placed on another provider")
+
+    def predict(self, images_u8: UInt8Array) -> Outputs:
+        """Logits and probabilities of all images, in order, float32 (n_images, n_classes) each.
+
+        Raises UserError where images are not uint8 (n, height, width, 3), or for outputs that cannot be believed
+        (`models.runtimes.outputs`).
+        """
+        if images_u8.dtype != "uint8" or images_u8.ndim != 4 or images_u8.shape[3] != 3:
+            raise UserError(
+                f"images must be uint8 RGB (n_images, height, width, 3), not {images_u8.dtype} {images_u8.shape}; "
+                "pass one image alone as image_u8[None]"
+            )
+        return self.predicted(images_u8, len(self.card.class_names)).outputs
+
+    def predicted(
+        self, images_u8: UInt8Array, n_classes: int | None = None, advance: Callable[[int], None] = lambda _: None
+    ) -> Prediction:
+        """`predict` as a command needs it: timed, with progress, and for a graph without a card."""
+        return in_batches(self.run, images_u8, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance, advance=advance)

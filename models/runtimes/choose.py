@@ -1,0 +1,49 @@
+"""Which runtimes a command measures: those that were asked for, each proved on a model, or left out with a note."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.errors import UserError
+from models.runtimes.base import Provider, module_of
+from models.runtimes.registry import IF_POSSIBLE, RUNTIMES
+
+
+def choose_providers(chosen: Mapping[str, str | None], probe: Path, threads: int) -> tuple[list[Provider], list[str]]:
+    """The runtimes `chosen` (see `registry.asked_for`) as this machine has them, proved on the model of `probe`, and notes.
+
+    A runtime is proved where no other provider takes over heavy nodes of the model. Raises UserError where one that a flag
+    insists on cannot be had; one that may be left out is named in a note.
+    """
+    providers: list[Provider] = []
+    notes: list[str] = []
+    for name, flag in chosen.items():
+        try:
+            providers.append(prove(name, probe, threads))
+        except UserError as error:
+            if flag is not IF_POSSIBLE:
+                raise _refusal(flag, error) from error
+            notes.append(f"{RUNTIMES[name].spoken} not measured: {error}")
+    own = [RUNTIMES[name].provider for name in chosen if RUNTIMES[name].has_own_numerics]
+    own = [provider.name for provider in providers if provider.name in own]
+    if own:
+        notes.append(f"rows of {', '.join(own)} have the accuracy of the runtime's own predictions")
+    return providers, notes
+
+
+def prove(name: str, probe: Path, threads: int) -> Provider:
+    """The runtime as this machine has it; UserError unless the model of `probe` really runs on it."""
+    runtime = RUNTIMES[name]
+    module = module_of(runtime)
+    provider = module.provider(runtime)
+    module.open_file(probe, runtime, threads).require_placement()
+    return provider
+
+
+def _refusal(flag: str, error: UserError) -> UserError:
+    """The error beside the flag that insisted on it, and the way without."""
+    if not flag:
+        return error
+    instead = "pass --device cpu" if flag.startswith("--device") else f"leave out {flag}"
+    return UserError(f"{flag}: {error}" if instead in str(error) else f"{flag}: {error}; or {instead}")
