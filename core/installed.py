@@ -43,6 +43,9 @@ API: dict[str, str] = {
     "read_results": "benchmark",
     "build": "ensemble",
     "open_dataset": "data",
+    "train": "train",
+    "TorchRecipe": "train",
+    "TfRecipe": "train",
 }
 
 __all__ = ["main", *API]

@@ -86,6 +86,13 @@ def test_the_record_is_json_and_the_card_knows_no_places(kind: type[Recipe]) -> 
     assert TorchRecipe(weights="/some/where/w.pth").hyperparameters()["weights"] == "w.pth"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_recipe_comes_back_from_its_record(kind: type[Recipe]) -> None:
+    recipe = kind(data_dir=Path("somewhere"), models_dir=Path("m"), lr=0.25, limit=9, name="x", randaugment=True)
+    assert kind.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+    assert kind.from_dict(kind().as_dict()) == kind()
+
+
 @pytest.mark.parametrize(
     ("kind", "arguments"),
     [
