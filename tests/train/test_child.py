@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import train
 from core.errors import UserError
 from tests.train.killed import recipe
 from tests.train.linear import LINEAR
+from tests.train.trainer_laws import no_pictures
 from train import Outcome, TfRecipe, TorchRecipe, child
 from train.loop import run_training
 
@@ -38,11 +40,12 @@ def by_numpy(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     class Trainer:
         @staticmethod
         def train(own: Any) -> Outcome:
-            return run_training(own, LINEAR)
+            with no_pictures():
+                return run_training(own, LINEAR)
 
     monkeypatch.setattr("core.launch.converse", converse)
-    monkeypatch.setitem(child.TRAINERS, "TfRecipe", ("a.trainer", "numpy", "netassay[x]"))
-    monkeypatch.setattr(child.importlib, "import_module", lambda name: Trainer)
+    monkeypatch.setitem(child.TRAINERS, "TfRecipe", ("trainer_by_numpy", "numpy", "netassay[x]"))
+    monkeypatch.setitem(sys.modules, "trainer_by_numpy", Trainer)  # type: ignore[arg-type]
     return jobs
 
 
@@ -67,7 +70,7 @@ def test_progress_is_shown_unless_it_is_not_wanted(
 
 
 def test_a_framework_that_is_not_installed_is_named(by_numpy: list[dict[str, Any]], tmp_path: Path) -> None:
-    child.TRAINERS["TfRecipe"] = ("a.trainer", "no_such_package", "netassay[x]")
+    child.TRAINERS["TfRecipe"] = ("trainer_by_numpy", "no_such_package", "netassay[x]")
     with pytest.raises(UserError, match=r"needs no_such_package.*pip install 'netassay\[x\]'"):
         child.train(replace(recipe(tmp_path), epochs=1))
 

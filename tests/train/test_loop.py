@@ -67,7 +67,7 @@ def test_stopped_before_the_first_epoch_is_whole_it_leaves_nothing(tmp_path: Pat
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    n_moments = 16
+    n_moments = 10
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.train.killed", tmp_path, str(n_moments)],
         cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
