@@ -44,6 +44,9 @@ API: dict[str, str] = {
     "build": "ensemble",
     "open_dataset": "data",
     "open_model": "models",
+    "train": "train",
+    "TorchRecipe": "train",
+    "TfRecipe": "train",
 }
 
 __all__ = ["main", *API]

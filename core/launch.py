@@ -1,15 +1,22 @@
-"""Work in fresh child processes: this program's own modules, and jobs as JSON on stdin with answers as JSON on stdout."""
+"""Work in fresh child processes: this program's own modules, and jobs as JSON on stdin with answers as JSON on stdout.
+
+`ask_child` waits for one answer; `converse` hears each line of a long work as it comes.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from core.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    import subprocess
 
 TIMEOUT_S = 1800.0
 
@@ -39,6 +46,81 @@ def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
     if "error" in answer:
         raise UserError(f"{what} failed: {answer['error']}")
     return answer
+
+
+def converse(
+    module: str,
+    job: Mapping[str, Any],
+    heard: Callable[[dict[str, Any]], object],
+    *,
+    what: str,
+    noise: Callable[[str], object] | None = None,
+) -> None:
+    """Run `python -m module` on `job`, and call `heard` with each line of JSON that it prints, `noise` with each line of stderr.
+
+    The child's last word, `error: …`, becomes a UserError. Ctrl-C stops the child as `core.cli.run` lets SIGTERM stop it, and
+    becomes a KeyboardInterrupt with its last word, once it has ended. The child never outlives this call. `what` names it where
+    it ends without a word.
+    """
+    import subprocess
+    import threading
+
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(
+        own_module(module), stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", errors="replace",
+        env=own_environment(), start_new_session=True,  # else a terminal's Ctrl-C would reach it twice
+    )  # fmt: skip
+    assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+    said: list[str] = []
+    listener = threading.Thread(target=_listen, args=(child.stderr, said, noise), daemon=True)
+    listener.start()
+    try:
+        with contextlib.suppress(BrokenPipeError), child.stdin:  # it may have ended already, and says why
+            child.stdin.write(json.dumps(job))
+        stopped = _hear(child, heard)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+        listener.join()
+        child.stdout.close()
+        child.stderr.close()
+    if stopped:
+        raise KeyboardInterrupt(said[-1] if said else "interrupted")
+    if child.returncode:
+        raise UserError(said[-1] if said else f"{what} ended with status {child.returncode} and no word")
+
+
+def _hear(child: subprocess.Popen[str], heard: Callable[[dict[str, Any]], object]) -> bool:
+    """Hear `child` to its end; whether the first Ctrl-C was passed on to it. A second one is raised."""
+    assert child.stdout is not None
+    stopped = False
+    while True:
+        try:
+            for line in child.stdout:
+                heard(json.loads(line))
+            child.wait()
+            return stopped
+        except KeyboardInterrupt:
+            if stopped:
+                raise
+            stopped = True
+            child.terminate()  # SIGINT may be ignored, as it is for whatever a shell starts in the background
+
+
+def _listen(stderr: IO[str], said: list[str], noise: Callable[[str], object] | None) -> None:
+    for line in stderr:
+        if line.startswith("error: "):
+            said.append(line.removeprefix("error: ").strip())
+        elif noise is not None:
+            noise(line)
+
+
+def own_stdout() -> TextIO:
+    """Stdout for a child's answers alone: what libraries print, from C++ too, goes to stderr from here on."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return channel
 
 
 def own_module(module: str, *arguments: str) -> list[str]:

@@ -7,17 +7,36 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from core.console import console
 from core.errors import UserError
+from core.files import atomic_path
 from data import Dataset
 from train.curves import Epoch
 from train.recipes import Recipe
+from train.watch import Watch
 
 FORMAT = 1
+# What the readers of torch, numpy and zip archives raise for bytes that they did not write
+UNREADABLE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError, TypeError, ValueError)
+
+
+class Checkpointed(Protocol):
+    """What of a framework is written after every epoch and read again."""
+
+    def write_checkpoint(self, path: Path, progress: str, best_weights: Any) -> None:
+        """Write everything that the next step depends on, with the text `progress` and the best weights so far."""
+
+    def read_checkpoint(self, path: Path) -> Any:
+        """What `path` holds, of which `["progress"]` is the text; nothing in the file is executed. One of UNREADABLE else."""
+
+    def restore(self, held: Any) -> Any:
+        """Go back to what `read_checkpoint` gave; returns the best weights. One of UNREADABLE for what does not fit."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +69,6 @@ def checkpoint_path(weights: Path) -> Path:
     return weights.with_name(weights.name + ".checkpoint")
 
 
-def new_progress(recipe: Recipe, dataset: Dataset, history: list[Epoch], extra: dict[str, Any]) -> Progress:
-    """What to write after an epoch."""
-    return Progress(json.loads(json.dumps(recipe.hyperparameters())), dataset.fingerprints(), history, extra)
-
-
 def require(path: Path, recipe: Recipe) -> bool:
     """Whether to go on from `path`: True with --resume; UserError where there is nothing to go on from."""
     if recipe.resume and not path.is_file():
@@ -66,7 +80,37 @@ def require(path: Path, recipe: Recipe) -> bool:
     return recipe.resume
 
 
-def refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Dataset) -> None:
+def write_checkpoint(
+    path: Path, recipe: Recipe, dataset: Dataset, state: Checkpointed, watch: Watch, extra: dict[str, Any]
+) -> None:
+    """Write everything that the next epoch depends on, atomically."""
+    progress = Progress(json.loads(json.dumps(recipe.hyperparameters())), dataset.fingerprints(), watch.history, extra)
+    with atomic_path(path) as temporary:
+        state.write_checkpoint(temporary, progress.to_json(), watch.best_weights)
+
+
+def read_checkpoint(path: Path, recipe: Recipe, dataset: Dataset, state: Checkpointed, watch: Watch) -> dict[str, Any]:
+    """Bring `state` and `watch` to where the checkpoint was written; returns its `extra`.
+
+    UserError for one that is damaged, or of another recipe or data set.
+    """
+    try:
+        held = state.read_checkpoint(path)
+        progress = Progress.from_json(str(held["progress"]))
+    except PermissionError:
+        raise
+    except UNREADABLE as error:
+        raise _damaged(path) from error
+    _refuse_other(progress, path, recipe, dataset)
+    try:
+        best_weights = state.restore(held)
+    except UNREADABLE as error:
+        raise _damaged(path) from error
+    watch.restore(progress.history, best_weights)
+    return progress.extra
+
+
+def _refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Dataset) -> None:
     """UserError where the checkpoint is of another format, recipe or data set."""
     if progress.format != FORMAT:
         raise UserError(f"{path} has format {progress.format}, this program reads {FORMAT}; leave --resume out to begin anew")
@@ -83,6 +127,6 @@ def refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Datase
         raise UserError(f"{path} was trained on other images of {dataset.name}; leave --resume out to begin anew")
 
 
-def damaged(path: Path) -> UserError:
+def _damaged(path: Path) -> UserError:
     """The exception for a file that cannot be read as a checkpoint."""
-    return UserError(f"{path} is not a whole checkpoint; leave --resume out to begin anew")
+    return UserError(f"{path} is not a valid checkpoint (cut short, or changed?); leave --resume out to begin anew")

@@ -22,25 +22,36 @@ from data.catalog import NAMES
 from models.card import ModelCard, Preprocessing, card_path, read_card, write_card
 from models.native import onnx_path
 from models.provenance import differences, same_training
-from train.curves import plot_history, write_history
+from train.curves import Epoch, plot_history, write_history
 from train.images import TrainingData, confusion_of
-from train.recipes import TfRecipe, TorchRecipe
+from train.recipes import AnyRecipe
 from train.watch import Watch
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a training left its files, and how good it was. stopped: why it ended early, None where it did not."""
+    """Where a training left its files, and how good it was.
+
+    weights: the file that `python -m export.to_onnx` takes; card: what lies beside it; run: the folder of the run;
+    validation_accuracy: a fraction, of the best epoch (from 1); history: every whole epoch;
+    stopped: why it ended early, None where it did not.
+    """
 
     weights: Path
-    card: Path
+    card: ModelCard
     run: Path
     validation_accuracy: float
     n_validation: int
     best_epoch: int
+    history: tuple[Epoch, ...] = ()
     stopped: str | None = None
     image_folder: str | None = None  # --data, where that was a path, which the export has to be told
     replaces_export: bool = False  # an ONNX file of weights that this training replaced lies where the export would go
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those of the card: validation_accuracy (a fraction), validation_nll (nats), epochs_run, train_elapsed_s."""
+        return self.card.figures
 
     def report(self) -> str:
         """Everything a person wants to know next, a line each."""
@@ -51,7 +62,7 @@ class Outcome:
             command += " --force"
         return (
             f"weights     {self.weights}\n"
-            f"card        {self.card}\n"
+            f"card        {card_path(self.weights)}\n"
             f"run         {self.run}\n"
             f"validation  {self.validation_accuracy:.2%} of {self.n_validation:,} images right, epoch {self.best_epoch}\n"
             f"next        {command}"
@@ -89,12 +100,12 @@ def check_writable(models_dir: Path) -> None:
         raise UserError(f"cannot write weights to {models_dir}: {error.strerror}; pass another folder with --models-dir") from error
 
 
-def weights_path(recipe: TorchRecipe | TfRecipe, dataset: Dataset, suffix: str) -> Path:
+def weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
     """Where a training by `recipe` writes its weights."""
     return recipe.models_dir / f"{recipe.name or f'{recipe.arch}_{dataset.name}'}{suffix}"
 
 
-def free_weights_path(recipe: TorchRecipe | TfRecipe, dataset: Dataset, suffix: str) -> Path:
+def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
     """`weights_path`, or where a file of another training has that name, the first free one that begins so, with a note.
 
     With --force the file is replaced; UserError where --name names one of another training.
@@ -113,13 +124,13 @@ def free_weights_path(recipe: TorchRecipe | TfRecipe, dataset: Dataset, suffix: 
     return free
 
 
-def _free(weights: Path, recipe: TorchRecipe | TfRecipe, dataset: Dataset) -> Path:
+def _free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
     """The first of NAME-2, NAME-3, … that is not there, or is of the same training."""
     numbered = (weights.with_name(f"{weights.stem}-{number}{weights.suffix}") for number in itertools.count(2))
     return next(path for path in numbered if of_another_training(path, recipe, dataset) is None)
 
 
-def of_another_training(weights: Path, recipe: TorchRecipe | TfRecipe, dataset: Dataset) -> str | None:
+def of_another_training(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> str | None:
     """In words, how the training that left `weights` differs from one by `recipe` on `dataset`.
 
     None where there is no such file, or the same training would only be done again. Reads the images where there is one.
@@ -136,7 +147,7 @@ def of_another_training(weights: Path, recipe: TorchRecipe | TfRecipe, dataset: 
     return f"is of another training ({', '.join(found[:4])})" if found else None
 
 
-def _resolved(recipe: TorchRecipe | TfRecipe) -> dict[str, Any]:
+def _resolved(recipe: AnyRecipe) -> dict[str, Any]:
     """The hyperparameters of `recipe` as a card would state them, without those that only a training finds out."""
     asked_for = recipe.hyperparameters()
     if recipe.lr is None:
@@ -145,7 +156,7 @@ def _resolved(recipe: TorchRecipe | TfRecipe) -> dict[str, Any]:
     return {name: value for name, value in asked_for.items() if name not in found_out}
 
 
-def _still_free(weights: Path, recipe: TorchRecipe | TfRecipe, dataset: Dataset) -> Path:
+def _still_free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
     """`weights`, or where another training has meanwhile written that file, the first free name that begins so."""
     # A machine that computes in bf16 writes so of a recipe that left it open.
     asked_for = dataclasses.replace(recipe, precision="auto")
@@ -173,7 +184,7 @@ def _is_of_another_training(onnx: Path, card: ModelCard) -> bool:
 class Trained:
     """What a trainer knows at the end; `validation_logits` are those of the best weights."""
 
-    recipe: TorchRecipe | TfRecipe
+    recipe: AnyRecipe
     images: TrainingData
     watch: Watch
     validation_logits: Float32Array
@@ -203,8 +214,8 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
     n_validation = len(trained.images.validation)
     folder_named = recipe.data if recipe.data not in NAMES else None
     return Outcome(
-        weights, card_path(weights), run, best.validation_accuracy, n_validation, best.epoch, trained.stopped, folder_named,
-        replaces_export,
+        weights, card, run, best.validation_accuracy, n_validation, best.epoch, tuple(trained.watch.history), trained.stopped,
+        folder_named, replaces_export,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
 import tyro
 
@@ -22,7 +22,8 @@ from data.reading import MAX_SIDE, Reading, Resize
 
 # Where things lie on one machine, and how a run was watched: kept in the run's record, left out of the card, which travels.
 PLACES = ("data_dir", "models_dir", "results_dir", "name", "force", "resume", "profile")
-
+FOLDERS = ("data_dir", "models_dir", "results_dir")
+WEIGHTS_ENDINGS = (".pth", ".keras", ".onnx")
 
 FLAG = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
@@ -95,7 +96,7 @@ class Recipe:
     resume: FLAG = False
     """Go on after the last whole epoch of a training that was killed or interrupted, by the same recipe."""
     profile: FLAG = False
-    """Tell after each epoch how a step's time was spent: waiting for data, forward and backward, other."""
+    """Tell after each epoch how a step's time was spent: waiting for data, forward, backward and update, other."""
     models_dir: Path = MODELS_DIR
     """Folder for the weights and their card."""
     results_dir: Annotated[Path, tyro.conf.arg(name="out")] = RESULTS_DIR
@@ -115,12 +116,20 @@ class Recipe:
         for name in ("mixup", "cutmix"):
             self._check(name, lambda value: 0 <= value < 100, "at least 0 and below 100")
         self._check("name", usable_file_name, "a file name, without folder, not beginning with '.' or '-'")
+        if self.name is not None and Path(self.name).suffix.lower() in WEIGHTS_ENDINGS:
+            raise UserError(f"--name is the file's name without its ending; pass --name {Path(self.name).stem}, not {self.name}")
+
+    @property
+    def most_epochs_without_a_better(self) -> int:
+        """After so many epochs without a better validation accuracy a training ends early."""
+        return self.epochs
 
     def _check(self, name: str, holds: Any, law: str) -> None:
         value = getattr(self, name)
         if value is not None and not holds(value):
             flag = "--" + name.replace("_", "-")
-            raise UserError(f"{flag} must be {law}, not {value}; see --help")
+            told = repr(value) if isinstance(value, str) else value  # quotes show an empty one
+            raise UserError(f"{flag} must be {law}, not {told}; see --help")
 
     def reading(self) -> Reading:
         """How the images of a folder are read: in no lower resolution than the network sees."""
@@ -129,6 +138,12 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Every field by name, ready for JSON."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The recipe that `as_dict` was called of."""
+        folders = {name: Path(values[name]) for name in FOLDERS if values[name] is not None}
+        return cls(**{**values, **folders})
 
     def hyperparameters(self) -> dict[str, Any]:
         """`as_dict` without the places of one machine, of first weights only the file's name: what a model card records."""
@@ -221,6 +236,11 @@ class TfRecipe(Recipe):
         super().__post_init__()
         self._check("patience", lambda value: value >= 1, "at least 1")
 
+    @property
+    def most_epochs_without_a_better(self) -> int:
+        """The patience."""
+        return self.patience
+
 
 # The facts that the fast recipes of both frameworks share; the PyTorch twin also grows its images, and the Keras twin,
 # which takes twice as long a step on a CPU, sees fewer pixels less often.
@@ -235,17 +255,18 @@ RECIPES: dict[type[Recipe], dict[str, Recipe]] = {
     TfRecipe: {"default": TfRecipe(), "fast": TfRecipe(**_FAST_TF)},
 }
 
-AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+AnyRecipe = TorchRecipe | TfRecipe
+Kind = TypeVar("Kind", bound=Recipe)
 
 
-def named(kind: type[AnyRecipe], name: str) -> AnyRecipe:
+def named(kind: type[Kind], name: str) -> Kind:
     """The recipe of that name; UserError where there is none."""
     if name not in RECIPES[kind]:
         raise UserError(f"--recipe must be one of {', '.join(RECIPES[kind])}, not {name}; see --help")
-    return cast(AnyRecipe, RECIPES[kind][name])
+    return cast(Kind, RECIPES[kind][name])
 
 
-def from_command_line(kind: type[AnyRecipe], arguments: Sequence[str], command: str) -> AnyRecipe:
+def from_command_line(kind: type[Kind], arguments: Sequence[str], command: str) -> Kind:
     """The recipe that `arguments` describe; ends the process after --help (0) or arguments that cannot be read (2)."""
     require_values(arguments)
     base = named(kind, _recipe_asked_for(arguments))

@@ -15,7 +15,7 @@ def one_cycle(step: int, n_steps: int, highest: float) -> float:
     """
     first = highest / FIRST_DIVISOR
     peak = WARMUP_SHARE * (n_steps + 1) - 1
-    if step <= peak:
+    if peak > 0 and step <= peak:  # in four steps or fewer nothing rises
         return first + (highest - first) * step / peak
     return highest + (first / LAST_DIVISOR - highest) * (step - peak) / (n_steps - peak)
 

@@ -37,8 +37,8 @@ DOWNLOAD_TIMEOUT_S = 20.0
 StateDict = dict[str, Tensor]
 
 
-def build(n_classes: int, weights: str = "none", arch: str = ARCHITECTURE, image_size: int = 224) -> nn.Module:
-    """`arch` with its last layer made for `n_classes`: images_nchw → logits (n_images, n_classes).
+def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 224, weights: str = "none") -> nn.Module:
+    """`arch` with its last layer made for `n_classes`: images_nchw of `image_size` → logits (n_images, n_classes).
 
     weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its hub cache or the network; those of an
     architecture of our own, from an installed package), or the path of a state dict of the same architecture, whose last layer
@@ -59,6 +59,11 @@ def build(n_classes: int, weights: str = "none", arch: str = ARCHITECTURE, image
     state = {name: value for name, value in state.items() if not torch_archs.is_auxiliary(name)}
     _fill(model, state, f"{arch} with {n_classes} classes", source, may_lack=head)
     return model
+
+
+def preprocessing_of(arch: str, image_size: int) -> Preprocessing:
+    """What `arch` wants its pixels made into."""
+    return Preprocessing(image_size, *torch_archs.normalisation(arch), layout="nchw")
 
 
 def load(path: Path) -> tuple[nn.Module, ModelCard]:

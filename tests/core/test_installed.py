@@ -36,7 +36,9 @@ def test_every_command_has_a_main(module):
 
 
 @pytest.mark.parametrize("name", API)
-def test_every_public_name_is_a_documented_function(name):
+def test_every_public_name_is_a_documented_function_or_class(name):
+    if name.endswith("Recipe"):
+        pytest.importorskip("tyro", reason="needs the packages of the trainers, which the recipes come with")
     assert callable(getattr(netassay, name))
     assert getattr(netassay, name).__doc__
     assert name in netassay.__all__

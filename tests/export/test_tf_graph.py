@@ -26,7 +26,7 @@ def untrained(folder: Path, input_size: int) -> Path:
 
     keras.utils.set_random_seed(0)
     path = folder / "resnet18_digits.keras"
-    tf_resnet.build(10, input_size).save(path)
+    tf_resnet.build(10, image_size=input_size).save(path)
     digits = open_dataset("digits")
     pixels = Preprocessing(input_size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "nhwc")
     card = ModelCard(

@@ -115,18 +115,28 @@ def test_a_card_of_an_earlier_version_had_the_defaults(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "..", ".hidden", "-x", "a\\b", "line\nbreak"])
 def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="--name"):
+    with pytest.raises(UserError, match="--name must be a file name") as caught:
         Recipe(name=name)
+    assert f"not {name!r};" in str(caught.value)  # in quotes: an empty one is seen too
 
 
-@pytest.mark.parametrize("name", ["0", "None", "nan", "resnet[int8]", "größe 2", "a+b"])
+@pytest.mark.parametrize("name", ["x.pth", "x.keras", "x.PTH", "x.onnx"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_with_the_ending_of_weights_is_refused(kind: type[Any], name: str) -> None:
+    with pytest.raises(UserError, match=r"without its ending; pass --name x, not x\.") as caught:
+        kind(name=name)
+    assert "\n" not in str(caught.value)
+    assert kind(name="x").name == "x"
+
+
+@pytest.mark.parametrize("name", ["0", "None", "nan", "resnet[int8]", "größe 2", "a+b", "v1.5", "pth"])
 def test_any_other_name_is_kept_as_it_is(name: str, tmp_path: Path) -> None:
     assert ask(TorchRecipe(models_dir=tmp_path, name=name), dataset()).name == name + ".pth"
 
 
 @pytest.mark.parametrize("replaces_export", [False, True])
 def test_the_next_command_is_one_that_works(replaces_export: bool) -> None:
-    outcome = Outcome(Path("m/a b.pth"), Path("c"), Path("r"), 0.5, 10, 1, None, "my data", replaces_export)
+    outcome = Outcome(Path("m/a b.pth"), tiny_card(), Path("r"), 0.5, 10, 1, (), None, "my data", replaces_export)
     command = "python -m export.to_onnx 'm/a b.pth' --data 'my data'" + " --force" * replaces_export
     assert outcome.report().splitlines()[-1].removeprefix("next").strip() == command
 

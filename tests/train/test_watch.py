@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from train.watch import NotFiniteLossError, Watch
+from train.watch import PARTS, NotFiniteLossError, StepClock, Watch
 
 
 def _epoch(watch: Watch, accuracy: float, loss: float = 1.0) -> None:
@@ -65,3 +65,21 @@ def test_off_a_terminal_an_epoch_is_one_plain_line(capsys: pytest.CaptureFixture
     assert "epoch 1/2" in captured.err
     assert "25.0%" in captured.err
     assert "\x1b" not in captured.err
+
+
+def test_shares_of_a_step_are_of_all_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.accumulate([0, 0, 1, 6, 3, 1, 8, 1])  # seconds between looks; the first two are the two begins
+    monkeypatch.setattr("time.perf_counter", looks.__next__)
+    waits: list[None] = []
+    clock = StepClock(lambda: waits.append(None))
+    clock.begin()
+    for _ in range(2):
+        for part in PARTS:
+            clock.lap(part)
+    assert clock.shares() == {"data": 2 / 20, "forward_backward": 14 / 20, "other": 4 / 20}
+    assert clock.line() == "step 10,000.0 ms: data 10.0%, forward/backward 70.0%, other 20.0%"
+    assert len(waits) == 6
+
+
+def test_before_the_first_lap_nothing_took_any_time() -> None:
+    assert set(StepClock().shares().values()) == {0.0}

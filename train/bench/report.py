@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,9 +11,8 @@ from typing import Any
 
 from core.console import progress
 from core.environment import cpu_class, cpu_flags, cpu_name, environment, import_switches, machine_line
-from core.errors import UserError
 from core.files import final_run_folder, run_folder, write_json
-from core.launch import own_environment, own_module
+from core.launch import converse
 
 WORKERS = {"torch": "train.bench.torch_step", "tensorflow": "train.bench.tf_step"}
 
@@ -109,30 +105,19 @@ def table(summaries: Sequence[Summary]) -> str:
 
 
 def _run_child(framework: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Turn]]:
-    command = own_module(WORKERS[framework], json.dumps(wanted))
     turns: list[Turn] = []
     told: dict[str, Any] = {}
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as noise, progress("loop") as display:
+    with progress("loop") as display:
         bar = display.add_task(framework, total=2 * wanted["rounds"], loop="warming up")
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=noise, text=True, encoding="utf-8", env=own_environment()
-        ) as child:
-            try:
-                assert child.stdout is not None
-                for line in child.stdout:
-                    message = json.loads(line)
-                    if "loop" not in message:
-                        told = message
-                        continue
-                    turns.append(Turn(framework=framework, **message))
-                    display.update(bar, advance=1, loop=turns[-1].loop)
-            except BaseException:
-                child.kill()
-                raise
-        noise.seek(0)
-        said = [line.removeprefix("error: ") for line in noise.read().splitlines() if line.startswith("error: ")]
-    if child.returncode or len(turns) < 2:
-        raise UserError(said[-1] if said else f"timing {framework} ended with status {child.returncode} and no word")
+
+        def heard(message: dict[str, Any]) -> None:
+            if "loop" not in message:
+                told.update(message)
+                return
+            turns.append(Turn(framework=framework, **message))
+            display.update(bar, advance=1, loop=turns[-1].loop)
+
+        converse(WORKERS[framework], wanted, heard, what=f"timing {framework}")
     return told, turns
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,14 @@ if TYPE_CHECKING:
     from train.recipes import TfRecipe
 
 
-def main(arguments: Sequence[str]) -> None:
-    """One argument: the options as JSON."""
-    wanted = json.loads(arguments[0])
-    from models.tf import network as tf_resnet  # noqa: F401  # first: it keeps TensorFlow's import quiet
+def main(_arguments: Sequence[str]) -> None:
+    """The options come as JSON on stdin."""
+    wanted = json.load(sys.stdin)
+    import models.tf  # noqa: F401  # first: it keeps TensorFlow's import quiet
     from train.bench import worker as bench_worker
     from train.images import training_data
     from train.recipes import TfRecipe
-    from train.tf.state import precision_of
+    from train.tf.optimisation import precision_of
     from train.tf.trainer import choose_device
 
     device = choose_device(wanted["device"])
@@ -41,11 +42,11 @@ def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
     import tensorflow as tf
 
     from models.preprocessing import fit_u8
-    from models.tf import network as tf_resnet
+    from models.tf import network, resnet
     from train.bench.worker import timed_steps
 
-    model = tf_resnet.build(images.n_classes, recipe.image_size)
-    blocks = [layer for layer in model.layers if isinstance(layer, tf_resnet.Block)]
+    model = network.build(images.n_classes, image_size=recipe.image_size)
+    blocks = [layer for layer in model.layers if isinstance(layer, resnet.Block)]
     for layer in (model.get_layer("stem_bn"), *(bn for block in blocks for bn in (block.bn1, block.bn2, block.projection_bn))):
         if layer is not None:
             layer.fused = False
@@ -69,13 +70,14 @@ def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
 
 def _ours(images: ImageSet, recipe: TfRecipe, device: str) -> TimedLoop:
     """What `train.tf.trainer` does in a step."""
-    from models.tf import network as tf_resnet
+    from models.tf import network
     from train.bench.worker import timed_steps
     from train.tf.batches import Batches
-    from train.tf.state import State, precision_of
+    from train.tf.optimisation import precision_of
+    from train.tf.state import State
 
-    batches = Batches(images, recipe, tf_resnet.preprocessing_of(recipe.arch, recipe.image_size))
-    state = State(recipe, images.n_classes, precision_of(recipe, device), recipe.epochs * len(batches))
+    batches = Batches(images, recipe, network.preprocessing_of(recipe.arch, recipe.image_size))
+    state = State(recipe, images.n_classes, precision_of(recipe, device), len(batches))
 
     def endless() -> Iterator[Any]:
         # A real epoch has hundreds of steps; of the few here, the start of each would weigh too much.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
 CPU_BATCH = 32  # 256 at 224 px would take the plain loop half a minute a step
 
 
-def main(arguments: Sequence[str]) -> None:
-    """One argument: the options as JSON."""
-    wanted = json.loads(arguments[0])
+def main(_arguments: Sequence[str]) -> None:
+    """The options come as JSON on stdin."""
+    wanted = json.load(sys.stdin)
     import torch
 
     from core.environment import available_cores
@@ -84,35 +86,23 @@ def _plain(images: ImageSet, recipe: TorchRecipe, device: torch.device, n_worker
 
 def _ours(images: ImageSet, recipe: TorchRecipe, device: torch.device) -> TimedLoop:
     """What `train.torch.trainer` does in a step."""
-    import torch
-
-    from models.torch import network as torch_resnet
+    from models.torch.network import preprocessing_of
     from train.bench.worker import timed_steps
     from train.torch.batches import Batches
-    from train.torch.optimisation import autocast, averaged, make_optimizer, make_scheduler, precision_of
-    from train.torch.small_maps import use_small_maps
+    from train.torch.optimisation import precision_of
     from train.torch.state import State
-    from train.torch.trainer import forward_backward
 
-    model = torch_resnet.build(images.n_classes, "none", recipe.arch, recipe.image_size)
-    model = model.to(device, memory_format=torch.channels_last).train()
-    if device.type == "cpu":
-        use_small_maps(model)
-    batches = Batches(images, recipe, device)
-    optimizer = make_optimizer(model, recipe, recipe.DEFAULT_LR)
-    state = State(model, optimizer, make_scheduler(optimizer, recipe, recipe.DEFAULT_LR, len(batches)), averaged(model, recipe))
-    precision = precision_of(recipe, device)
+    batches = Batches(images, recipe, preprocessing_of(recipe.arch, recipe.image_size), device)
+    state = State(recipe, images.n_classes, precision_of(recipe, device), len(batches), device)
 
     def endless() -> Iterator[Any]:
-        while True:
-            yield from batches
+        for number in itertools.count():
+            yield from batches.epoch(number)
 
     def step(batch: Any) -> int:
-        images_nchw, labels = batch
-        with autocast(precision, device):
-            forward_backward(model, state, images_nchw, labels, recipe.label_smoothing)
-        state.step()
-        return len(labels)
+        state.step(*batch)
+        state.follow()
+        return len(batch[1])
 
     return timed_steps(endless(), step)
 

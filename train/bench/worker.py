@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from core.launch import own_stdout
 
 # A loop is an iterator; each item is one whole training step: (images trained on, seconds waited for data)
 TimedLoop = Iterator[tuple[int, float]]
@@ -27,8 +28,7 @@ def main(wanted: dict[str, Any], told: dict[str, Any], loops: dict[str, TimedLoo
 
     The loops change places every round, so that what drifts in the machine touches both alike.
     """
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what frameworks print goes to stderr
+    channel = own_stdout()
     print(json.dumps(told), file=channel, flush=True)
     for loop in loops.values():
         for _ in range(WARM_UP_STEPS):

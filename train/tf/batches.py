@@ -1,4 +1,7 @@
-"""Augmented training batches in TensorFlow, a whole batch at a time, made while the network works."""
+"""Augmented training batches in TensorFlow, a whole batch at a time, made while the network works.
+
+Twin of `train.torch.batches`.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the PyTorch trainer is made of, in reading order: trainer, batches, augment, optimisation, state, range_test."""
+"""What PyTorch does its own way in `train.loop`, in reading order: trainer, batches, augment, state, optimisation, range_test."""

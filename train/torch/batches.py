@@ -1,4 +1,4 @@
-"""Augmented training batches in PyTorch, made a whole batch at a time on the device that trains."""
+"""Augmented training batches in PyTorch, made a whole batch at a time on the device that trains. Twin of `train.tf.batches`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ import torch
 from torch import Tensor
 
 from models.preprocessing import fit_u8
-from models.torch import zoo as torch_archs
 from train.images import epoch_batches, epoch_seed, n_batches
 from train.torch.augment import crop_and_flip, cutout, per_image, random_boxes, shifted
 
 if TYPE_CHECKING:
     from core.records import ImageSet
+    from models.card import Preprocessing
     from train.recipes import TorchRecipe
 
 # Random crops are taken from images at most this much larger than the network's input: what ImageNet recipes do
 # (256 for 224), and it spares the resampling, which does not antialias, from shrinking by much.
 CROP_MARGIN = 256 / 224
+CPU = torch.device("cpu")
 
 
 class Batches:
-    """Augmented training batches, one epoch for each iteration: (images_nchw float32 normalised, labels) on the device.
+    """Augmented training batches: (images_nchw float32, normalised as `preprocessing` says, labels), on the device.
 
     The images stay uint8 on the CPU, where even a large set fits; a batch travels to the device before it is augmented.
-    labels: int64 (n,), or with mixup and cutmix float32 (n, n_classes). Everything random comes from seed and epoch.
+    labels: int64 (n,), or with mixup and cutmix float32 (n, n_classes).
     """
 
-    def __init__(self, images: ImageSet, recipe: TorchRecipe, device: torch.device) -> None:
+    def __init__(self, images: ImageSet, recipe: TorchRecipe, preprocessing: Preprocessing, device: torch.device = CPU) -> None:
         images_u8 = images.images_u8
         largest = round(recipe.image_size * CROP_MARGIN)
         if min(images.image_height, images.image_width) > largest:
@@ -40,25 +41,18 @@ class Batches:
         self.labels = torch.from_numpy(images.labels)
         self.recipe = recipe
         self.device = device
-        mean, std = torch_archs.normalisation(recipe.arch)
-        self.mean = 255 * torch.tensor(mean, device=device).view(3, 1, 1)
-        self.std = 255 * torch.tensor(std, device=device).view(3, 1, 1)
+        self.mean = 255 * torch.tensor(preprocessing.mean, device=device).view(3, 1, 1)
+        self.std = 255 * torch.tensor(preprocessing.std, device=device).view(3, 1, 1)
         self.mix = _mix(recipe, images.n_classes)
         self.operations, self.erasing = _per_image_operations(recipe)
-        self.restart()
-
-    def restart(self, epoch: int = 0) -> None:
-        """Let the next iteration be that of `epoch`, from 0."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return n_batches(len(self.labels), self.recipe.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """One epoch."""
-        seed, size = epoch_seed(self.recipe.seed, self.epoch), self.recipe.size_in(self.epoch)
-        self.epoch += 1
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch `number`, from 0; everything random in them comes from the seed and this number."""
+        seed, size = epoch_seed(self.recipe.seed, number), self.recipe.size_in(number)
         self._random = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # what torchvision's transforms and dropout draw from
         for chosen in epoch_batches(len(self.labels), self.recipe.batch_size, np.random.default_rng(seed)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -47,8 +48,11 @@ def make_optimizer(model: nn.Module, recipe: TorchRecipe, lr: float) -> torch.op
 def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TorchRecipe, lr: float, steps_per_epoch: int) -> LRScheduler:
     """The recipe's schedule, stepped after every training step."""
     if recipe.schedule == "onecycle":
+        total_steps = recipe.epochs * steps_per_epoch + 1
+        # PyTorch divides by the steps that the rate rises for, which are none where the share makes just one step
+        rising = WARMUP_SHARE if WARMUP_SHARE * total_steps != 1 else math.nextafter(WARMUP_SHARE, 0)
         return OneCycleLR(
-            optimizer, lr, total_steps=recipe.epochs * steps_per_epoch + 1, pct_start=WARMUP_SHARE, anneal_strategy="linear",
+            optimizer, lr, total_steps=total_steps, pct_start=rising, anneal_strategy="linear",
             cycle_momentum=False, div_factor=FIRST_DIVISOR, final_div_factor=LAST_DIVISOR,
         )  # fmt: skip
     return StepLR(optimizer, recipe.lr_step_epochs * steps_per_epoch, recipe.lr_gamma)

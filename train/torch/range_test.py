@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,17 @@ SKIPPED_AT_START, SKIPPED_AT_END = 10, 5  # torch-lr-finder's own: the loss is n
 FEWEST_POINTS = SKIPPED_AT_START + SKIPPED_AT_END + 2  # a gradient needs two
 
 
+class _Epochs:
+    """Batches as torch-lr-finder wants a data loader: each iteration is the next epoch."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        self.numbers = itertools.count()
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.batches.epoch(next(self.numbers))
+
+
 class _DivergedError(Exception):
     """The loss is not finite: the test has seen enough."""
 
@@ -45,7 +57,9 @@ def find_lr(
     silence = contextlib.redirect_stdout(io.StringIO())  # it prints; a command's stdout is for its result
     with silence, _our_progress(), contextlib.suppress(_DivergedError):
         # a loss that is not finite would neither stop the test nor ever be left out of the suggestion
-        finder.range_test(TrainDataLoaderIter(batches), start_lr=LOWEST_LR, end_lr=HIGHEST_LR, num_iter=n_steps, step_mode="exp")
+        finder.range_test(
+            TrainDataLoaderIter(_Epochs(batches)), start_lr=LOWEST_LR, end_lr=HIGHEST_LR, num_iter=n_steps, step_mode="exp"
+        )
     finder.reset()
     rates, losses = finder.history["lr"], finder.history["loss"]
     if len(rates) < FEWEST_POINTS:

@@ -1,91 +1,128 @@
-"""Everything that changes while a PyTorch network trains, as one value that can be stepped, written and read again."""
+"""Everything that changes while a PyTorch network trains, as one value that can be stepped, written and read again.
+
+Twin of `train.tf.state`: the same methods, in the order of `train.loop.State`.
+"""
 
 from __future__ import annotations
 
 import math
-import pickle
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from core.files import atomic_path
-from train.checkpoint import Progress, damaged, new_progress, refuse_other
+from models.torch import network
+from train.torch.optimisation import autocast, averaged, make_optimizer, make_scheduler
+from train.torch.small_maps import use_small_maps
 
 if TYPE_CHECKING:
-    from torch.optim.lr_scheduler import LRScheduler
-    from torch.optim.swa_utils import AveragedModel
-
-    from data import Dataset
     from train.recipes import TorchRecipe
-    from train.watch import Watch
+
+CPU = torch.device("cpu")
+StateDict = dict[str, Tensor]
 
 
-@dataclass
 class State:
-    """A network, what moves it, and the running average of its weights where the recipe keeps one."""
+    """A network, what moves it, and the running average of its weights where the recipe keeps one.
 
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: LRScheduler
-    average: AveragedModel | None
+    It is trained with the recipe's learning rate, or the default one, until `schedule` says another.
+    """
+
+    def __init__(
+        self, recipe: TorchRecipe, n_classes: int, precision: str, steps_per_epoch: int, device: torch.device = CPU
+    ) -> None:
+        self.recipe = recipe
+        self.precision = precision
+        self.steps_per_epoch = steps_per_epoch
+        self.device = device
+        self.extra: dict[str, Any] = {}
+        model = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size, weights=recipe.weights)
+        self.model: nn.Module = model.to(device, memory_format=torch.channels_last)
+        if device.type == "cpu" and not recipe.compile:  # a compiler writes kernels of its own
+            use_small_maps(self.model)
+        self.forward = torch.compile(self.model) if recipe.compile else self.model
+        self.average = averaged(self.model, recipe)
+        self.schedule(recipe.lr or recipe.DEFAULT_LR)
+
+    def schedule(self, lr: float) -> None:
+        """Start optimising anew, with `lr` as the highest rate of the recipe's schedule."""
+        self.lr = lr
+        self.optimizer = make_optimizer(self.model, self.recipe, lr)
+        self.scheduler = make_scheduler(self.optimizer, self.recipe, lr, self.steps_per_epoch)
 
     @property
     def judged(self) -> nn.Module:
         """The network that is validated and shipped."""
         return self.model if self.average is None else self.average.module
 
-    def step(self) -> None:
-        """Move the weights, the learning rate and the average, once gradients are there."""
+    def step(self, images_nchw: Tensor, labels: Tensor) -> tuple[float, float]:
+        """One training step; returns the mean loss before it, in nats, and how many images were right."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast(self.precision, self.device):
+            logits = self.forward(images_nchw)  # (n, n_classes)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+            loss.backward()
+        right = logits.argmax(dim=1) == (labels if labels.ndim == 1 else labels.argmax(dim=1))
         self.optimizer.step()
+        self.lr = self.optimizer.param_groups[0]["lr"]
         self.scheduler.step()
+        mean_loss, n_right = torch.stack([loss.detach().float(), right.sum().float()]).tolist()  # one wait for the device
+        return mean_loss, n_right
+
+    def follow(self) -> None:
+        """Move the average, after a step."""
         if self.average is not None:
             self.average.update_parameters(self.model)
 
-    def parts(self) -> dict[str, Any]:
+    def wait(self) -> None:
+        """Return once the device has done all that it was told."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def update_judged(self) -> None:
+        """Nothing: the judged network is the one that is trained, or its average."""
+
+    def copy_weights(self) -> StateDict:
+        """The judged network's state dict as plain contiguous CPU tensors, which any PyTorch loads."""
+        state = self.judged.state_dict()
+        return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in state.items()}
+
+    def restore_weights(self, weights: StateDict) -> None:
+        """Give the judged network these weights, as `save` will write them."""
+        self.judged.load_state_dict(self._shipped(weights))
+
+    def save(self, path: Path) -> None:
+        """Write the judged network's state dict."""
+        torch.save(self._shipped(self.copy_weights()), path)
+
+    def write_checkpoint(self, path: Path, progress: str, best_weights: StateDict) -> None:
+        """Write everything that the next step depends on, with the text `progress` and the best weights so far."""
+        tensors = {name: part.state_dict() for name, part in self._parts().items()}
+        torch.save({"progress": progress, "best_weights": best_weights, **tensors}, path)
+
+    def read_checkpoint(self, path: Path) -> Any:
+        """What `path` holds; nothing in the file is executed."""
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+    def restore(self, held: Any) -> StateDict:
+        """Go back to what `read_checkpoint` gave; returns the best weights."""
+        for name, part in self._parts().items():
+            part.load_state_dict(held[name])
+        best_weights: StateDict = held["best_weights"]
+        return best_weights
+
+    def _parts(self) -> dict[str, Any]:
         """What has a state dict, by name."""
         parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return parts if self.average is None else {**parts, "average": self.average}
 
-
-def write_checkpoint(path: Path, recipe: TorchRecipe, dataset: Dataset, state: State, watch: Watch, extra: dict[str, Any]) -> None:
-    """Write everything that the next epoch depends on, atomically."""
-    progress = new_progress(recipe, dataset, watch.history, extra)
-    tensors = {name: part.state_dict() for name, part in state.parts().items()}
-    with atomic_path(path) as temporary:
-        torch.save({"progress": progress.to_json(), "best_weights": watch.best_weights, **tensors}, temporary)
+    def _shipped(self, weights: StateDict) -> StateDict:
+        return halved(weights) if self.recipe.half_weights else weights
 
 
-def read_checkpoint(path: Path, recipe: TorchRecipe, dataset: Dataset, state: State, watch: Watch) -> dict[str, Any]:
-    """Bring `state` and `watch` to where the checkpoint was written; returns its `extra`.
-
-    Nothing in the file is executed. UserError for one that is damaged, or of another recipe or data set.
-    """
-    try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
-        progress = Progress.from_json(held["progress"])
-    except PermissionError:
-        raise
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, ValueError) as error:
-        raise damaged(path) from error
-    refuse_other(progress, path, recipe, dataset)
-    try:
-        for name, part in state.parts().items():
-            part.load_state_dict(held[name])
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise damaged(path) from error
-    watch.restore(progress.history, held["best_weights"])
-    return progress.extra
-
-
-def copy_of_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict as plain contiguous CPU tensors, which any PyTorch loads."""
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in model.state_dict().items()}
-
-
-def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def halved(weights: StateDict) -> StateDict:
     """`weights` in fp16, numbers beyond its range moved to its ends; counters as they are."""
     most = math.nextafter(torch.finfo(torch.float16).max, 0)
     return {name: value.clamp(-most, most).half() if value.is_floating_point() else value for name, value in weights.items()}

@@ -1,22 +1,23 @@
-"""The Keras ResNet18: its blocks against the formula, saving, refusals in one line, pixels as PIL makes them, conversion."""
+"""Keras networks in files: saving, first weights, refusals in one line, pixels as PIL makes them."""
 
 from __future__ import annotations
 
 import os
-import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
-from models.tf import network as tf_resnet  # isort: skip  # first: it keeps TensorFlow's import quiet
+import models.tf  # isort: skip  # noqa: F401  # first: it keeps TensorFlow's import quiet
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from core.errors import UserError
 from models.card import ModelCard, Preprocessing, write_card
-from models.tf.network import Block, FusedBatchNormalization, build, evaluation_batch, load
+from models.tf.network import build, evaluation_batch, load
+from models.tf.zoo import BLOCKS
+from tests.train.narrow import narrow_resnet18
 
 # Keras hands TensorFlow variables to h5py through numpy's older protocol
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
@@ -35,8 +36,15 @@ def _card(**changes: object) -> ModelCard:
     return ModelCard(**{**fields, **changes})  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def narrow() -> Iterator[None]:
+    """None of these laws depends on the network's size (test_tf_resnet.py builds the whole)."""
+    with narrow_resnet18():
+        yield
+
+
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(narrow: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("models") / "resnet18_x.keras"
     build(3).save(path)
@@ -51,68 +59,19 @@ def test_onednn_computes_unless_the_user_said_otherwise() -> None:
     assert _pywrap_util_port.IsMklEnabled() == (os.environ["TF_ENABLE_ONEDNN_OPTS"].lower() in ("1", "true"))
 
 
-def test_it_is_as_large_as_resnet18_without_biases() -> None:
-    # torchvision's ResNet18 with ten classes has 11,181,642 trainable parameters (no bias in any convolution)
-    model = build(10)
-    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 11_181_642
-    assert model.name == "resnet18"
-    assert model.output_shape == (None, 10)
-
-
-@pytest.mark.parametrize(("filters", "strides", "projected"), [(4, 1, False), (4, 2, True), (8, 1, True)])
-def test_a_block_adds_its_input_to_two_convolutions(filters: int, strides: int, projected: bool) -> None:
-    keras.utils.set_random_seed(0)
-    x = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype(np.float32)
-    block = Block(filters, strides)
-    block.build(x.shape)
-    assert (block.projection is not None) == projected
-    got = np.asarray(block(x, training=False))
-    assert got.shape == block.compute_output_shape(x.shape)
-    scale = 1 / np.sqrt(1 + tf_resnet.BN_EPSILON)  # what fresh normalisation does: mean 0, variance 1
-    inner = np.maximum(np.asarray(block.conv1(x)) * scale, 0)
-    residual = np.asarray(block.conv2(inner)) * scale
-    shortcut = x
-    if projected:
-        kernel = np.asarray(block.projection.kernel)[0, 0]  # 1×1: a matrix at every strides-th pixel
-        shortcut = x[:, ::strides, ::strides] @ kernel * scale
-    np.testing.assert_allclose(got, np.maximum(shortcut + residual, 0), atol=1e-5)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_fused_normalisation_is_keras_own(training: bool) -> None:
-    random = np.random.default_rng(0)
-    x, weights = (random.normal(3, 2, (5, 4, 3, 6)).astype(np.float32) for _ in range(2))
-    outputs, gradients, statistics = [], [], []
-    for kind in (keras.layers.BatchNormalization, FusedBatchNormalization):
-        layer = kind(momentum=0.7, epsilon=1e-3)
-        layer.build(x.shape)
-        layer.set_weights([np.linspace(0.5, 2, 6), np.linspace(-1, 1, 6), np.full(6, 0.1), np.full(6, 2.0)])
-        inputs = tf.constant(x)
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            y = layer(inputs, training=training)
-            loss = tf.reduce_sum(y * weights)
-        outputs.append(y.numpy())
-        gradients.append([gradient.numpy() for gradient in tape.gradient(loss, [inputs, layer.gamma.value, layer.beta.value])])
-        statistics.append(layer.get_weights())
-    np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-5)
-    for ours, theirs in zip(gradients[1] + statistics[1], gradients[0] + statistics[0], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-
-
 def test_a_saved_network_comes_back(saved: Path) -> None:
     model, card = load(saved)
     assert card == _card()
     images_nhwc = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
     keras.utils.set_random_seed(1)
     np.testing.assert_allclose(model(images_nhwc), build(3)(images_nhwc), atol=1e-5)
-    assert [type(layer).__name__ for layer in model.layers].count("Block") == 8
+    assert [type(layer).__name__ for layer in model.layers].count("Block") == sum(BLOCKS["resnet18"])
 
 
 def test_first_weights_come_from_a_file_with_the_last_layer_where_it_fits(saved: Path) -> None:
     given = load(saved)[0]
     for n_classes, input_size, kept in ((3, 48, True), (5, 32, False)):
-        model = build(n_classes, input_size, weights=str(saved))
+        model = build(n_classes, image_size=input_size, weights=str(saved))
         assert (model.input_shape, model.output_shape) == ((None, input_size, input_size, 3), (None, n_classes))
         own, values = model.get_weights(), given.get_weights()
         assert all(np.array_equal(a, b) for a, b in zip(own[:-2], values[:-2], strict=True))
@@ -138,7 +97,7 @@ def _broken(kind: str, saved: Path, path: Path) -> None:
     if kind in contents:
         path.write_bytes(contents[kind])
         return
-    model = build(4) if kind == "classes" else build(3, 64) if kind == "size" else build(3)
+    model = build(4) if kind == "classes" else build(3, image_size=64) if kind == "size" else build(3)
     if kind == "code":
         model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Lambda(lambda x: x[:, 0, 0])])
     if kind == "nan":
@@ -189,39 +148,3 @@ def test_evaluation_is_pils_float_resize_and_the_middle() -> None:
     expected = (expected / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.1, 1.0]
     assert ours.dtype == np.float32
     np.testing.assert_allclose(ours, expected, atol=1e-4)
-
-
-@pytest.mark.parametrize(("height", "width", "n"), [(1, 1, 5), (2, 2, 3), (1, 3, 2), (3, 2, 4), (7, 7, 2)])
-def test_gradients_of_small_maps_are_kerass_own(height: int, width: int, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tf_resnet, "gains", lambda *_: True)
-    keras.utils.set_random_seed(height * 10 + width)
-    layer = tf_resnet.SmallMapConv2D(8, 3, padding="same", use_bias=False)
-    images_nhwc = tf.random.normal((n, height, width, 12))
-    layer.build(images_nhwc.shape)
-
-    def computed(training: bool) -> list[np.ndarray]:
-        with tf.GradientTape() as tape:
-            tape.watch(images_nhwc)
-            outputs = layer(images_nhwc, training=training)
-            weighted = tf.reduce_sum(outputs * tf.cos(tf.reshape(tf.range(tf.size(outputs), dtype=tf.float32), outputs.shape)))
-        return [outputs.numpy(), *(value.numpy() for value in tape.gradient(weighted, [images_nhwc, layer.kernel.value]))]
-
-    for ours, expected in zip(computed(training=True), computed(training=False), strict=True):
-        np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_it_converts_to_onnx(saved: Path) -> None:
-    import onnxruntime
-    import tensorflow as tf
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tf2onnx uses names that numpy and protobuf have deprecated
-        import tf2onnx
-
-        model, _ = load(saved)
-        signature = (tf.TensorSpec((None, 32, 32, 3), tf.float32, name="images_nhwc"),)
-        graph, _ = tf2onnx.convert.from_keras(model, input_signature=signature, opset=18)
-    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    images_nhwc = np.random.default_rng(0).random((3, 32, 32, 3), np.float32)
-    (logits,) = session.run(None, {session.get_inputs()[0].name: images_nhwc})
-    np.testing.assert_allclose(logits, model(images_nhwc, training=False), atol=1e-3)

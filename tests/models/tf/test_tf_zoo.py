@@ -1,26 +1,19 @@
-"""Our ResNet34 and keras.applications by name: their preprocessing in the card, refusals in one line, export unchanged."""
+"""Our ResNet34 and keras.applications by name: their preprocessing in the card, refusals in one line.
+
+That they go through export and benchmark is in tests/benchmark/test_architectures.py.
+"""
 
 from __future__ import annotations
 
-import warnings
-from pathlib import Path
-
-from models.tf import network as tf_resnet  # isort: skip  # first: it keeps TensorFlow's import quiet
+import models.tf  # isort: skip  # noqa: F401  # first: it keeps TensorFlow's import quiet
 
 import keras
 import numpy as np
 import pytest
 
 from core.errors import UserError
-from export import worker
-from export.tf_graph import FRAMEWORK
-from models.card import ModelCard, write_card
-from models.graph.contract import load_model
-from models.tf.network import build, evaluation_batch, preprocessing_of
+from models.tf.network import build, evaluation_batch
 from models.tf.zoo import application_preprocessing
-
-# Keras hands TensorFlow variables to h5py through numpy's older protocol
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
 
 
 def test_resnet34_is_as_large_as_torchvisions() -> None:
@@ -51,27 +44,5 @@ def test_the_cards_preprocessing_is_keras_own(arch: str, module: str, blue_first
 )  # fmt: skip
 def test_what_cannot_be_is_refused_in_one_line(arch: str, size: int, weights: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        build(3, size, arch, weights)
+        build(3, arch=arch, image_size=size, weights=weights)
     assert "\n" not in str(caught.value)
-
-
-def test_it_goes_through_export_unchanged(tmp_path: Path) -> None:
-    import onnxruntime
-
-    arch = "MobileNet"  # ResNet18: tests/export; MobileNetV3: tests/benchmark/test_architectures.py
-    keras.utils.set_random_seed(0)
-    path = tmp_path / f"{arch}_x.keras"
-    build(3, 32, arch).save(path)
-    preprocessing = preprocessing_of(arch, 32)
-    write_card(ModelCard(path.stem, "tensorflow", arch, ("a", "b", "c"), "x", {}, 24, 24, 0, 0, preprocessing=preprocessing), path)
-    images_u8 = np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), dtype=np.uint8)
-    target = tmp_path / f"{arch}_x_tf.onnx"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tf2onnx uses names that numpy and protobuf have deprecated
-        parity = worker.export_file(FRAMEWORK, path, target, images_u8, "random", lambda step: None)
-    assert parity.max_abs_logit_difference < 1e-3
-    model, card = load_model(target)  # the contract, which is all that the benchmark asks for
-    assert card.architecture == arch
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (logits,) = session.run(["logits"], {"images": images_u8})
-    np.testing.assert_allclose(logits, FRAMEWORK.logits(tf_resnet.load(path)[0], images_u8, preprocessing), atol=1e-3)

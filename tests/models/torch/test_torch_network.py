@@ -65,13 +65,13 @@ def test_imagenet_weights_come_from_the_hub_cache_without_their_last_layer(
     torch.save(published.state_dict(), cached, _use_new_zipfile_serialization=not legacy)
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     for weights in ("imagenet", str(cached)):
-        model = build(3, weights)
+        model = build(3, weights=weights)
         torch.testing.assert_close(model.layer4[1].conv2.weight, published.layer4[1].conv2.weight)
         assert model.fc.weight.shape == (3, 512)
 
 
 def test_a_last_layer_of_the_right_size_is_kept(saved: Path) -> None:
-    torch.testing.assert_close(build(3, str(saved)).fc.bias, torch.load(saved, weights_only=True)["fc.bias"])
+    torch.testing.assert_close(build(3, weights=str(saved)).fc.bias, torch.load(saved, weights_only=True)["fc.bias"])
 
 
 def test_imagenet_weights_that_cannot_be_had_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_imagenet_weights_that_cannot_be_had_say_what_to_do(tmp_path: Path, monk
     unreachable = _Elsewhere("http://127.0.0.1:9/resnet18-f37072fd.pth")
     monkeypatch.setattr(torch_archs, "imagenet_weights", lambda arch: unreachable)
     with pytest.raises(UserError) as caught:
-        build(3, "imagenet")
+        build(3, weights="imagenet")
     message = str(caught.value)
     assert "--weights none" in message
     assert "--weights PATH" in message
@@ -141,7 +141,7 @@ def test_a_file_that_is_not_ours_is_refused_in_one_line_and_never_run(kind: str,
     assert not _Hostile.target.exists()
     if kind != "classes":  # other classes are what fine-tuning starts from
         with pytest.raises(UserError):
-            build(3, str(path))
+            build(3, weights=str(path))
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,16 @@
-"""The ratio is taken within rounds, shares over all of them, and one tiny timing runs from the command to its files."""
+"""The ratio is taken within rounds, shares over all of them, and what workers tell is kept."""
 
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.cli import guard
-from core.environment import cpu_class, cpu_flags, machine_line
+from core.environment import cpu_class, cpu_flags, import_switches, machine_line
+from core.errors import UserError
 from train.bench import __main__ as bench
 from train.bench.report import Turn, summarise, table
 
@@ -38,25 +37,40 @@ def test_a_value_that_cannot_be_is_named_by_its_flag(arguments: str, capsys: pyt
     assert arguments.split()[0] in capsys.readouterr().err
 
 
-@pytest.mark.frameworks
-@pytest.mark.parametrize("framework", ["torch", "tensorflow"])
-def test_the_command_times_both_loops_and_keeps_every_round(framework: str, tmp_path: Path) -> None:
-    arguments = f"--framework {framework} --seconds 1 --rounds 2 --image-size 32 --batch-size 8 --device cpu --out {tmp_path}"
-    variables = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-    command = [sys.executable, "-m", "train.bench", *arguments.split()]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables)
-    assert done.returncode == 0, done.stderr
+def test_the_command_keeps_every_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def converse(module: str, wanted: dict[str, Any], heard: Any, *, what: str) -> None:
+        """What a worker says; the real ones are held to it in test_torch_step.py and test_tf_step.py."""
+        assert (module, wanted["image_size"]) == ("train.bench.tf_step", 32)
+        heard({**TOLD, "image_size": wanted["image_size"]})
+        for number in range(1, wanted["rounds"] + 1):
+            for loop, n_steps in (("plain", 2), ("ours", 3)):
+                heard(
+                    {"loop": loop, "round": number, "n_steps": n_steps, "n_images": 8 * n_steps, "elapsed_s": 0.5, "data_s": 0.25}
+                )
+
+    monkeypatch.setattr("train.bench.report.converse", converse)
+    arguments = f"--framework tensorflow --seconds 1 --rounds 2 --image-size 32 --batch-size 8 --device cpu --out {tmp_path}"
+    assert guard(bench.main, arguments.split()) == 0
+    said = capsys.readouterr().out
     (run,) = tmp_path.iterdir()
-    assert str(run) in done.stdout
+    assert str(run) in said
     with open(run / "rounds.csv", newline="") as file:
         turns = list(csv.DictReader(file))
-    assert sorted((turn["loop"], turn["round"]) for turn in turns) == [("ours", "1"), ("ours", "2"), ("plain", "1"), ("plain", "2")]
-    for turn in turns:
-        assert 0 <= float(turn["data_s"]) <= float(turn["elapsed_s"])
-        assert int(turn["n_images"]) >= int(turn["n_steps"]) >= 1
+    assert [(turn["loop"], turn["round"]) for turn in turns] == [("plain", "1"), ("ours", "1"), ("plain", "2"), ("ours", "2")]
+    assert {turn["data_s"] for turn in turns} == {"0.250000"}
     with open(run / "train_bench.csv", newline="") as file:
         (summary,) = csv.DictReader(file)
-    assert f"{float(summary['ratio']):.2f} ×" in done.stdout
-    assert machine_line() in done.stdout
+    assert (float(summary["ratio"]), summary["plain_data_share"]) == (1.5, "0.500000")
+    assert "1.50 ×" in said
+    assert machine_line() in said
     assert (summary["cpu_class"], summary["cpu_flags"].split()) == (cpu_class(), cpu_flags())
-    assert summary["onednn"] == ("1" if framework == "tensorflow" else "")
+    assert summary["onednn"] == import_switches()["TF_ENABLE_ONEDNN_OPTS"]
+
+
+def test_a_framework_that_fails_is_an_error_and_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def converse(*_: object, **__: object) -> None:
+        raise UserError("no GPU here")
+
+    monkeypatch.setattr("train.bench.report.converse", converse)
+    assert guard(bench.main, ["--out", str(tmp_path)]) == 1
+    assert list(tmp_path.iterdir()) == []

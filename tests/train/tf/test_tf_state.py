@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from core.environment import cpu_flags
 from train.recipes import TfRecipe, named
-from train.tf import state as tf_state
-from train.tf.state import State, graphs_in_bf16, precision_of
+from train.tf import optimisation as tf_optimisation
+from train.tf.optimisation import graphs_in_bf16, precision_of
+from train.tf.state import State
 
 IN_HARDWARE = bool({"avx512_bf16", "amx_bf16"} & set(cpu_flags()))
 
@@ -58,7 +59,7 @@ def test_a_graph_computes_in_bf16_inside_and_in_fp32_again_outside() -> None:
 def test_auto_precision_on_a_cpu_is_what_the_hardware_computes_in(
     flags: list[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tf_state, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(tf_optimisation, "cpu_flags", lambda: flags)
     assert precision_of(TfRecipe(), "cpu") == precision_of(named(TfRecipe, "fast"), "cpu") == found
     assert precision_of(TfRecipe(jit=True), "cpu") == "fp32"
     assert precision_of(TfRecipe(precision="fp32"), "cpu") == "fp32"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from core.records import ImageSet
+from models.torch.network import preprocessing_of
 from train.recipes import TorchRecipe
 from train.torch.batches import Batches
 
@@ -28,8 +27,8 @@ def epoch(images: ImageSet, **flags: object) -> tuple[Tensor, Tensor]:
     recipe = TorchRecipe(
         data="digits", weights="none", image_size=SIDE, batch_size=16, min_crop_area=1.0, horizontal_flip=False, **flags
     )  # type: ignore[arg-type]
-    batches = Batches(images, recipe, torch.device("cpu"))
-    pairs = list(batches)
+    batches = Batches(images, recipe, preprocessing_of(recipe.arch, SIDE))
+    pairs = list(batches.epoch(0))
     images_nchw = torch.cat([one for one, _ in pairs]) * batches.std + batches.mean
     return images_nchw, torch.cat([labels for _, labels in pairs])
 
@@ -81,52 +80,3 @@ def test_random_operations_change_images_and_neither_labels_nor_shapes(flag: str
     torch.testing.assert_close(labels, plain_labels)
     differing = ((plain - changed).abs() > 1).flatten(1).any(dim=1).float().mean()
     assert differing > 0.5  # some operations leave an image as it is
-
-
-def test_compiled_training_is_the_same_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through Dynamo without its code generator, which takes minutes: the weights that are written have their plain names."""
-    import functools
-
-    from models.card import read_card
-    from train.torch.trainer import train
-
-    whole_compile, calls = torch.compile, []
-
-    def compiling(model: torch.nn.Module) -> object:
-        calls.append(model)
-        return whole_compile(model, backend="eager")
-
-    monkeypatch.setattr(torch, "compile", functools.wraps(whole_compile)(compiling))
-    figures = {}
-    for compiled in (False, True):
-        recipe = TorchRecipe(
-            data="digits", weights="none", arch="shufflenet_v2_x0_5", image_size=32, epochs=1, batch_size=16, limit=48,
-            device="cpu", precision="fp32", compile=compiled, models_dir=tmp_path / str(compiled), results_dir=tmp_path / "results",
-        )  # fmt: skip
-        outcome = train(recipe)
-        figures[compiled] = read_card(outcome.weights).figures["validation_nll"]
-        assert not any(name.startswith("_orig_mod") for name in torch.load(outcome.weights, weights_only=True))
-    assert len(calls) == 1
-    assert figures[True] == pytest.approx(figures[False], rel=1e-3)
-
-
-def test_half_weights_are_half_the_size_and_judged_as_they_are_written(tmp_path: Path) -> None:
-    from models.torch.network import load
-    from train.images import loss_and_accuracy, training_data
-    from train.torch.trainer import logits_of, train
-
-    outcomes = {}
-    for half in (False, True):
-        recipe = TorchRecipe(
-            data="digits", weights="none", image_size=32, epochs=1, batch_size=16, limit=48, device="cpu", half_weights=half,
-            models_dir=tmp_path / str(half), results_dir=tmp_path / "results",
-        )  # fmt: skip
-        outcomes[half] = train(recipe)
-    state = torch.load(outcomes[True].weights, weights_only=True)
-    assert {value.dtype for value in state.values()} == {torch.float16, torch.int64}
-    assert outcomes[True].weights.stat().st_size < 0.52 * outcomes[False].weights.stat().st_size
-    model, card = load(outcomes[True].weights)
-    assert card.preprocessing is not None
-    validation = training_data(recipe).validation
-    _, accuracy = loss_and_accuracy(logits_of(model, validation, card.preprocessing), validation.labels)
-    assert accuracy == outcomes[True].validation_accuracy

@@ -1,0 +1,95 @@
+"""A long work in a child process: its lines come as it goes, its last word becomes the error, and it never outlives the call."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import UserError
+from core.launch import converse
+
+CHILD = """
+import json, os, sys, time
+from core.cli import run
+from core.errors import UserError
+from core.launch import own_stdout
+
+def main(arguments):
+    job = json.load(sys.stdin)
+    channel = own_stdout()
+    print("a library's own words")
+    os.write(1, b"and those of its C++\\n")
+    for part in job["parts"]:
+        print(json.dumps({"part": part, "pid": os.getpid()}), file=channel, flush=True)
+    if job.get("fails"):
+        raise UserError("no room; free some")
+    if job.get("dies"):
+        os._exit(9)
+    try:
+        while job.get("waits"):
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        print(json.dumps({"part": "kept", "pid": os.getpid()}), file=channel, flush=True)
+        raise KeyboardInterrupt("interrupted; the best is kept")
+
+run(main)
+"""
+
+
+@pytest.fixture
+def heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Where the messages go; the module `made_up_child` can be run."""
+    (tmp_path / "made_up_child.py").write_text(CHILD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return []
+
+
+def parts(heard: list[dict[str, Any]]) -> list[str]:
+    return [message["part"] for message in heard]
+
+
+def is_gone(heard: list[dict[str, Any]]) -> bool:
+    try:
+        os.kill(heard[0]["pid"], 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_messages_are_heard_in_order_and_noise_apart(heard: list[dict[str, Any]]) -> None:
+    noise: list[str] = []
+    converse("made_up_child", {"parts": ["a", "ü"]}, heard.append, what="work", noise=noise.append)
+    assert parts(heard) == ["a", "ü"]
+    assert sorted(noise) == ["a library's own words\n", "and those of its C++\n"]
+
+
+@pytest.mark.parametrize(("how", "word"), [("fails", "^no room; free some$"), ("dies", "^work ended with status 9 and no word$")])
+def test_a_failure_is_the_childs_last_word(heard: list[dict[str, Any]], how: str, word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        converse("made_up_child", {"parts": ["a"], how: True}, heard.append, what="work")
+    assert parts(heard) == ["a"]
+
+
+def test_an_interrupt_is_passed_on_and_what_the_child_still_says_is_heard(heard: list[dict[str, Any]]) -> None:
+    def interrupted_once(message: dict[str, Any]) -> None:
+        heard.append(message)
+        if len(heard) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"^interrupted; the best is kept$"):
+        converse("made_up_child", {"parts": ["a"], "waits": True}, interrupted_once, what="work")
+    assert parts(heard) == ["a", "kept"]
+    assert is_gone(heard)
+
+
+def test_a_fault_of_the_listener_ends_the_child(heard: list[dict[str, Any]]) -> None:
+    def faulty(message: dict[str, Any]) -> None:
+        heard.append(message)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        converse("made_up_child", {"parts": ["a"], "waits": True}, faulty, what="work")
+    assert is_gone(heard)

@@ -1,0 +1,158 @@
+"""What `train.loop` owes any framework, held to one that trains in milliseconds: the trainers' laws, early ends, sudden death."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.cli import INTERRUPTED, guard
+from core.environment import REPOSITORY
+from core.errors import UserError
+from models.card import read_card
+from tests.train import linear
+from tests.train.killed import recipe
+from tests.train.linear import LINEAR
+from tests.train.trainer_laws import TrainerLaws, Twin, copied, no_pictures, stop_in
+from train import loop
+from train.loop import Framework, run_training
+from train.outcome import Outcome
+from train.recipes import TfRecipe
+
+
+def trained(own: TfRecipe, framework: Framework = LINEAR) -> Outcome:
+    with no_pictures():
+        return run_training(own, framework)
+
+
+@pytest.fixture(scope="module")
+def twin() -> Twin:
+    own = TfRecipe(data="digits", lr=0.05, epochs=3, batch_size=16, limit=48, label_smoothing=0.1)
+    return Twin(LINEAR, own, linear.weights_of, linear.logits_of, linear.write_foreign, rtol=0)
+
+
+class TestNumpy(TrainerLaws):
+    """Numpy's."""
+
+
+def test_interrupted_it_keeps_the_best_and_resumed_it_ends_like_one_that_was_not(
+    twin: Twin, whole: Outcome, killed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = copied(twin, killed, tmp_path)
+    with monkeypatch.context() as patch:
+        stop_in(patch, 3, KeyboardInterrupt)
+        assert guard(lambda _: bool(trained(own)), []) == INTERRUPTED
+    (run,) = (tmp_path / "results").iterdir()
+    record = json.loads((run / "run.json").read_text())
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert (record["stopped"], last[:18]) == ("interrupted", "error: interrupted")
+    assert all(words in last for words in (str(run), record["weights"], "--resume goes on"))
+    two = max(whole.history[:2], key=lambda row: row.validation_accuracy)
+    assert read_card(Path(record["weights"])).figures["validation_nll"] == two.validation_loss
+    twin.same(trained(own), whole)
+    assert not twin.checkpoint(own).exists()
+
+
+def test_stopped_before_the_first_epoch_is_whole_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_in(monkeypatch, 1, KeyboardInterrupt)
+    assert guard(lambda _: bool(trained(recipe(tmp_path))), []) == INTERRUPTED
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    n_moments = 10
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.train.killed", tmp_path, str(n_moments)],
+        cwd=REPOSITORY, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in done.stdout.splitlines()]
+    assert [line[0] for line in told] == ["-9"] * n_moments
+    assert {line[1] for line in told} == {"0", "1"}  # before the first checkpoint, and after it
+    whole = linear.weights_of(tmp_path / "whole" / "models" / "resnet18_digits.pth")
+    for i in range(n_moments):
+        again = linear.weights_of(tmp_path / f"{i}" / "models" / "resnet18_digits.pth")
+        assert all(np.array_equal(again[name], whole[name]) for name in whole), i
+        (run,) = (path for path in (tmp_path / f"{i}" / "results").iterdir() if not path.name.startswith("."))
+        assert json.loads((run / "run.json").read_text())["stopped"] is None
+
+
+def test_it_ends_after_epochs_without_a_better_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = iter([0.1, 0.4, 0.3, 0.4, 0.2, 0.9])
+    monkeypatch.setattr("train.loop.loss_and_accuracy", lambda logits, labels: (1.0, next(accuracies)))
+    outcome = trained(replace(recipe(tmp_path), epochs=6, patience=3))
+    figures = read_card(outcome.weights).figures
+    assert (outcome.best_epoch, figures["epochs_run"], figures["validation_accuracy"]) == (2, 5, 0.4)
+
+
+def test_a_models_folder_that_cannot_be_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(UserError, match="--models-dir"):
+        trained(recipe(tmp_path))
+    assert not (tmp_path / "results").exists()
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no checkpoint"):
+        trained(recipe(tmp_path, resume=True))
+
+
+def test_another_seed_gets_a_name_of_its_own_and_force_replaces(tmp_path: Path) -> None:
+    first = trained(recipe(tmp_path))
+    second = trained(replace(recipe(tmp_path), seed=1))
+    assert (first.weights.stem, second.weights.stem) == ("resnet18_digits", "resnet18_digits-2")
+    named = replace(recipe(tmp_path), seed=1, name="resnet18_digits")
+    with pytest.raises(UserError, match="--seed was 0, is 1"):
+        trained(named)
+    assert read_card(first.weights).seed == 0
+    assert trained(replace(named, force=True)).weights == first.weights
+    assert read_card(first.weights).seed == 1
+
+
+def test_the_rate_of_the_record_is_the_one_that_a_start_suggested(tmp_path: Path) -> None:
+    def start(setting: object) -> object:
+        batches, state = LINEAR.start(setting)  # type: ignore[arg-type]
+        state.lr = state.extra["suggested_lr"] = 0.125
+        return batches, state
+
+    outcome = trained(replace(recipe(tmp_path), lr=None), replace(LINEAR, start=start))  # type: ignore[arg-type]
+    assert outcome.card.recipe["lr"] == json.loads((outcome.run / "run.json").read_text())["suggested_lr"] == 0.125
+
+
+@pytest.mark.parametrize(
+    ("image_size", "limit", "device", "factor"),
+    [(224, 2000, "cpu", "12"), (128, 10, "cpu", "4"), (64, 10, "cpu", None), (224, None, "cpu", None), (224, 10, "cuda", None)],
+)
+def test_a_try_with_large_images_is_told_of_smaller_ones(
+    image_size: int, limit: int | None, device: str, factor: str | None
+) -> None:
+    said = loop._slow_try(TfRecipe(image_size=image_size, limit=limit), device)
+    assert [f"64 has {factor} times fewer pixels" in line for line in said] == [True] * (factor is not None)
+
+
+def test_validation_is_said_while_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    seen: list[str] = []
+
+    def logits_of(*arguments: object) -> np.ndarray:
+        seen.extend(task.description for task in display.tasks)
+        return LINEAR.logits_of(*arguments)  # type: ignore[arg-type]
+
+    from train.watch import Watch
+
+    whole, display = Watch.validation_begins, None
+
+    def validation_begins(watch: Watch) -> None:
+        nonlocal display
+        whole(watch)
+        display = watch._display
+
+    monkeypatch.setattr(Watch, "validation_begins", validation_begins)
+    trained(recipe(tmp_path), replace(LINEAR, logits_of=logits_of))
+    assert seen[:3] == [f"epoch {n}/3 validating" for n in (1, 2, 3)]

@@ -1,0 +1,221 @@
+"""One training, top to bottom, the same for both frameworks: data, model, loop, evaluation, writing, and what ends it early.
+
+A framework brings only what it does differently, as one `Framework`: `train/torch/trainer.py` and `train/tf/trainer.py` make it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from core.console import console
+from core.environment import machine_line
+from core.files import run_folder
+from core.records import Float32Array, ImageSet
+from models.card import Preprocessing
+from train.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, require, write_checkpoint
+from train.images import TrainingData, loss_and_accuracy, n_batches, training_data
+from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_weights_path, nothing_to_keep, write_outcome
+from train.recipes import AnyRecipe
+from train.watch import NotFiniteLossError, StepClock, Watch
+
+TRY_SIZE = 64  # pixels a side with which a CPU trains on thousands of images in a minute
+Precision = Literal["fp32", "bf16"]
+
+
+class Batches(Protocol):
+    """Augmented training batches."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def epoch(self, number: int) -> Iterable[tuple[Any, Any]]:
+        """Images and labels of epoch `number`, from 0; everything random in them comes from the seed and this number."""
+
+
+class State(Checkpointed, Protocol):
+    """Everything that changes while a network trains.
+
+    judged: the network that is validated and shipped; lr: the learning rate of the last step;
+    extra: what the start found out and the run's record is to tell, such as suggested_lr.
+    """
+
+    lr: float
+    extra: dict[str, Any]
+
+    @property
+    def judged(self) -> Any:
+        """A network of the framework, in fp32."""
+
+    def step(self, images: Any, labels: Any) -> tuple[float, float]:
+        """One training step; returns the mean loss before it, in nats, and how many images were right."""
+
+    def follow(self) -> None:
+        """Move the running average of the weights, after a step."""
+
+    def wait(self) -> None:
+        """Return once the device has done all that it was told."""
+
+    def update_judged(self) -> None:
+        """Give the judged network the weights of now."""
+
+    def copy_weights(self) -> Any:
+        """A copy of the judged network's weights."""
+
+    def restore_weights(self, weights: Any) -> None:
+        """Give the judged network these weights of `copy_weights`, as `save` will write them."""
+
+    def save(self, path: Path) -> None:
+        """Write the judged network's weights."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a framework starts from.
+
+    recipe: with weights "none" where a checkpoint will be read; images: the training images; device, precision: as
+    `choose_device` and `precision_of` gave them; folder: of the run, for what the start writes.
+    """
+
+    recipe: Any
+    images: ImageSet
+    preprocessing: Preprocessing
+    device: Any
+    precision: Precision
+    folder: Path
+    resuming: bool
+
+
+@dataclass(frozen=True)
+class Framework:
+    """What a framework does differently.
+
+    run: the end of the run folder's name; backend: the name in cards; suffix: of weights files;
+    choose_device: --device → the device, UserError where it is absent; precision_of: recipe, device → "fp32" or "bf16";
+    preprocessing_of: arch, image size → what the network wants its pixels made into;
+    evaluation_batch_size: image size → images evaluated at once;
+    logits_of: network, images, preprocessing, what to call after each batch → float32 (n_images, n_classes), in fp32;
+    switches: environment variables that decide how it computes.
+    """
+
+    run: str
+    backend: str
+    suffix: str
+    choose_device: Callable[[str], Any]
+    precision_of: Callable[[Any, Any], Precision]
+    preprocessing_of: Callable[[str, int], Preprocessing]
+    start: Callable[[Setting], tuple[Batches, State]]
+    evaluation_batch_size: Callable[[int], int]
+    logits_of: Callable[[Any, ImageSet, Preprocessing, Callable[[], None]], Float32Array]
+    switches: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_training(recipe: AnyRecipe, framework: Framework) -> Outcome:
+    """Train by `recipe`; returns where everything is.
+
+    Raises UserError for input that cannot be used, and, with the best weights so far written, for a loss that is not finite;
+    KeyboardInterrupt, with the same, when interrupted.
+    """
+    check_writable(recipe.models_dir)
+    device = framework.choose_device(recipe.device)
+    for note in _slow_try(recipe, str(device)):
+        console().print(f"note: {note}", markup=False)
+    with run_folder(framework.run, recipe.results_dir) as folder:
+        outcome = _train(recipe, framework, device, folder)
+    return outcome.raise_if_stopped()
+
+
+def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
+    """A line where a quick try, which --limit makes of a training, would take many minutes for the size of its images."""
+    if device != "cpu" or recipe.limit is None or recipe.image_size < 2 * TRY_SIZE:
+        return []
+    factor = round((recipe.image_size / TRY_SIZE) ** 2)
+    return [f"--image-size {recipe.image_size} is slow on a CPU, even for a try: {TRY_SIZE} has {factor} times fewer pixels"]
+
+
+def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path) -> Outcome:
+    # data
+    images = training_data(recipe)
+    checkpoint = checkpoint_path(free_weights_path(recipe, images.dataset, framework.suffix))
+    resuming = require(checkpoint, recipe)
+
+    # model and optimisation
+    preprocessing = framework.preprocessing_of(recipe.arch, recipe.image_size)
+    precision = framework.precision_of(recipe, device)
+    first = replace(recipe, weights="none") if resuming else recipe
+    batches, state = framework.start(Setting(first, images.train, preprocessing, device, precision, folder, resuming))
+
+    # loop
+    ticks = len(batches) + n_batches(len(images.validation), framework.evaluation_batch_size(recipe.image_size))
+    watch = Watch(recipe.epochs, ticks, state.copy_weights)
+    extra = read_checkpoint(checkpoint, recipe, images.dataset, state, watch) if resuming else dict(state.extra)
+    lr = recipe.lr or extra.get("suggested_lr") or recipe.DEFAULT_LR
+    loop = _Loop(recipe, framework, images, preprocessing, checkpoint, extra)
+    stopped = None
+    try:
+        with watch.running():
+            switches = "".join(f"; {name}={value}" for name, value in framework.switches.items())
+            watch.say(f"{machine_line()}; {device} {precision}{switches}")
+            loop.run(batches, state, watch)
+    except KeyboardInterrupt:
+        stopped = INTERRUPTED
+    except NotFiniteLossError as error:
+        stopped = str(error)
+    if watch.best is None:
+        raise nothing_to_keep(stopped or INTERRUPTED)
+
+    # evaluation, of the best weights as they will be written
+    state.restore_weights(watch.best_weights)
+    validation_logits = framework.logits_of(state.judged, images.validation, preprocessing, lambda: None)
+
+    # writing
+    trained = Trained(
+        replace(recipe, lr=lr, precision=precision), images, watch, validation_logits, framework.backend, recipe.arch,
+        framework.suffix, preprocessing, str(device), stopped, extra,
+    )  # fmt: skip
+    outcome = write_outcome(trained, folder, state.save)
+    if stopped != INTERRUPTED:
+        checkpoint.unlink(missing_ok=True)
+    return outcome
+
+
+@dataclass
+class _Loop:
+    """The epochs of one training."""
+
+    recipe: AnyRecipe
+    framework: Framework
+    images: TrainingData
+    preprocessing: Preprocessing
+    checkpoint: Path
+    extra: dict[str, Any]
+
+    def run(self, batches: Batches, state: State, watch: Watch) -> None:
+        """Train, validate and leave a checkpoint, epoch by epoch; the last needs none."""
+        recipe, validation = self.recipe, self.images.validation
+        clock = StepClock(state.wait if recipe.profile else lambda: None)
+        while len(watch.history) < recipe.epochs and watch.epochs_without_a_better < recipe.most_epochs_without_a_better:
+            _epoch(batches, state, watch, clock)
+            self.extra["step_shares"] = clock.shares()
+            if recipe.profile:
+                watch.say(clock.line())
+            watch.validation_begins()
+            state.update_judged()
+            validation_logits = self.framework.logits_of(state.judged, validation, self.preprocessing, watch.tick)
+            watch.epoch_ends(*loss_and_accuracy(validation_logits, validation.labels), state.lr)
+            if len(watch.history) < recipe.epochs:
+                write_checkpoint(self.checkpoint, recipe, self.images.dataset, state, watch, self.extra)
+
+
+def _epoch(batches: Batches, state: State, watch: Watch, clock: StepClock) -> None:
+    watch.epoch_begins()
+    clock.begin()
+    for images, labels in batches.epoch(len(watch.history)):
+        clock.lap("data")
+        mean_loss, n_right = state.step(images, labels)
+        clock.lap("forward_backward")  # the update of the weights too, which Keras has in the same graph
+        watch.step(len(labels), mean_loss, n_right)
+        state.follow()
+        clock.lap("other")
