@@ -96,7 +96,11 @@ def _same_files(candidates: Sequence[Candidate]) -> list[str]:
     names: dict[str, list[str]] = {}
     for candidate in candidates:
         names.setdefault(sha256_of_model(candidate.path), []).append(candidate.name)
-    return [f"{' and '.join(same)} are the same file (SHA-256 {sha256[:12]}…)" for sha256, same in names.items() if len(same) > 1]
+    return [
+        f"{', '.join(same[:-1])} and {same[-1]} are the same file (SHA-256 {sha256[:12]}…)"
+        for sha256, same in names.items()
+        if len(same) > 1
+    ]
 
 
 def _candidate(path: Path) -> Candidate:

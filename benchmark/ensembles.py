@@ -96,10 +96,10 @@ def tuning_images(dataset: Dataset, wanted: Sequence[Plan], limit: int | None, s
     if not tuned:
         return None
     if dataset.source("validation") not in dataset.available:
-        rules, there = (" and ".join(dict.fromkeys(words)) for words in ((plan.rule for plan in tuned), dataset.available))
+        rules = " ".join(dict.fromkeys(plan.rule for plan in tuned))
         raise UserError(
-            f"--ensemble {rules} is tuned on validation images, and {dataset.name} has only {there} images; "
-            "use --ensemble mean, which is not tuned, or add a val/ or train/ folder"
+            f"--ensemble {rules} needs validation images to tune on, and {dataset.name} has only {' and '.join(dataset.available)} "
+            f"images; use --ensemble {DEFAULT}, which is not tuned, or add a val/ or train/ folder"
         )
     image_set = validation_images(dataset, [member.card for member in tuned[0].members])
     return image_set if limit is None or limit >= len(image_set) else drawn(image_set, limit, seed)

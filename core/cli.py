@@ -1,8 +1,8 @@
 """What stands between a command and the person who typed it: one-line errors, exit codes, `--traceback`, types of arguments.
 
 `--out` names the place of what a command is asked for: FILE, where that is one file; DIR, the folder that it is put into, or that
-the run's own folder is made in (`add_run_flag`). A command that makes models and keeps a record of how, too, puts the models into
-`--out` and the record into `--results-dir`.
+the run's own folder is made in (`add_run_flag`). A command that makes models keeps a record of how, too: exports and variants go
+into `--out` and their record into `--results-dir`; trained weights go into `--models-dir` and their record into `--out`.
 """
 
 from __future__ import annotations

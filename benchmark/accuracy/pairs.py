@@ -108,7 +108,8 @@ def smallest_difference_note(pairs: Sequence[Pair], n_images: int, split: str) -
     if points > 100:
         return [f"{counted(n_images, split + ' image')} cannot show any difference of accuracy to be significant; use more images"]
     shown = f"{points:.2g}" if points < 10 else f"{points:.0f}"
+    least_points = f"{shown} {'point' if shown == '1' else 'points'}"
     return [
-        f"with {counted(n_images, split + ' image')} only a difference of {shown} points or more can be significant"
+        f"with {counted(n_images, split + ' image')} only a difference of {least_points} or more can be significant"
         + ("; use more images for smaller ones" if points > 1 else "")
     ]

@@ -118,7 +118,7 @@ def test_one_file_under_several_names_is_told(trained: ModelCard) -> None:
         Path(f"{name}.onnx").write_bytes(Path("mine_torch.onnx").read_bytes())
     write_tiny_model(Path("unlike.onnx"), seed=1)
     (note,) = _notes()
-    assert note.startswith("copy and mine_torch and other are the same file (SHA-256 ")
+    assert note.startswith("copy, mine_torch and other are the same file (SHA-256 ")
 
 
 def test_a_folder_among_the_models_is_pointed_at() -> None:

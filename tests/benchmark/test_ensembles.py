@@ -185,9 +185,7 @@ def test_to_tune_without_validation_images_the_mean_is_offered(tmp_path: Path) -
             pixels = np.full((8, 8, 3), 100 * label + index, np.uint8)
             Image.fromarray(pixels).save(root / "test" / f"c{label}" / f"{index}.png")
     wanted, _ = plans(candidates(a=(None, "fp32"), b=(None, "fp32")), ["weighted", "greedy"])
-    with pytest.raises(
-        UserError, match=r"weighted and greedy is tuned on validation images, .* has only test images; use --ensemble mean"
-    ):
+    with pytest.raises(UserError, match=r"weighted greedy needs validation images .* has only test images; use --ensemble mean"):
         tuning_images(open_dataset(str(root)), wanted, None, 0)
     assert tuning_images(open_dataset(str(root)), [], None, 0) is None
 
