@@ -35,7 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_public_name_has_an_example_here() -> None:
-    assert {function.__name__ for function in PUBLIC} == set(API)
+    # training needs a framework: tests/benchmark/test_architectures.py trains in both
+    assert {function.__name__ for function in PUBLIC} == {name for name, package in API.items() if package != "train"}
 
 
 @pytest.mark.parametrize("function", PUBLIC, ids=lambda function: function.__name__)

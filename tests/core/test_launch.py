@@ -22,13 +22,13 @@ def main(arguments):
     channel = own_stdout()
     print("a library's own words")
     os.write(1, b"and those of its C++\\n")
-    for part in job["parts"]:
-        print(json.dumps({"part": part, "pid": os.getpid()}), file=channel, flush=True)
-    if job.get("fails"):
-        raise UserError("no room; free some")
-    if job.get("dies"):
-        os._exit(9)
     try:
+        for part in job["parts"]:
+            print(json.dumps({"part": part, "pid": os.getpid()}), file=channel, flush=True)
+        if job.get("fails"):
+            raise UserError("no room; free some")
+        if job.get("dies"):
+            os._exit(9)
         while job.get("waits"):
             time.sleep(0.01)
     except KeyboardInterrupt:

@@ -10,6 +10,8 @@ import pytest
 from train.bench import tf_step
 
 
+# Keras' ImageDataGenerator, of the plain loop, calls scipy by an old name
+@pytest.mark.filterwarnings("ignore:Please import `affine_transform`:DeprecationWarning")
 @pytest.mark.usefixtures("narrow")
 def test_both_loops_take_turns_and_train(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {"seconds": 0.001, "rounds": 2, "image_size": 32, "batch_size": 8, "device": "cpu", "workers": 0}
