@@ -5,34 +5,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from core.console import readable
 from core.decimals import counted
 from core.environment import is_checkout
 from core.errors import UserError
+from core.records import ImageSet, Predictions
 from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
 from models.graph.contract import load_model
 from models.graph.external_data import sha256_of_model, size_bytes
 from models.native import weights_beside
 from models.provenance import same_training
+from models.runtimes.base import Classifier
 
 EXPORT_HINT = "python -m export.to_onnx makes ONNX files from the weights in models/"
 DEMO_HINT = "{} trains two small networks on digits, exports and benchmarks them"
 
 
+class Given(Protocol):
+    """What takes an ONNX file's place: predictions that are there already, or a function."""
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """What can be timed; None where there is nothing to call."""
+
+    def predictions(self, model: str, image_set: ImageSet) -> Predictions:
+        """What the model says of every image, in order, by the classes of `image_set`; UserError where it has nothing to say."""
+
+
 @dataclass(frozen=True)
 class Candidate:
-    """A contract file under its name in the tables, the file name without its ending."""
+    """A model under its name in the tables: a contract file, named without its ending, or what is `given` in its place.
+
+    path: the file of the model or of the predictions; None for a function.
+    """
 
     name: str
-    path: Path
+    path: Path | None
     card: ModelCard
+    given: Given | None = None
+
+    @property
+    def file(self) -> Path:
+        """The ONNX file; ValueError where there is none."""
+        if self.path is None or self.given is not None:
+            raise ValueError(f"{self.name} is not an ONNX file")
+        return self.path
 
     @property
     def size_mb(self) -> float:
-        """Size of the file, with weights that lie beside it, in MB (10^6 bytes)."""
-        return size_bytes(self.path) / 1e6
+        """Size of the ONNX file, with weights that lie beside it, in MB (10^6 bytes); nan where there is none."""
+        return float("nan") if self.given is not None else size_bytes(self.file) / 1e6
 
 
 def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) -> tuple[list[Candidate], list[str]]:
@@ -51,7 +76,7 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
         if others:
             skipped = len(found) - len(candidates)
             notes.append(f"skipped {counted(skipped, 'model')} trained on {', '.join(others)}")
-    _check_names(candidates)
+    check_names(candidates)
     check_alike([candidate.card for candidate in candidates])
     return candidates, [*notes, *_same_files(candidates), *(note for candidate in candidates if (note := _stale(candidate)))]
 
@@ -95,7 +120,7 @@ def _same_files(candidates: Sequence[Candidate]) -> list[str]:
     """A line for the models that are one file under several names: no difference between them is any but noise."""
     names: dict[str, list[str]] = {}
     for candidate in candidates:
-        names.setdefault(sha256_of_model(candidate.path), []).append(candidate.name)
+        names.setdefault(sha256_of_model(candidate.file), []).append(candidate.name)
     return [
         f"{', '.join(same[:-1])} and {same[-1]} are the same file (SHA-256 {sha256[:12]}…)"
         for sha256, same in names.items()
@@ -112,7 +137,7 @@ def _candidate(path: Path) -> Candidate:
 
 def _stale(candidate: Candidate) -> str | None:
     """A note where the weights file beside an export is of another training than the export; None where nothing tells so."""
-    weights = weights_beside(candidate.path)
+    weights = weights_beside(candidate.file)
     if weights is None:
         return None
     try:
@@ -132,9 +157,11 @@ def _onnx_files(models_dir: Path, dataset: str) -> list[Path]:
     return files
 
 
-def _check_names(candidates: Sequence[Candidate]) -> None:
-    seen: dict[str, Path] = {}
+def check_names(candidates: Sequence[Candidate]) -> None:
+    """UserError where two models would have one name."""
+    seen: dict[str, Path | str] = {}
     for candidate in candidates:
+        where = candidate.path or "a function"
         if candidate.name in seen:
-            raise UserError(f"{seen[candidate.name]} and {candidate.path} have one name in the tables; rename one of them")
-        seen[candidate.name] = candidate.path
+            raise UserError(f"{seen[candidate.name]} and {where} have one name in the tables; rename one of them")
+        seen[candidate.name] = where

@@ -64,7 +64,15 @@ def parse(arguments: Sequence[str]) -> Options:
         min_accuracy=values["min_accuracy"],
         at_batch=values["at_batch"],
         runtimes=tuple(dict.fromkeys(values["runtime"])),
+        predictions=tuple(values["predictions"]),
     )
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, file = text.partition("=")
+    if not equals or not name.strip() or not file.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, such as theirs=predictions.csv")
+    return name.strip(), Path(file)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,6 +104,16 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="FILE",
         help="ONNX files; all of --models-dir where not given",
+    )
+    add(
+        "--predictions",
+        type=_named_file,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=FILE",
+        help="predictions that something else made, as models without latency: .npz, .csv or .parquet with file or index, label, "
+        "and logits or probabilities by class; without --models, these alone",
     )
     add("--models-dir", type=Path, default=default.models_dir, metavar="DIR", help="folder of ONNX files")
     add("--split", choices=["test", "validation", "train"], default=default.split, help="the images to predict")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,8 +58,9 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
     members, notes = _combinable(candidates)
     if len(members) < 2:
         raise UserError(
-            f"--ensemble needs at least two models to combine, and of this data set there is only {members[0].path}; leave it "
-            "out, or train and export another (python -m train.torch_resnet, python -m train.tf_resnet, python -m export.to_onnx)"
+            f"--ensemble needs at least two models to combine, and of this data set there is only "
+            f"{members[0].path or members[0].name}; leave it out, or "
+            "train and export another (python -m train.torch_resnet, python -m train.tf_resnet, python -m export.to_onnx)"
         )
     wanted: list[Plan] = []
     for rule in (rule for rule in RULES if rule in rules):
@@ -72,7 +73,7 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
                 f"name at most {MOST_MEMBERS} with --models, or pass --ensemble weighted greedy"
             )
         wanted += [Plan(rule, subset) for size in range(2, len(members) + 1) for subset in combinations(members, size)]
-    taken = {candidate.name: candidate.path for candidate in candidates}
+    taken = {candidate.name: candidate.path or "a function" for candidate in candidates}
     for plan in wanted:
         if plan.name in taken:
             raise UserError(
@@ -106,7 +107,7 @@ def tuning_images(dataset: Dataset, wanted: Sequence[Plan], limit: int | None, s
 
 
 def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
-    """Accuracy from the members' kept predictions; one fused file, held to these, for latency."""
+    """Accuracy from the members' kept predictions; one fused file, held to these, for latency, if all members are files."""
     names = tuple(member.name for member in plan.members)
     if is_tuned(plan.rule) and findings.tuned_on is not None:
         how = tune(plan.rule, [findings.validation[name].logits for name in names], findings.tuned_on.labels)
@@ -115,22 +116,23 @@ def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
     logits, kept = combine(how, [findings.predictions[name].logits for name in names])
     image_set = findings.image_set
     predictions = Predictions(plan.name, image_set.split, image_set.sha256, logits)
-    fused, card = fuse(load_members([member.path for member in plan.members]), plan.name, how)
-    path = fused_folder / f"ensemble_{len(findings.ensembles)}.onnx"
-    save_model(fused, card, path)
-    _check_fusion(path, plan.name, image_set, kept, findings)
-    accuracy = measure(predictions, image_set.labels)
-    size_mb = path.stat().st_size / 1e6
-    findings.entries.append(Entry(plan.name, "ensemble", names, card.backend, card.precision, size_mb, accuracy))
+    entry = Entry(plan.name, "ensemble", names, "ensemble", "", float("nan"), measure(predictions, image_set.labels))
+    if all(member.given is None for member in plan.members):
+        fused, card = fuse(load_members([member.file for member in plan.members]), plan.name, how)
+        path = fused_folder / f"ensemble_{len(findings.ensembles)}.onnx"
+        save_model(fused, card, path)
+        _check_fusion(path, plan.name, image_set, kept, findings)
+        entry = replace(entry, backend=card.backend, precision=card.precision, size_mb=path.stat().st_size / 1e6)
+        findings.files[plan.name] = path
+    findings.entries.append(entry)
     findings.predictions[plan.name] = predictions
-    findings.files[plan.name] = path
     findings.ensembles[plan.name] = Ensemble(names, how)
 
 
 def _check_fusion(path: Path, name: str, image_set: ImageSet, kept: Float64Array, findings: Findings) -> None:
     """UserError unless the fused graph gives what the rule makes of the members' kept predictions, within 1e-4."""
     few = image_set.take(np.arange(min(N_FUSION_IMAGES, len(image_set))))
-    fused = open_file(path, findings.providers[0].name, findings.threads).predicted(few.images_u8, few.n_classes).outputs
+    fused = open_file(path, findings.predictions_provider, findings.threads).predicted(few.images_u8, few.n_classes).outputs
     difference = float(np.abs(fused.probabilities - kept[: len(few)]).max())
     if difference > FUSION_TOLERANCE:
         raise UserError(f"the fused graph of {name} differs from its members' predictions by {difference:.1e}; export them again")

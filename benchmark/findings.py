@@ -52,3 +52,8 @@ class Findings:
     latency_pairs: list[LatencyPair] = field(default_factory=list)
     cross_checks: list[CrossCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def predictions_provider(self) -> str:
+        """The provider that `predictions` are from; empty where nothing is run here."""
+        return self.providers[0].name if self.providers else ""

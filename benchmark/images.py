@@ -12,7 +12,9 @@ import numpy as np
 from core.decimals import counted
 from core.errors import UserError
 from core.records import ImageSet, Int64Array, Split
+from data import open_dataset
 from data.matching import common_split_seed, fingerprint_notes, open_matching
+from data.reading import Reading
 from models.card import ModelCard
 
 if TYPE_CHECKING:
@@ -44,12 +46,16 @@ def images_for(
 ) -> tuple[Dataset, ImageSet, list[str]]:
     """The data set, the chosen images of `split`, and notes on what differs from the cards and what is odd about the images.
 
-    resize: other than the cards say, which is noted. Where there is a limit, no more images of a folder are read than it
-    leaves. Raises UserError where the data cannot be had, or validation images would differ from one model to the next.
+    cards: none where nothing but predictions is measured, which fit any images. resize: other than the cards say, which is
+    noted. Where there is a limit, no more images of a folder are read than it leaves.
+    Raises UserError where the data cannot be had, or validation images would differ from one model to the next.
     """
     models = [card.trained() for card in cards]
-    dataset = open_matching(models, data, data_dir, resize=resize, skip_damaged=skip_damaged)
-    split_seed = common_split_seed(models, dataset, ", or use --split test") if split != "test" else 0
+    if models:
+        dataset = open_matching(models, data, data_dir, resize=resize, skip_damaged=skip_damaged)
+    else:
+        dataset = open_dataset(data, data_dir, reading=Reading(resize or "shortest", skip_damaged))
+    split_seed = common_split_seed(models, dataset, ", or use --split test") if models and split != "test" else 0
     notes = []
     n_images = len(dataset.labels(split, split_seed))
     if choice.limit is not None and choice.limit < n_images:
@@ -60,7 +66,7 @@ def images_for(
         image_set = dataset.split(split, split_seed)
         source = dataset.source(split)
         notes += fingerprint_notes(models, source, dataset.official(source).sha256)
-    if resize is not None and resize != models[0].resize:
+    if models and resize is not None and resize != models[0].resize:
         notes.append(f"images are resized by '{resize}', the models were trained with '{models[0].resize}'")
     image_set, found = _checked_for_duplicates(dataset, image_set, split_seed, exclude=choice.exclude_duplicates)
     return dataset, image_set, [*notes, *dataset.notes, *found]

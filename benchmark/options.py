@@ -54,6 +54,7 @@ class Options:
     min_accuracy: float | None = None
     at_batch: int | None = None
     runtimes: tuple[str, ...] = ()
+    predictions: tuple[tuple[str, Path], ...] = ()
 
 
 def from_values(values: Mapping[str, Any]) -> Options:
@@ -66,7 +67,9 @@ def from_values(values: Mapping[str, Any]) -> Options:
     for name, value in values.items():
         if name not in known:
             raise UserError(f"evaluate has no option {name}; there are {', '.join(known)}")
-        if str(known[name].type).startswith("tuple"):
+        if name == "predictions":
+            value = tuple((str(model), Path(file)) for model, file in dict(value).items())
+        elif str(known[name].type).startswith("tuple"):
             value = (value,) if isinstance(value, str | Path | int) else tuple(dict.fromkeys(value))
         for one in value if isinstance(value, tuple) else () if value is None else (value,):
             _check(name, one)

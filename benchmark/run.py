@@ -13,10 +13,16 @@ from typing import Any
 import numpy as np
 
 from benchmark.accuracy.calibration import Kept, calibrate, worse_calibrated
+from benchmark.accuracy.given import card_of_data, given_candidates, require_models
 from benchmark.accuracy.metrics import measure, worse_than_guessing
 from benchmark.accuracy.pairs import OTHER_ENSEMBLES, compare_pairs, smallest_difference_note
-from benchmark.accuracy.predictions import predict_own_numerics, predict_singles, predict_validation
-from benchmark.candidates import find_candidates
+from benchmark.accuracy.predictions import (
+    predict_own_numerics,
+    predict_singles,
+    predict_validation,
+    read_supplied_predictions,
+)
+from benchmark.candidates import Candidate, check_names, find_candidates
 from benchmark.ensembles import Plan, add_ensemble, plans, tuning_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
@@ -33,17 +39,19 @@ from benchmark.report.terminal import print_report
 from benchmark.results import Results
 from core.console import print_line, print_lines, progress
 from core.environment import available_cores
-from core.errors import UserError
+from core.errors import UserError, few
 from core.files import run_folder
 from core.records import Predictions
+from data import open_dataset
 from data.matching import name_on_cards
 from ensemble.validation import few_images_note
+from models.runtimes.base import Classifier, Provider
 from models.runtimes.choose import choose_providers
-from models.runtimes.registry import asked_for, spoken
+from models.runtimes.registry import asked_for, runtime_of, spoken
 
 
 def evaluate(
-    models: Sequence[str | Path] | str | Path,
+    models: Sequence[str | Path | Classifier] | str | Path | Classifier = (),
     *,
     data: str | Path = "cifar10",
     ensemble: Sequence[str] | str = (),
@@ -54,7 +62,8 @@ def evaluate(
 ) -> Results:
     """Measure accuracy and latency of ONNX classifiers and their ensembles; prints nothing but progress, on stderr.
 
-    models: contract files, as the exporter makes them; none for all of the folder `models_dir`.
+    models: contract files, as the exporter makes them, and functions as `open_model` takes them; none for all of the folder
+    `models_dir`, if there are no `predictions` either.
     data: "cifar10", "digits", or a folder with test/<class>/ images.
     ensemble: rules: "mean" adds the averaged softmax of every subset; "weighted", "geometric" and "greedy" are of all models
     at once, tuned on validation images.
@@ -71,12 +80,16 @@ def evaluate(
     >>> results.pairs[["model_a", "model_b"]].to_numpy().tolist()[0]
     ['a', 'b']
     """
-    asked = {"models": models, "data": str(data), "ensemble": ensemble, "time_budget_s": time_budget_s, "batch_sizes": batch_sizes}
+    every = [models] if isinstance(models, str | Path | Classifier) else list(models)
+    functions = [model for model in every if isinstance(model, Classifier)]
+    require_models(every)
+    paths = [model for model in every if isinstance(model, str | Path)]
+    asked = {"models": paths, "data": str(data), "ensemble": ensemble, "time_budget_s": time_budget_s, "batch_sizes": batch_sizes}
     if out is not None:
-        return _measured(from_values({**asked, "out": out, **others}))
+        return _measured(from_values({**asked, "out": out, **others}), functions)
     temporary = Path(tempfile.mkdtemp(prefix="netassay-"))
     try:
-        results = _measured(from_values({**asked, "out": temporary, **others}))
+        results = _measured(from_values({**asked, "out": temporary, **others}), functions)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -98,12 +111,12 @@ def run_benchmark(options: Options) -> int:
     return FAILED if failed else 0
 
 
-def _measured(options: Options) -> Results:
-    """Run what `options` ask for, into a run folder."""
+def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results:
+    """Run what `options` ask for, beside the `functions`, into a run folder."""
     if options.loadgen:
         require_loadgen()
     check_limits(options)
-    findings, wanted = prepare(options)
+    findings, wanted = prepare(options, functions)
     with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
         predict_singles(findings, options.profile)
         predict_validation(findings, wanted[-1].members if wanted else ())
@@ -112,7 +125,7 @@ def _measured(options: Options) -> Results:
         judge(findings)
         if options.time_budget_s > 0:
             predict_own_numerics(findings)
-            measure_latency(findings, options)
+            measure_latency(findings, options, functions)
         if options.loadgen:
             check_against_loadgen(findings, options)
         return write_run(folder, findings, options)
@@ -127,14 +140,17 @@ def check_limits(options: Options) -> None:
         raise UserError("--max-latency-ms and --min-accuracy choose by latency too, which --time-budget 0 leaves out; give it some")
 
 
-def prepare(options: Options) -> tuple[Findings, list[Plan]]:
+def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Findings, list[Plan]]:
     """Everything that can be wrong with what was asked for is found here, before anything is run or written."""
     threads = options.threads or available_cores()
     if threads > available_cores():
         raise UserError(f"--threads {threads}: this process may use {available_cores()} cores; pass at most as many")
-    candidates, notes = find_candidates(options.models, options.models_dir, name_on_cards(options.data))
+    files, notes = _files(options, functions)
+    like = files[0].card if files else card_of_data(name_on_cards(options.data), _class_names(options))
+    candidates = [*files, *given_candidates(options.predictions, functions, like)]
+    check_names(candidates)
     wanted, plan_notes = plans(candidates, options.ensemble)
-    cards = [candidate.card for candidate in candidates]
+    cards = [candidate.card for candidate in files]
     dataset, image_set, data_notes = images_for(
         options.data,
         options.data_dir,
@@ -144,15 +160,52 @@ def prepare(options: Options) -> tuple[Findings, list[Plan]]:
         resize=options.resize,
         skip_damaged=options.skip_damaged,
     )
-    runtimes = asked_for(options.device, ["openvino"] if options.openvino else [], options.runtimes)
-    providers, provider_notes = choose_providers(runtimes, candidates[0].path, threads)
+    providers, provider_notes = _providers(options, functions, files, threads)
     tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
-    notes = [*notes, *plan_notes, *data_notes, *provider_notes]
+    notes = [*notes, *plan_notes, *data_notes, *provider_notes, *_without_latency(candidates, options.time_budget_s)]
     if tuned_on is not None:
         notes += few_images_note(len(tuned_on))
     if tuned_on is not None and options.split == "validation":
         notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
-    return Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, notes=notes), wanted
+    findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, notes=notes)
+    read_supplied_predictions(findings, wanted[-1].members if wanted else ())
+    return findings, wanted
+
+
+def _files(options: Options, functions: Sequence[Classifier]) -> tuple[list[Candidate], list[str]]:
+    """The ONNX files: those of the models folder too, unless something else was given to be measured."""
+    if not options.models and (options.predictions or functions):
+        if options.loadgen:
+            raise UserError("--loadgen drives ONNX files, and there are none; name some with --models, or leave it out")
+        return [], []
+    return find_candidates(options.models, options.models_dir, name_on_cards(options.data))
+
+
+def _class_names(options: Options) -> tuple[str, ...]:
+    return open_dataset(options.data, options.data_dir).class_names
+
+
+def _providers(
+    options: Options, functions: Sequence[Classifier], files: Sequence[Candidate], threads: int
+) -> tuple[list[Provider], list[str]]:
+    """The runtimes of the files, proved on the first one, and that of functions."""
+    providers: list[Provider] = []
+    notes: list[str] = []
+    if files:
+        runtimes = asked_for(options.device, ["openvino"] if options.openvino else [], options.runtimes)
+        providers, notes = choose_providers(runtimes, files[0].file, threads)
+    own = list(dict.fromkeys(timing.provider_of(function) for function in functions))
+    if own and options.time_budget_s > 0:
+        notes = [*notes, "functions are timed in this process, files each in fresh ones: no verdict compares the two"]
+    return [*providers, *own], notes
+
+
+def _without_latency(candidates: Sequence[Candidate], time_budget_s: float) -> list[str]:
+    """A line for the models whose rows have no latency, and that the answer therefore leaves out."""
+    supplied = [candidate.name for candidate in candidates if candidate.given is not None and candidate.given.classifier is None]
+    if not supplied or not time_budget_s:
+        return []
+    return [f"{few(supplied)}: predictions of a file, without latency; the answer leaves them and ensembles with them out"]
 
 
 def judge(findings: Findings) -> None:
@@ -161,7 +214,7 @@ def judge(findings: Findings) -> None:
     singles = [candidate.name for candidate in findings.candidates]
     right = {name: predictions.predicted() == labels for name, predictions in findings.predictions.items()}
     members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
-    pairs = compare_pairs(right, singles, members_of, findings.providers[0].name)
+    pairs = compare_pairs(right, singles, members_of, findings.predictions_provider)
     findings.pairs = [pair for pair in pairs if pair.family != OTHER_ENSEMBLES]
     findings.more_pairs = [pair for pair in pairs if pair.family == OTHER_ENSEMBLES]
     ensembles = {name: (ensemble.members, ensemble.how) for name, ensemble in findings.ensembles.items()}
@@ -189,9 +242,13 @@ def _oracle(findings: Findings, members: Sequence[str]) -> Entry:
     return Entry("oracle", "oracle", tuple(members), "", "", float("nan"), accuracy)
 
 
-def measure_latency(findings: Findings, options: Options) -> None:
-    """Time every single model and fused ensemble on every provider at every batch size."""
-    wanted = timing.configurations(list(findings.files.items()), findings.providers, options.batch_sizes, findings.threads)
+def measure_latency(findings: Findings, options: Options, functions: Sequence[Classifier] = ()) -> None:
+    """Time every single model and fused ensemble on every provider at every batch size, and the functions."""
+    of_files = [provider for provider in findings.providers if runtime_of(provider.name).runs]
+    wanted = timing.configurations(list(findings.files.items()), of_files, options.batch_sizes, findings.threads)
+    wanted += timing.of_functions(functions, options.batch_sizes, findings.threads)
+    if not wanted:
+        return
     budget_s = options.time_budget_s
     with progress("doing", ticking=False) as display:
         task = display.add_task("timing, seconds", total=round(budget_s), doing="")

@@ -86,7 +86,8 @@ class Dataset:
                 self._official[split] = self._image_set(images_u8, labels, split, [names[index] for index in which])
             else:
                 images_u8, labels = self._read(split)
-                self._official[split] = self._image_set(images_u8, labels, split)
+                names = [f"{split}/{index}" for index in range(len(labels))]
+                self._official[split] = self._image_set(images_u8, labels, split, names)
         return self._official[split]
 
     def source(self, split: Split) -> Split:
@@ -124,6 +125,11 @@ class Dataset:
         """Whether all of `split` is at hand within about a second."""
         source = self.source(split)
         return source in self._official or self._files is None or self._files.is_quick(source)
+
+    @property
+    def is_of_files(self) -> bool:
+        """Whether each image is a file, whose name tells it from all others."""
+        return self._files is not None
 
     @property
     def has_own_validation(self) -> bool:

@@ -71,10 +71,10 @@ def look_for_duplicates(image_sets: Sequence[ImageSet], dataset: Dataset, *, exc
             kept.append(images)
             continue
         seen = seen_in_training(dataset, images.split)
-        seen_names = [name for one in seen for name in one.image_names]
+        seen_names = [name for one in seen for name in _names(one, dataset)]
         found = find_duplicates(images.images_u8, joined(seen))
         notes += duplicates_note(images, found, excluded=exclude, with_validation=len(seen) > 1)
-        names = images.image_names
+        names = _names(images, dataset)
         for index in found.found:
             same = found.exact[index] >= 0
             twin = found.exact[index] if same or found.near is None else found.near[index]
@@ -82,6 +82,11 @@ def look_for_duplicates(image_sets: Sequence[ImageSet], dataset: Dataset, *, exc
         kept.append(without(images, found) if exclude and len(found.found) else images)
     judged = [images for images in image_sets if dataset.source(images.split) != "train"]
     return Looked(kept, rows, notes + conflict_note(dataset.official("train"), *judged))
+
+
+def _names(images: ImageSet, dataset: Dataset) -> list[str]:
+    """Files, or indices in the split of the row, which need no split before them."""
+    return [name if dataset.is_of_files else name.rpartition("/")[2] for name in images.image_names]
 
 
 def write_files(

@@ -24,15 +24,17 @@ if TYPE_CHECKING:
 
 def predict_singles(findings: Findings, profile: bool) -> None:
     """Predict the split once per model, keep the predictions and measure their accuracy."""
-    image_set, files = findings.image_set, {candidate.name: candidate.path for candidate in findings.candidates}
+    image_set, files = findings.image_set, {c.name: c.file for c in findings.candidates if c.given is None}
     found, runs = _predicted(findings, files, image_set, lambda name: f"predicting {name}")
+    found |= {c.name: said_of(c, image_set, findings.predictions) for c in findings.candidates if c.given is not None}
     for candidate in findings.candidates:
         card, accuracy = candidate.card, measure(found[candidate.name], image_set.labels)
         kind, members = ("ensemble", tuple(m.name for m in card.members)) if card.rule else ("single", ())
-        findings.entries.append(Entry(candidate.name, kind, members, card.backend, card.precision, candidate.size_mb, accuracy))
-    findings.predictions |= found
+        precision = card.precision if candidate.given is None else ""
+        findings.entries.append(Entry(candidate.name, kind, members, card.backend, precision, candidate.size_mb, accuracy))
+    findings.predictions |= {candidate.name: found[candidate.name] for candidate in findings.candidates}
     findings.files |= files
-    if profile:
+    if profile and runs:
         inside_s, total_s = sum(run.inside_s for run in runs), sum(run.total_s for run in runs)
         findings.notes.append(
             f"predictions took {total_s:.2f} s, {inside_s:.2f} s of it inside session.run: ratio {total_s / inside_s:.4f}"
@@ -42,13 +44,35 @@ def predict_singles(findings: Findings, profile: bool) -> None:
 def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None:
     """Predict the images that ensembles are tuned on, once a member, and keep the predictions."""
     if findings.tuned_on is not None:
-        files = {member.name: member.path for member in members}
-        findings.validation |= _predicted(findings, files, findings.tuned_on, lambda name: f"{name} on validation images")[0]
+        files = {member.name: member.file for member in members if member.given is None}
+        found, _ = _predicted(findings, files, findings.tuned_on, lambda name: f"{name} on validation images")
+        found |= {m.name: said_of(m, findings.tuned_on, findings.validation) for m in members if m.given is not None}
+        findings.validation |= {member.name: found[member.name] for member in members}
+
+
+def read_supplied_predictions(findings: Findings, members: Sequence[Candidate]) -> None:
+    """The predictions that are there already, of the split and of the images that `members` are tuned on.
+
+    UserError where some are missing or contradict the images: before anything else is predicted.
+    """
+    for candidate in findings.candidates:
+        if candidate.given is not None and candidate.given.classifier is None:
+            findings.predictions[candidate.name] = said_of(candidate, findings.image_set, {})
+            if findings.tuned_on is not None and candidate in members:
+                findings.validation[candidate.name] = said_of(candidate, findings.tuned_on, {})
+
+
+def said_of(candidate: Candidate, image_set: ImageSet, known: Mapping[str, Predictions]) -> Predictions:
+    """What a model that is no file says of `image_set`, unless it is known."""
+    if candidate.given is None:
+        raise ValueError(f"{candidate.name} is an ONNX file")
+    return known[candidate.name] if candidate.name in known else candidate.given.predictions(candidate.name, image_set)
 
 
 def predict_own_numerics(findings: Findings) -> None:
     """Fill ``findings.own_predictions`` for every model and fused ensemble on each runtime that rounds in its own way."""
-    for provider in (p.name for p in findings.providers[1:] if runtime_of(p.name).has_own_numerics):
+    others = [runtime_of(provider.name) for provider in findings.providers[1:]]
+    for provider in (runtime.provider for runtime in others if runtime.runs and runtime.has_own_numerics):
 
         def doing(name: str, provider: str = provider) -> str:
             return f"predicting {name} on {provider}"
@@ -62,8 +86,10 @@ def _predicted(
     findings: Findings, files: Mapping[str, Path], image_set: ImageSet, doing: Callable[[str], str], provider: str | None = None
 ) -> tuple[dict[str, Predictions], list[Prediction]]:
     """Predictions by name, and the runs behind them; of the first runtime unless `provider` names another."""
+    if not files:
+        return {}, []
     runs = predict_files(
-        list(files.items()), image_set.images_u8, doing, provider=provider or findings.providers[0].name,
+        list(files.items()), image_set.images_u8, doing, provider=provider or findings.predictions_provider,
         threads=findings.threads, n_classes=image_set.n_classes,
     )  # fmt: skip
     kept = {
@@ -81,4 +107,4 @@ def _difference(findings: Findings, provider: str) -> str:
         if name == provider
     }
     model = max(furthest, key=lambda name: furthest[name])
-    return f"{provider}: probabilities differ from {findings.providers[0].name}'s by up to {furthest[model]:.1e} ({model})"
+    return f"{provider}: probabilities differ from {findings.predictions_provider}'s by up to {furthest[model]:.1e} ({model})"

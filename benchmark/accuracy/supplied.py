@@ -16,7 +16,7 @@ import numpy as np
 
 from core.errors import UserError, few, one_line
 from core.records import Float64Array, ImageSet, Int64Array, Predictions
-from data.sets.labelled import FILE_COLUMNS, LABEL_COLUMNS
+from data.sets.labelled import FILE_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,8 +32,8 @@ Kind = Literal["logits", "probabilities"]
 class Supplied:
     """A file of predictions as it was read.
 
-    names: of the images, files or indices, one per row, None where `dataset_sha256` says which images they are;
-    labels: what the file says the images show, as class names or indices, None where it does not say;
+    names: of the images, one per row, as `ImageSet.image_names` or as others spell files, None where `dataset_sha256` says
+    which images they are; labels: what the file says the images show, as class names or indices, None where it does not say;
     scores: (n_rows, n_classes), by `class_names`.
     """
 
@@ -49,9 +49,10 @@ class Supplied:
 def read_supplied(path: Path) -> Supplied:
     """The predictions of an `.npz`, CSV or Parquet file.
 
-    A table has a column of files (`file`) or indices (`index`), perhaps one of labels (`label`), and one column of logits or
-    probabilities per class, called by the class, with or without `logit_` or `p_` before it. An `.npz` holds `logits` or
-    `probabilities`, `class_names`, `files` or `index`, and perhaps `labels`; or it is of a run folder's `predictions/`.
+    A table has a column of files (`file`) or indices (`index`: in the test images, or in the official split that a column
+    `split` says), perhaps one of labels (`label`), and one column of logits or probabilities per class, called by the class,
+    with or without `logit_` or `p_` before it. An `.npz` holds `logits` or `probabilities`, `class_names`, `files` or `index`,
+    and perhaps `labels` and `split`; or it is of a run folder's `predictions/`.
     Raises UserError for anything else, and for figures that are not finite.
     """
     if not path.is_file():
@@ -81,18 +82,23 @@ def align(supplied: Supplied, model: str, image_set: ImageSet) -> Predictions:
     Probabilities become their logarithms, which the softmax turns into them again. UserError where images have no row or two,
     labels contradict those of the images, or the classes are not the same ones.
     """
-    if set(supplied.class_names) != set(image_set.class_names):
-        unknown = [name for name in supplied.class_names if name not in image_set.class_names]
-        lacking = [name for name in image_set.class_names if name not in supplied.class_names]
-        told = [f"{what} {few(names)}" for what, names in (("it lacks", lacking), ("unknown here:", unknown)) if names]
-        raise UserError(f"the classes of {supplied.path} are not those of {image_set.name}: {'; '.join(told)}; rename its columns")
+    columns = by_names(supplied.class_names, image_set, str(supplied.path))
     rows = _rows_of(supplied, image_set)
     _check_labels(supplied, rows, image_set)
-    columns = [supplied.class_names.index(name) for name in image_set.class_names]
     scores = supplied.scores[rows][:, columns]
     if supplied.kind == "probabilities":
         scores = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
     return Predictions(model, image_set.split, image_set.sha256, scores.astype(np.float32))
+
+
+def by_names(class_names: Sequence[str], image_set: ImageSet, where: str) -> list[int]:
+    """Which of `class_names` is each class of `image_set`; UserError naming `where` unless they are the same, in any order."""
+    if set(class_names) != set(image_set.class_names):
+        unknown = [name for name in class_names if name not in image_set.class_names]
+        lacking = [name for name in image_set.class_names if name not in class_names]
+        told = [f"{what} {few(names)}" for what, names in (("it lacks", lacking), ("unknown here:", unknown)) if names]
+        raise UserError(f"the classes of {where} are not those of {image_set.name}: {'; '.join(told)}; rename them")
+    return [class_names.index(name) for name in image_set.class_names]
 
 
 def _from_npz(path: Path) -> Supplied:
@@ -113,6 +119,8 @@ def _from_npz(path: Path) -> Supplied:
     if key is None and not sha256:
         raise UserError(f"{path} does not say which images its rows are of; add an array files or index")
     names = None if key is None else _texts(arrays[key])
+    if names is not None and key in INDEX_COLUMNS:
+        names = _of_split(names, np.broadcast_to(arrays.get("split", np.array("test")), len(names)))
     if any(column is not None and len(column) != len(scores) for column in (names, labels)):
         raise UserError(f"the arrays of {path} differ in length; each needs a row per image")
     as_float = scores.astype(np.float64)
@@ -126,7 +134,8 @@ def _from_table(path: Path) -> Supplied:
     label = next((lowered[name] for name in LABEL_COLUMNS if name in lowered), None)
     if key is None:
         raise UserError(f"{path} has the columns {few([str(c) for c in frame.columns], 8)}; {_NEEDED}")
-    figures = [str(column) for column in frame.columns if str(column) not in (key, label)]
+    split = next((lowered[name] for name in SPLIT_COLUMNS if name in lowered), None)
+    figures = [str(column) for column in frame.columns if str(column) not in (key, label, split)]
     prefix = next((p for p in PREFIXES if figures and all(name.startswith(p) for name in figures)), "")
     try:
         scores = np.stack([frame[name].to_numpy(dtype=np.float64) for name in figures], axis=1) if figures else np.empty((0, 0))
@@ -137,7 +146,10 @@ def _from_table(path: Path) -> Supplied:
     kind = PREFIXES[prefix] if prefix else _guessed_kind(scores)
     class_names = tuple(name.removeprefix(prefix) for name in figures)
     labels = None if label is None else _texts(frame[label].to_numpy())
-    return Supplied(path, class_names, scores, kind, _texts(frame[key].to_numpy()), labels)  # type: ignore[arg-type]
+    names = _texts(frame[key].to_numpy())
+    if key.strip().lower() in INDEX_COLUMNS:
+        names = _of_split(names, frame[split].to_numpy() if split else ["test"] * len(names))
+    return Supplied(path, class_names, scores, kind, names, labels)  # type: ignore[arg-type]
 
 
 def _read_frame(path: Path) -> pd.DataFrame:
@@ -159,6 +171,11 @@ _TEXT_COLUMNS = {*FILE_COLUMNS, *LABEL_COLUMNS}
 
 def _texts(values: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[str, ...]:
     return tuple(str(value) for value in values)
+
+
+def _of_split(indices: Sequence[str], splits: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[str, ...]:
+    """Indices as `ImageSet.image_names` has them: 12 of the test images is another image than 12 of the training images."""
+    return tuple(f"{split}/{index}" for split, index in zip(splits, indices, strict=True))
 
 
 def _guessed_kind(scores: Float64Array) -> Kind:
@@ -195,7 +212,7 @@ def _rows_of(supplied: Supplied, image_set: ImageSet) -> Int64Array:
     if missing:
         raise UserError(
             f"{supplied.path} has no row for {len(missing):,} of {len(image_set):,} {image_set.split} images: {few(missing)}; "
-            "predict these too, under their names below the data set's folder (arrays: their index)"
+            "predict these too, by their file's name, or by index and split (train for validation images taken from it)"
         )
     return np.array([row_of[name] for name in image_set.image_names], dtype=np.int64)
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from benchmark.latency.schedule import FixedRounds, Place, ProcessCost, RoundCosts, Schedule
-from benchmark.latency.worker import most_calls_s
+from benchmark.latency.worker import measure_calls, most_calls_s
 from core.launch import ask_child
 from core.records import LatencySamples, UInt8Array
-from models.runtimes.base import Provider
+from models.runtimes.base import Classifier, Provider, module_of
 from models.runtimes.registry import Transfer, runtime_of
 
 DEFAULT_BUDGET_S = 60.0
@@ -27,14 +27,15 @@ SAMPLE_S = 0.25  # timed calls of one process: more processes tell more than mor
 
 @dataclass(frozen=True)
 class Configuration:
-    """One thing whose latency is asked for."""
+    """One thing whose latency is asked for; path: of its file, None for a function, whose `classifier` is called here."""
 
     model: str
-    path: Path
+    path: Path | None
     provider: Provider
     batch_size: int
     threads: int
     transfer: Transfer
+    classifier: Classifier | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,20 @@ def configurations(
         for transfer in runtime_of(provider.name).transfers
         for model, path in models
     ]
+
+
+def of_functions(functions: Sequence[Classifier], batch_sizes: Sequence[int], threads: int) -> list[Configuration]:
+    """Function × batch size, each called in this process: it cannot be handed to another one."""
+    return [
+        Configuration(one.card.name, None, provider_of(one), batch_size, threads, "host-to-host", one)
+        for batch_size in batch_sizes
+        for one in functions
+    ]
+
+
+def provider_of(classifier: Classifier) -> Provider:
+    """The runtime of a model that is open already, as this machine has it."""
+    return module_of(classifier.runtime).provider(classifier.runtime)
 
 
 def run_experiment(
@@ -146,9 +161,14 @@ def _cost(answer: dict[str, Any], process_s: float) -> ProcessCost:
 
 
 def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:
-    """The worker's answer for one configuration, from a fresh child process."""
+    """The worker's answer for one configuration, from a fresh child process; a function is measured in this one."""
+    if configuration.path is None and configuration.classifier is not None:
+        images_u8 = np.load(images_path)
+        return {"session_load_ms": float("nan")} | measure_calls(
+            configuration.classifier, images_u8, configuration.batch_size, configuration.transfer, SAMPLE_S
+        )
     job = {
-        "path": str(configuration.path.resolve()),
+        "path": str(Path(configuration.path or "").resolve()),
         "provider": configuration.provider.name,
         "batch_size": configuration.batch_size,
         "threads": configuration.threads,

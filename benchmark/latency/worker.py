@@ -12,9 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.launch import answer_parent
+
+if TYPE_CHECKING:
+    from models.runtimes.base import Classifier
+    from models.runtimes.registry import Transfer
 
 SETTLE_WINDOW = 5  # calls in each of the two stretches whose medians must agree
 SETTLE_TOLERANCE = 0.03
@@ -39,17 +43,27 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     model = open_file(Path(job["path"]), runtime, job["threads"])
     session_load_ms = _elapsed_ms(started_ns)
     model.require_placement()
-    call = model.call(batches(images_u8, job["batch_size"]), job["transfer"])
+    calls = measure_calls(model, images_u8, job["batch_size"], job["transfer"], job["sample_s"])
+    return {"session_load_ms": session_load_ms, **calls}
+
+
+def measure_calls(model: Classifier, images_u8: Any, batch_size: int, transfer: Transfer, sample_s: float) -> dict[str, Any]:
+    """What `measure` answers of a model that is open: its first call, those that warm it up, those of `sample_s` seconds."""
+    call = model.call(batches(images_u8, batch_size), transfer)
+    collects = gc.isenabled()
     gc.disable()  # a collection in the middle of a call would be our latency, not the model's
-    first_run_ms = timed_ms(call)
-    warmup_ms = warm_up(call, job["sample_s"] * WARMUP_SHARE - first_run_ms / 1000)
-    samples_ms = sample(call, job["sample_s"])
+    try:
+        first_run_ms = timed_ms(call)
+        warmup_ms = warm_up(call, sample_s * WARMUP_SHARE - first_run_ms / 1000)
+        samples_ms = sample(call, sample_s)
+    finally:
+        if collects:
+            gc.enable()
     return {
-        "session_load_ms": session_load_ms,
         "first_run_ms": first_run_ms,
         "warmup_ms": warmup_ms,
         "samples_ms": samples_ms,
-        "provider": runtime.provider,
+        "provider": model.runtime.provider,
         "placement": {name: counts.total() for name, counts in model.placement().items()},
     }
 

@@ -14,6 +14,7 @@ import numpy as np
 from benchmark.accuracy.calibration import calibration_rows
 from benchmark.accuracy.metrics import measure
 from benchmark.accuracy.pairs import compare_pairs, smallest_difference
+from benchmark.candidates import Candidate
 from benchmark.findings import Findings
 from benchmark.latency.pairs import compare_latencies
 from benchmark.options import Options
@@ -25,7 +26,7 @@ from benchmark.report.tables import Pair
 from benchmark.report.verdicts import verdicts_of
 from benchmark.results import Results
 from core.environment import environment
-from core.files import final_run_folder, write_json
+from core.files import final_run_folder, sha256_of_file, write_json
 from core.records import ImageSet, Predictions
 from models.graph.external_data import sha256_of_model
 from models.runtimes.registry import libraries
@@ -147,7 +148,7 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
         "environment": environment(libraries()),
         "providers": [dataclasses.asdict(provider) for provider in findings.providers],
         "threads": findings.threads,
-        "predictions_provider": findings.providers[0].name,
+        "predictions_provider": findings.predictions_provider,
         "dataset": {
             "name": image_set.name,
             "split": image_set.split,
@@ -156,7 +157,7 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
             "class_names": list(image_set.class_names),
         },
         "models": [
-            {"name": c.name, "path": str(c.path), "sha256": sha256_of_model(c.path), "card": dataclasses.asdict(c.card)}
+            {"name": c.name, "path": str(c.path or ""), "sha256": _sha256(c), "card": dataclasses.asdict(c.card)}
             for c in findings.candidates
         ],
         "ensembles": [{"name": name, "members": e.members, **dataclasses.asdict(e.how)} for name, e in findings.ensembles.items()],
@@ -166,6 +167,13 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
         "notes": findings.notes,
         "answers": [],
     }
+
+
+def _sha256(candidate: Candidate) -> str:
+    """Of the model's file, or of the file of its predictions; empty for a function."""
+    if candidate.given is None:
+        return sha256_of_model(candidate.file)
+    return sha256_of_file(candidate.path) if candidate.path else ""
 
 
 def _plain(value: Any) -> Any:

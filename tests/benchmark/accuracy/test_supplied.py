@@ -16,6 +16,7 @@ from core.records import ImageSet, fingerprint
 
 CLASSES = ("ant", "bee", "cow")
 FILES = tuple(f"test/{name}/{number}.png" for name in CLASSES for number in range(4))
+INDEXED = tuple(f"test/{index}" for index in range(12))  # what images of arrays are called
 LABELS = np.repeat(np.arange(3), 4)
 LOGITS = np.random.default_rng(0).normal(0, 3, (12, 3))
 PROBABILITIES = scipy.special.softmax(LOGITS, axis=1)
@@ -87,7 +88,11 @@ def test_base_names_do_where_they_are_unique_and_only_there(tmp_path: Path) -> N
 
 def test_indices_name_the_images_of_arrays(tmp_path: Path) -> None:
     frame = table(file=None).assign(index=ORDER)
-    np.testing.assert_allclose(read(frame, tmp_path, image_set(files=())), LOGITS, rtol=1e-6)
+    np.testing.assert_allclose(read(frame, tmp_path, image_set(INDEXED)), LOGITS, rtol=1e-6)
+    of_train = image_set(tuple(name.replace("test", "train") for name in INDEXED))
+    with pytest.raises(UserError, match="no row for 12 of 12"):  # the same numbers, other images
+        read(frame, tmp_path, of_train)
+    np.testing.assert_allclose(read(frame.assign(split="train"), tmp_path, of_train), LOGITS, rtol=1e-6)
 
 
 def test_a_part_of_the_images_takes_its_own_rows(tmp_path: Path) -> None:
@@ -100,7 +105,7 @@ def test_a_part_of_the_images_takes_its_own_rows(tmp_path: Path) -> None:
 def test_an_npz_is_read_like_a_table(key: str, kind: str, scores: np.ndarray, tmp_path: Path) -> None:
     names = np.array(FILES)[ORDER] if key == "files" else ORDER
     np.savez(tmp_path / "p.npz", **{kind: scores[ORDER], key: names, "labels": LABELS[ORDER], "class_names": np.array(CLASSES)})
-    images = image_set(FILES if key == "files" else ())
+    images = image_set(FILES if key == "files" else INDEXED)
     logits = align(read_supplied(tmp_path / "p.npz"), "theirs", images).logits
     np.testing.assert_allclose(scipy.special.softmax(logits.astype(np.float64), axis=1), PROBABILITIES, atol=1e-6)
 
