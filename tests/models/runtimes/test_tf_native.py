@@ -26,7 +26,7 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(1)
     path = tmp_path_factory.mktemp("models") / "resnet18_x.keras"
-    build(3, 32).save(path)
+    build(3, image_size=32).save(path)
     pixels = Preprocessing(32, MEAN, STD, "nhwc")
     card = ModelCard("resnet18_x", "tensorflow", "resnet18", ("ant", "bee", "cow"), "x", {}, 32, 32, 0, 0, preprocessing=pixels)
     write_card(card, path)
