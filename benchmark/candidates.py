@@ -153,7 +153,8 @@ def _stale(candidate: Candidate) -> str | None:
 def _onnx_files(models_dir: Path, dataset: str) -> list[Path]:
     files = sorted(models_dir.glob("*.onnx"))
     if not files:
-        raise UserError(f"there is no .onnx file in {models_dir}/; {_demo_hint() if dataset == 'digits' else EXPORT_HINT}")
+        demo = f", or {_demo_hint()}" if dataset == "digits" else ""
+        raise UserError(f"there is no .onnx file in {models_dir}/; {EXPORT_HINT}{demo}")
     return files
 
 

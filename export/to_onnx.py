@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.cli import Parser, add_run_flag, positive
-from core.errors import UserError
 
 PARITY_IMAGES = 256
 
@@ -23,8 +22,6 @@ PARITY_IMAGES = 256
 def main(arguments: Sequence[str]) -> int:
     """Export, print the table, keep it as a run; 1 where a file failed."""
     options = _parser().parse_args(arguments)
-    if options.images < 1:
-        raise UserError(f"--images must be 1 or more, not {options.images}")
     from core.files import final_run_folder, run_folder
     from export import report
     from export.pipeline import How, export_all, find_weights, without_built_in

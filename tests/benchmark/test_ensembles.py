@@ -19,10 +19,11 @@ from benchmark.ensembles import Plan, add_ensemble, plans, tuning_images
 from benchmark.findings import Findings
 from benchmark.results import read_results
 from core.errors import UserError
-from core.records import softmax
+from core.records import Predictions, softmax
 from data import open_dataset
-from models.runtimes.onnx_runtime import CPU, Provider
-from models.runtimes.predict import predict
+from models.runtimes.base import Provider
+from models.runtimes.opening import open_file
+from models.runtimes.registry import CPU
 from tests.commands import in_this_process
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import tiny_card, write_tiny_model
@@ -200,7 +201,8 @@ def test_an_ensemble_is_measured_from_kept_predictions_and_its_file_held_to_them
     images = digits.official("test").take(np.arange(60))
     found = Findings(images, members, [Provider(CPU, "a CPU")], 1)
     for member in members:
-        found.predictions[member.name] = predict(member.path, member.name, images, CPU, 1).predictions
+        logits = open_file(member.path, CPU, 1).predicted(images.images_u8).outputs.logits
+        found.predictions[member.name] = Predictions(member.name, "test", images.sha256, logits)
     add_ensemble(found, Plan("mean", tuple(members)), tmp_path)
     mean = np.mean([softmax(found.predictions[name].logits) for name in "ab"], axis=0)
     np.testing.assert_allclose(softmax(found.predictions["a+b"].logits), mean, atol=1e-6)
@@ -208,8 +210,8 @@ def test_an_ensemble_is_measured_from_kept_predictions_and_its_file_held_to_them
     assert entry.accuracy.top1_accuracy == pytest.approx((mean.argmax(axis=1) == images.labels).mean())
     assert entry.accuracy.scores["nll"] == pytest.approx(log_loss(images.labels, mean, labels=range(10)), rel=1e-5)
     assert (entry.kind, entry.members) == ("ensemble", ("a", "b"))
-    again = predict(found.files["a+b"], "a+b", images, CPU, 1)
-    np.testing.assert_allclose(again.graph_probabilities, mean, atol=1e-5)
+    again = open_file(found.files["a+b"], CPU, 1).predicted(images.images_u8).outputs
+    np.testing.assert_allclose(again.probabilities, mean, atol=1e-5)
     found.predictions["a"] = replace(found.predictions["a"], logits=found.predictions["a"].logits[::-1].copy())
     with pytest.raises(UserError, match=r"the fused graph of a\+b differs from its members' predictions by"):
         add_ensemble(found, Plan("mean", tuple(members)), tmp_path)

@@ -134,7 +134,7 @@ def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
 
 
 def test_no_images_to_compare_on(tmp_path: Path) -> None:
-    assert_one_line(export("--images", "0", cwd=tmp_path), "--images must be 1 or more")
+    assert_one_line(export("--images", "0", cwd=tmp_path), "argument --images: 0 is not a positive number")
 
 
 def test_one_line_for_each_file_that_fails(tmp_path: Path) -> None:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmark.latency import sequential_worker
+from models.runtimes.onnx_runtime import OnnxRuntimeModel
 from tests.tiny_models import write_tiny_model
 
 
 def test_each_call_runs_every_member_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[int] = []
-    host_to_host = sequential_worker.host_to_host
-
-    def counted(session: object, batches_u8: list[np.ndarray]) -> object:
-        member, call = len(made), host_to_host(session, batches_u8)
-        made.append(call)
-        return lambda: (ran.append(member), call())
-
     made: list[object] = []
-    monkeypatch.setattr(sequential_worker, "host_to_host", counted)
+    call_of = OnnxRuntimeModel.call
+
+    def counted(model: OnnxRuntimeModel, *arguments: object, **options: object) -> Callable[[], None]:
+        member, call = len(made), call_of(model, *arguments, **options)  # type: ignore[arg-type]
+        made.append(call)
+        return lambda: (ran.append(member), call())[1]
+
+    monkeypatch.setattr(OnnxRuntimeModel, "call", counted)
     monkeypatch.setattr(gc, "disable", lambda: None)
     paths = [write_tiny_model(tmp_path / f"{name}.onnx", seed=seed) for seed, name in enumerate("abc")]
     np.save(tmp_path / "images.npy", np.zeros((4, 8, 8, 3), np.uint8))

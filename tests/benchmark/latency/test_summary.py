@@ -8,7 +8,7 @@ import scipy.stats
 
 from benchmark.latency.summary import MIN_SAMPLES, stability_note, stability_notes, summarise
 from core.records import LatencySamples
-from models.runtimes.onnx_runtime import CPU
+from models.runtimes.registry import CPU
 
 
 def process(samples_ms, round_index: int = 0, model: str = "m", batch_size: int = 1) -> LatencySamples:

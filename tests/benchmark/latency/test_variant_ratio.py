@@ -17,7 +17,7 @@ def test_a_model_that_takes_half_the_time_is_found_faster_at_each_batch_size(tmp
     assert variant_ratio.main([*paths, "--batch-sizes", "4", "1", "--rounds", "8", "--threads", "1"]) == 0
     assert len(machine.jobs) == 2 * 2 * 8
     said = capsys.readouterr().out.splitlines()
-    assert "8 rounds" in said[0] and "1 threads" in said[0]
+    assert "8 rounds" in said[0] and "1 thread," in said[0]
     pairs = [line for line in said if "÷" in line]
     assert [line.split(" (")[0][:-4] for line in pairs] == ["batch 1: quick ÷ slow: 0", "batch 4: quick ÷ slow: 0"]
     assert all(line.endswith("faster") for line in pairs)
