@@ -107,7 +107,8 @@ def test_the_benchmark_runs_from_any_folder_beside_packages_of_the_users(install
     with table.open(encoding="utf-8") as file:
         assert {row["model"] for row in csv.DictReader(file)} == {"model_0", "model_1", "model_0+model_1", "oracle"}
     session = (
-        "from netassay import build, compare, evaluate, open_dataset, read_results\n"
+        "from netassay import TfRecipe, build, compare, evaluate, open_dataset, read_results, train\n"
+        "assert train.__module__ == 'train.child' and TfRecipe(name='x').name == 'x'\n"
         "models = ['models/model_0.onnx', 'models/model_1.onnx']\n"
         "results = evaluate(models, data='digits', time_budget_s=0, limit=20)\n"
         "build(models, out='models/both.onnx')\n"
