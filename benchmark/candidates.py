@@ -87,17 +87,17 @@ def _trained_on(dataset: str, found: Sequence[Candidate], models_dir: Path) -> t
     A folder may have been renamed since: where no card has its name, the models of the one folder that cards name are taken.
     Whether their classes are those of the folder is checked once it is read.
     """
-    from data.catalog import NAMES
+    from data.sets import NAMED
 
     candidates = [candidate for candidate in found if candidate.card.dataset == dataset]
     if candidates:
         return candidates, []
     others = sorted({candidate.card.dataset for candidate in found})
-    folders = [name for name in others if name not in NAMES]
-    if dataset not in NAMES and len(folders) == 1:
+    folders = [name for name in others if name not in NAMED]
+    if dataset not in NAMED and len(folders) == 1:
         note = f"no card names the folder '{dataset}'; the models of '{folders[0]}' were taken, as if it had been renamed"
         return [candidate for candidate in found if candidate.card.dataset == folders[0]], [note]
-    step = f"add --data {others[0]}" if others[0] in NAMES else f"pass the path of the folder {others[0]} with --data"
+    step = f"add --data {others[0]}" if others[0] in NAMED else f"pass the path of the folder {others[0]} with --data"
     demo = f", or {_demo_hint()}" if dataset == "digits" else ""
     raise UserError(
         f"the models in {models_dir}/ are for {', '.join(others)}, not {dataset}; {step}, or name files with --models{demo}"

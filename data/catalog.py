@@ -12,9 +12,9 @@ import numpy as np
 from core.errors import UserError
 from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array, fingerprint
 from data.reading import ImageSize, Reading
+from data.sets import NAMED, named_set
 from data.splits import stratified_holdout
 
-NAMES = ("cifar10", "digits")
 VALIDATION_FRACTION = 0.1
 
 Reader = Callable[[Split], tuple[UInt8Array, Int64Array]]
@@ -216,28 +216,22 @@ def open_dataset(
     >>> test.images_u8.shape, test.images_u8.dtype.name, test.class_names[:3]
     ((359, 32, 32, 3), 'uint8', ('0', '1', '2'))
     """
-    if name == "cifar10":
-        from data.sets import cifar10
-
-        _check_size(name, cifar10.IMAGE_SIZE, image_size)
-        return Dataset(name, cifar10.CLASS_NAMES, cifar10.reader(data_dir))
-    if name == "digits":
-        from data.sets import digits
-
-        _check_size(name, digits.IMAGE_SIZE, image_size)
-        return Dataset(name, digits.CLASS_NAMES, digits.read)
+    if name in NAMED:
+        known = named_set(name)
+        _check_size(name, known.IMAGE_SIZE, image_size)
+        return Dataset(name, known.CLASS_NAMES, known.reader(data_dir))
     folder = Path(name).expanduser()
     is_table = folder.suffix.lower() in (".csv", ".tsv") and folder.is_file()
     if not name or not (folder.is_dir() or is_table):
         what = "is a file, not a folder, and no .csv" if folder.is_file() else "is neither a data set nor a folder"
         raise UserError(
-            f"'{name}' {what}; pass {', '.join(NAMES)}, the path of a folder with train/<class>/ and test/<class>/, or of a CSV "
+            f"'{name}' {what}; pass {', '.join(NAMED)}, the path of a folder with train/<class>/ and test/<class>/, or of a CSV "
             "with the columns file and label"
         )
     from data.sets.folder import ImageFolder, slug
 
     images = ImageFolder(folder, image_size, class_names, reading)
-    return Dataset(slug(folder, reserved=NAMES), images.class_names, lambda split: images.read(split)[:2], images.available, images)
+    return Dataset(slug(folder, reserved=NAMED), images.class_names, lambda split: images.read(split)[:2], images.available, images)
 
 
 def _check_size(name: str, own: ImageSize, wanted: ImageSize | None) -> None:

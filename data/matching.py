@@ -11,8 +11,9 @@ from typing import cast
 
 from core.errors import UserError, first_difference
 from core.records import Trained
-from data.catalog import NAMES, Dataset, open_dataset
+from data.catalog import Dataset, open_dataset
 from data.reading import Reading, Resize
+from data.sets import NAMED, named_set
 
 
 def open_matching(
@@ -30,11 +31,11 @@ def open_matching(
     not named. UserError where the data cannot be had or have other classes or, not being a folder, another image size.
     """
     first = models[0]
-    if data is None and first.dataset not in NAMES:
+    if data is None and first.dataset not in NAMED:
         raise UserError(
             f"{first.model} was trained on the image folder '{first.dataset}'; say where it lies with --data PATH{otherwise}"
         )
-    if data in NAMES and first.dataset in NAMES and data != first.dataset:  # before anything is downloaded
+    if data in NAMED and first.dataset in NAMED and data != first.dataset:  # before anything is downloaded
         raise UserError(f"{first.model} was trained on {first.dataset}, not on {data}; pass --data {first.dataset}")
     reading = Reading(resize or cast(Resize, first.resize), skip_damaged)
     dataset = open_dataset(data or first.dataset, data_dir, (first.image_height, first.image_width), first.class_names, reading)
@@ -49,24 +50,19 @@ def open_matching(
 
 def name_on_cards(data: str) -> str:
     """What the cards of models trained on `data`, a data set's name or a folder's path, call it."""
-    if data in NAMES:
+    if data in NAMED:
         return data
     from data.sets.folder import slug
 
-    return slug(Path(data), reserved=NAMES)
+    return slug(Path(data), reserved=NAMED)
 
 
 def why_absent(trained: Trained, data: str | None, data_dir: Path | None) -> str | None:
     """Why the data set `data`, or the model's where it is None, cannot be read without a download; None where it can be tried."""
     name = data or trained.dataset
-    if name == "cifar10":
-        from data.sets.cifar10_folder import ENVIRONMENT_VARIABLE, find_batches, home_folder
-
-        home = home_folder(data_dir)
-        if find_batches(home) is None:
-            how = f"python -m data show cifar10 downloads it, ${ENVIRONMENT_VARIABLE} says where it lies"
-            return f"there is no CIFAR-10 in {home} ({how})"
-    elif data is None and name not in NAMES:  # a model knows what its folder was called, never where it lies
+    if name in NAMED:
+        return named_set(name).why_absent(data_dir)
+    if data is None:  # a model knows what its folder was called, never where it lies
         return f"the image folder '{name}' was not named (--data PATH compares on its images)"
     return None
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from data.catalog import NAMES
 from data.matching import fingerprint_notes, open_matching, why_absent
+from data.sets import NAMED
 from data.splits import spread
 from export.synthetic_images import synthetic_images
 from models.card import SYNTHETIC
@@ -38,7 +38,7 @@ def parity_images(
     Nothing is downloaded: a data set that is not on this machine is replaced by `synthetic_images`, with a note.
     Raises UserError where `folder` cannot be read or the data have other classes or image sizes than the card.
     """
-    data = None if card.dataset in NAMES or folder is None else str(folder)
+    data = None if card.dataset in NAMED or folder is None else str(folder)
     absent = why_absent(card.trained(), data, data_dir)
     if absent is not None:
         return _synthetic(card, n_images, absent)

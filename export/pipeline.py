@@ -46,11 +46,11 @@ def without_built_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
     The second is empty where nothing else would be left. A file without a card that can be read stays, to be refused later.
     """
-    from data.catalog import NAMES
+    from data.sets import NAMED
 
     def built_in(source: Path) -> bool:
         try:
-            return read_card(source).dataset in NAMES
+            return read_card(source).dataset in NAMED
         except UserError:
             return False
 

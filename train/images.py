@@ -10,7 +10,7 @@ from core.console import console
 from core.errors import UserError
 from core.records import Float32Array, ImageSet, Int64Array
 from data import Dataset, open_dataset
-from data.catalog import NAMES
+from data.sets import NAMED
 from train.recipes import Recipe
 
 
@@ -50,7 +50,7 @@ def training_data(recipe: Recipe) -> TrainingData:
 def _enlarged(recipe: Recipe, images: ImageSet) -> list[str]:
     """A line where a folder's images are smaller than what the network is to see; those of data sets by name always are."""
     side = min(images.image_height, images.image_width)
-    if recipe.data in NAMES or recipe.image_size <= side:
+    if recipe.data in NAMED or recipe.image_size <= side:
         return []
     return [
         f"--image-size {recipe.image_size} is more than the {images.image_width}×{images.image_height} of the images of "

@@ -18,7 +18,7 @@ from core.figures import confusion_heatmap
 from core.files import atomic_path, final_run_folder, write_json
 from core.records import Float32Array
 from data import Dataset
-from data.catalog import NAMES
+from data.sets import NAMED
 from models.card import ModelCard, Preprocessing, card_path, read_card, write_card
 from models.native import onnx_path
 from models.provenance import differences, same_training
@@ -212,7 +212,7 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
     write_card(card, weights)
     run = final_run_folder(folder)
     n_validation = len(trained.images.validation)
-    folder_named = recipe.data if recipe.data not in NAMES else None
+    folder_named = recipe.data if recipe.data not in NAMED else None
     return Outcome(
         weights, card, run, best.validation_accuracy, n_validation, best.epoch, tuple(trained.watch.history), trained.stopped,
         folder_named, replaces_export,

@@ -1,1 +1,36 @@
-"""One file per data set."""
+"""One file per data set; those that have a name stand here, and nowhere else.
+
+A data set by name is a module with CLASS_NAMES, in the order of the labels, IMAGE_SIZE (height, width), `reader(data_dir)`, which
+gives a function from "train" or "test" to uint8 RGB images and labels, and `why_absent(data_dir)`: None where reading needs no
+download, else in words what is missing and what to do.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, cast
+
+from core.records import Int64Array, UInt8Array
+
+NAMED = {"cifar10": "data.sets.cifar10", "digits": "data.sets.digits"}
+Reader = Callable[[str], tuple[UInt8Array, Int64Array]]
+
+
+class NamedSet(Protocol):
+    """What the module of a data set offers."""
+
+    CLASS_NAMES: tuple[str, ...]
+    IMAGE_SIZE: tuple[int, int]
+
+    def reader(self, data_dir: Path | None) -> Reader:
+        """Reads a split; downloads the data first where they are absent."""
+
+    def why_absent(self, data_dir: Path | None) -> str | None:
+        """What is missing to read it without a download; None where nothing is."""
+
+
+def named_set(name: str) -> NamedSet:
+    """The module of the data set `name`, imported; KeyError for none of `NAMED`."""
+    return cast("NamedSet", importlib.import_module(NAMED[name]))

@@ -15,7 +15,7 @@ import numpy as np
 from core.errors import UserError, one_line
 from core.records import Int64Array, UInt8Array
 from data.download import download_cifar10
-from data.sets.cifar10_folder import BATCH_FILES, find_batches, home_folder
+from data.sets.cifar10_folder import BATCH_FILES, ENVIRONMENT_VARIABLE, find_batches, home_folder
 
 CLASS_NAMES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
 IMAGE_SIZE = (32, 32)
@@ -27,6 +27,15 @@ def reader(data_dir: Path | None) -> Callable[[str], tuple[UInt8Array, Int64Arra
     """A function that reads a split from where CIFAR-10 lies; downloads it first where it is absent."""
     folder = batches_folder(data_dir)
     return lambda split: read_split(folder, split)
+
+
+def why_absent(data_dir: Path | None) -> str | None:
+    """Where it was looked for and how to get it; None where it is there."""
+    home = home_folder(data_dir)
+    if find_batches(home) is not None:
+        return None
+    how = f"python -m data show cifar10 downloads it, ${ENVIRONMENT_VARIABLE} says where it lies"
+    return f"there is no CIFAR-10 in {home} ({how})"
 
 
 def batches_folder(data_dir: Path | None) -> Path:

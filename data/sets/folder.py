@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -232,7 +232,7 @@ def _files_of(source: Path, least_classes: int) -> tuple[dict[Split, Classes], l
     return read_tables(tables) if tables else scan(source, least_classes)
 
 
-def slug(folder: Path, reserved: Sequence[str] = ()) -> str:
+def slug(folder: Path, reserved: Collection[str] = ()) -> str:
     """The base name of a folder, or of a table without its ending: lower-case letters, digits, '_', '-'; none of `reserved`."""
     path = folder.resolve()
     base = path.stem if path.suffix.lower() in TABLES and path.is_file() else path.name

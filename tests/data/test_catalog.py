@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.run import evaluate
 from core.errors import UserError
 from core.records import fingerprint
-from data import DEFAULT_DATASET, Dataset, open_dataset
+from data import DEFAULT_DATASET, Dataset, matching, open_dataset
+from data.sets import NAMED
+from models import open_model
 from tests.fake_cifar10 import write_fake_cifar10
+from tests.tiny_models import tiny_card
 
 
 @pytest.fixture(params=["digits", "cifar10"])
@@ -110,3 +114,21 @@ def test_a_split_costs_no_python_call_for_each_image() -> None:
         return sum(entry.callcount for entry in profile.getstats())
 
     assert n_calls(50_000) - n_calls(500) < 49_500 / 100  # the fingerprint reads blocks of images
+
+
+def test_a_data_set_is_one_file_and_one_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Opened, matched to models, judged by a benchmark: nothing else names or tells apart data sets."""
+    monkeypatch.setitem(NAMED, "twilight", "tests.made_up_set")
+    twilight = open_dataset("twilight")
+    assert (twilight.class_names, len(twilight.official("train")), len(twilight.split("validation"))) == (("dark", "bright"), 60, 6)
+    card = tiny_card("m", class_names=twilight.class_names, dataset="twilight", dataset_sha256=twilight.fingerprints(),
+                     image_height=8, image_width=8)  # fmt: skip
+    assert matching.open_matching([card.trained()]).name == "twilight"
+    assert matching.why_absent(card.trained(), None, None) is None
+    assert matching.why_absent(card.trained(), None, tmp_path) == f"it is not in {tmp_path}"
+    with pytest.raises(UserError, match="the images of twilight are 8×8"):
+        open_dataset("twilight", image_size=(9, 9))
+    brightness = open_model(lambda images_u8: np.stack([255 - images_u8.mean((1, 2, 3)), images_u8.mean((1, 2, 3))], 1),
+                            class_names=["dark", "bright"], name="brightness")  # fmt: skip
+    found = evaluate(brightness, data="twilight", time_budget_s=0, out=None).comparison.iloc[0]
+    assert (found["dataset"], found["n_images"], found["top1_accuracy"]) == ("twilight", 40, 1.0)
