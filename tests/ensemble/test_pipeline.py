@@ -81,10 +81,10 @@ def test_without_images_it_is_checked_on_noise_and_says_so(tmp_path: Path) -> No
 
 
 def test_a_file_that_fails_its_check_is_not_written(members, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def far_off(parity: Parity) -> None:
+    def far_off(parity: Parity, what: str) -> None:
         raise UserError("too far from its members")
 
-    monkeypatch.setattr(pipeline, "require", far_off)
+    monkeypatch.setattr(pipeline, "require_fused", far_off)
     with pytest.raises(UserError, match="too far from its members"):
         build(members, out=tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
