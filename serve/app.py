@@ -13,13 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.bodies import Bodies
-from serve.door import Door, tell_fault, tell_http, tell_refused
 from serve.errors import Refused
 from serve.monitoring import Metrics
 from serve.options import Options
+from serve.people.endpoints import People
 from serve.repository import Repository
 from serve.v2.endpoints import V2
+from serve.web.bodies import MAX_BODIES, Bodies
+from serve.web.door import Door, tell_fault, tell_http, tell_refused
 
 
 def build(options: Options) -> Starlette:
@@ -45,8 +46,20 @@ def build(options: Options) -> Starlette:
         await repository.stop()
 
     return Starlette(
-        routes=[*V2(repository, bodies).routes(), Route("/metrics", show_metrics, methods=["GET"])],
-        middleware=[Middleware(Door, metrics=metrics, api_key=options.api_key, access_log=options.access_log)],
+        routes=[
+            *V2(repository, bodies).routes(),
+            *People(repository, bodies).routes(),
+            Route("/metrics", show_metrics, methods=["GET"]),
+        ],
+        middleware=[
+            Middleware(
+                Door,
+                metrics=metrics,
+                api_key=options.api_key,
+                access_log=options.access_log,
+                max_discarded=MAX_BODIES * options.max_body_bytes,
+            )
+        ],
         exception_handlers={Refused: tell_refused, HTTPException: tell_http, Exception: tell_fault},
         lifespan=lifespan,
     )

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
             f"python -m serve needs {', '.join(missing)}; install them with pip install -c constraints.txt --group serve, "
             "or netassay[serve]"
         )
-    from serve.server import serve
+    from serve.web.server import serve
 
     return serve(options)
 

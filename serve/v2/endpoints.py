@@ -10,10 +10,10 @@ from starlette.routing import Route
 
 from core.environment import package_versions
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
-from serve.bodies import Bodies, compressed, unless_disconnected
 from serve.errors import Refused
 from serve.repository import Repository, Served
 from serve.v2.messages import HEADER_LENGTH, VERSION, read_request, write_answer
+from serve.web.bodies import Bodies, compressed, unless_disconnected
 
 SERVER = "netassay"
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "statistics", "model_repository")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import time
 from typing import Any
@@ -19,6 +21,7 @@ from serve.monitoring import Metrics, log_line
 # What answers without a key: whether the server is up, and the page on which a person types the key.
 OPEN_PATHS = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
+DISCARD_S = 2.0  # of a body that nobody wants
 # The pages load nothing from elsewhere, and nobody may frame them.
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -32,8 +35,8 @@ SECURITY = {
 class Door:
     """An ASGI application around another."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str | None, *, access_log: bool) -> None:
-        self.app, self.metrics, self.access_log = app, metrics, access_log
+    def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str | None, *, access_log: bool, max_discarded: int) -> None:
+        self.app, self.metrics, self.access_log, self.max_discarded = app, metrics, access_log, max_discarded
         self._key = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,20 +48,25 @@ class Door:
         scope["netassay"] = noted
         started_s = time.perf_counter()
 
+        upload = Upload(scope, receive)
+
         async def send_noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 noted["status"] = message["status"]
-                MutableHeaders(scope=message).update(SECURITY)
+                headers = MutableHeaders(scope=message)
+                headers.update(SECURITY)
+                if headers.get("connection") != "close":
+                    await upload.discard(self.max_discarded)
             elif message["type"] == "http.response.body":
                 noted["bytes_out"] += len(message.get("body", b""))
             await send(message)
 
         try:
             if self._may_pass(scope):
-                await self.app(scope, receive, send_noted)
+                await self.app(scope, upload.receive, send_noted)
             else:
                 refusal = Refused(401, "this server asks for a key: send it as X-API-Key, or as Authorization: Bearer")
-                await told(refusal)(scope, receive, send_noted)
+                await told(refusal)(scope, upload.receive, send_noted)
         except Exception:
             noted["status"] = 500
             raise
@@ -79,6 +87,31 @@ class Door:
         if self.access_log:
             client = scope.get("client") or (None,)
             log_line(client=client[0], method=scope["method"], path=scope["path"], ms=round(elapsed_s * 1000, 3), **noted)
+
+
+class Upload:
+    """What of a request's body has not been read: a client that is still sending it would not see an answer that closes."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        headers = Headers(scope=scope)
+        expects = "expect" in headers  # it sends only what is asked for
+        self._is_coming = not expects and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0")
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        """As ASGI's."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self._is_coming = False
+        return message
+
+    async def discard(self, max_bytes: int) -> None:
+        """Read on to the end, for `DISCARD_S` and `max_bytes` at most."""
+        n_bytes = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_S):
+                while self._is_coming and n_bytes < max_bytes:
+                    n_bytes += len((await self.receive()).get("body", b""))
 
 
 def told(refused: Refused) -> Response:

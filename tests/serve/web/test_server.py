@@ -151,7 +151,6 @@ def test_a_body_that_does_not_come_and_a_key_that_is_asked_for(needs_serve: None
         assert ask(server, "/v2/health/ready", None, {})[0] == 200
         assert ask(server, "/metrics", None, {})[0] == 401
         with half_a_request(server) as connection:
-            # without the key it is not even read
             assert b"401" in connection.recv(100)
         host, _, port = server.address.partition(":")
         with socket.create_connection((host, int(port))) as connection:
