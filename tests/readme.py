@@ -79,6 +79,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         ),
         "python -m benchmark --openvino": Skipped("needs an optional package"),
         "python -m benchmark fusion-ratio models/a.onnx models/b.onnx": Skipped("minutes of timed calls, and nothing but timings"),
+        "python -m serve models/ab.onnx models/a.onnx": Skipped("serves until it is stopped; `tests/serve` runs it"),
     },
     {
         "python -m benchmark --ensemble --batch-sizes 1 8 --threads 1 --time-budget 300": ONLY_ACCURACY,
