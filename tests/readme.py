@@ -90,6 +90,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         ),
         "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
         "python -m benchmark --loadgen": Skipped("needs an optional package"),
+        "python -m benchmark load models/ab.onnx --latency-bound-ms 20": Skipped(
+            "needs optional packages, and minutes of timed calls"
+        ),
         "python -m benchmark selfcheck models/resnet18_cifar10_tf.onnx": Skipped("minutes of timed calls, and nothing but timings"),
     },
 )
