@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.cli import Parser
+from core.cli import Parser, fraction, positive, seconds
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
 from serve.options import Options, names_of
@@ -20,9 +20,16 @@ NEEDED = ("httptools", "prometheus_client", "python_multipart", "starlette", "uv
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal comes; 0 once the requests that were under way are answered."""
     values = vars(parser().parse_args(arguments))
-    values.pop("no_access_log")
-    options = Options(**{**values, "models": tuple(values["models"])}, access_log="--no-access-log" not in arguments)
+    triton, values["access_log"] = values.pop("triton"), not values.pop("no_access_log")
+    options = Options(**{**values, "models": tuple(values["models"])})
     names_of(options.models)
+    if triton is not None:
+        from serve.triton import write_repository
+
+        for folder in write_repository(options, triton):
+            print(folder)
+        print(f"next: tritonserver --model-repository={triton} (docs/deploy.md)")
+        return 0
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
@@ -49,10 +56,10 @@ def parser() -> argparse.ArgumentParser:
     add("--host", default=default.host, help="address to listen on; 0.0.0.0 for other machines too (%(default)s)")
     add("--port", type=_port, default=default.port, help="0 takes any free one (%(default)s)")
     add("--runtime", choices=runtimes, default=default.runtime, help="what runs the models: %(choices)s (%(default)s)")
-    add("--threads", type=_positive, metavar="N", help="within one run; the cores this process may use where not given")
+    add("--threads", type=positive, metavar="N", help="within one run; the cores this process may use where not given")
     add(
         "--max-batch",
-        type=_positive,
+        type=positive,
         default=default.max_batch,
         metavar="N",
         help="images of one run, and of one request (%(default)s)",
@@ -66,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--max-waiting",
-        type=_positive,
+        type=positive,
         default=default.max_waiting,
         metavar="N",
         help="images that may wait for a model; above it the answer is 503 (%(default)s)",
@@ -89,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add(
         "--unsure-below",
-        type=_fraction,
+        type=fraction,
         default=default.unsure_below,
         metavar="P",
         help="top probability below which people are told 'not sure' (%(default)s)",
@@ -97,20 +104,14 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--reload-every",
         dest="reload_every_s",
-        type=_not_negative,
+        type=seconds,
         default=default.reload_every_s,
         metavar="S",
         help="seconds between looks for a changed file; 0: never (%(default)s)",
     )
     add("--no-access-log", action="store_true", help="print no line per request")
+    add("--triton", type=Path, metavar="DIR", help="serve nothing: write the models into DIR as NVIDIA Triton loads them")
     return made
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
 
 
 def _port(text: str) -> int:
@@ -131,11 +132,4 @@ def _above_zero(text: str) -> float:
     value = float(text)
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a fraction from 0 to 1")
     return value

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 CAPACITY_S = 1.0
 COLUMNS = (
     "model", "subject", "max_batch", "scenario", "latency_bound_ms", "percentile", "rate_per_s", "failed_rate_per_s",
-    "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "completed_per_s", "closed_loop_per_s", "n_trials", "threads", "device_name",
+    "latency_p50_ms", "latency_p90_ms", "latency_p99_ms", "completed_per_s", "closed_loop_per_s", "n_trials", "threads",
+    "device_name",
 )  # fmt: skip
 
 
