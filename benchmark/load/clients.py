@@ -25,6 +25,7 @@ from models.runtimes.opening import open_model
 N_IMAGES = 64
 N_CONNECTIONS = 64
 API_KEY_VARIABLE = "NETASSAY_API_KEY"
+OK = 200
 _TIMEOUT_S = 60.0
 
 Done = Callable[[Any], None]
@@ -125,21 +126,27 @@ class Http(Client):
         connection: socket.socket | None = None
         while (asked := self._waiting.get()) is not None:
             image, query, done = asked
-            try:
-                if connection is None:
-                    connection = socket.create_connection(self._address, _TIMEOUT_S)
-                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                connection.sendall(self._requests[image])
-                if read_status(connection) != 200:
-                    self.n_failed += 1
-            except OSError:
-                self.n_failed += 1
-                if connection is not None:
-                    connection.close()
-                connection = None
+            used_before = connection is not None
+            status, connection = self._ask_over(connection, image)
+            if status is None and used_before:  # idle connections are closed by servers at times
+                status, connection = self._ask_over(None, image)
+            self.n_failed += status != OK
             done(query)
         if connection is not None:
             connection.close()
+
+    def _ask_over(self, connection: socket.socket | None, image: int) -> tuple[int | None, socket.socket | None]:
+        """The status of the answer, and the connection for the next request; None for both where it broke."""
+        try:
+            if connection is None:
+                connection = socket.create_connection(self._address, _TIMEOUT_S)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(self._requests[image])
+            return read_status(connection), connection
+        except OSError:
+            if connection is not None:
+                connection.close()
+            return None, None
 
 
 def read_status(connection: socket.socket) -> int:

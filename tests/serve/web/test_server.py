@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,36 @@ def test_sigterm_takes_no_new_requests_and_answers_the_one_under_way(needs_serve
         probabilities = np.frombuffer(answer[-2 * 7 * 4 :], "<f4").reshape(2, 7)
         np.testing.assert_allclose(probabilities, open_model(models[0], threads=1).run(IMAGES_U8).probabilities, atol=1e-6)
         assert server.process.wait(60) == 0
+
+
+def test_clients_that_try_again_lose_nothing_when_it_is_killed(needs_serve: None, models: list[Path]) -> None:
+    """Kill -9 in the middle of many requests, and a new start on the same port."""
+    sent = [np.full((1, 8, 12, 3), value, np.uint8) for value in range(60)]
+    answers: list[bytes] = []
+
+    def ask_until_answered(server: Server) -> None:
+        for image_u8 in sent:
+            while True:
+                try:
+                    status, body, _ = ask(server, sent=image_u8.tobytes())
+                except (OSError, http.client.HTTPException):
+                    time.sleep(0.02)
+                    continue
+                assert status == 200
+                answers.append(body)
+                break
+
+    with serving(models) as first:
+        client = threading.Thread(target=ask_until_answered, args=(first,))
+        client.start()
+        until(lambda: len(answers) >= 10)
+        first.process.kill()
+        first.process.wait()
+        with serving(models, "--port", first.address.partition(":")[2]):
+            client.join()
+    session = open_model(models[0], threads=1)
+    found = np.stack([np.frombuffer(body[-7 * 4 :], "<f4") for body in answers])
+    np.testing.assert_allclose(found, np.concatenate([session.run(one).probabilities for one in sent]), atol=1e-6)
 
 
 def is_refused(host: str, port: int) -> bool:
