@@ -21,6 +21,7 @@ OTHERS = {
     "selfcheck": "benchmark.latency.selfcheck",
     "fusion-ratio": "benchmark.latency.fusion_ratio",
     "variant-ratio": "benchmark.latency.variant_ratio",
+    "load": "benchmark.load.command",
 }
 
 

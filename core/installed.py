@@ -33,6 +33,7 @@ COMMANDS = {
     "ensemble": "ensemble",
     "benchmark": "benchmark",
     "demo": "benchmark.demo",
+    "serve": "serve",
 }
 # `compare` is a word of the benchmark's own, worth a command of its own.
 SHORT = {"compare": ["benchmark", "compare"]}

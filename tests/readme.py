@@ -79,6 +79,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         ),
         "python -m benchmark --openvino": Skipped("needs an optional package"),
         "python -m benchmark fusion-ratio models/a.onnx models/b.onnx": Skipped("minutes of timed calls, and nothing but timings"),
+        "python -m serve models/ab.onnx models/a.onnx": Skipped("serves until it is stopped; `tests/serve` runs it"),
     },
     {
         "python -m benchmark --ensemble --batch-sizes 1 8 --threads 1 --time-budget 300": ONLY_ACCURACY,
@@ -89,6 +90,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         ),
         "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
         "python -m benchmark --loadgen": Skipped("needs an optional package"),
+        "python -m benchmark load models/ab.onnx --latency-bound-ms 20": Skipped(
+            "needs optional packages, and minutes of timed calls"
+        ),
         "python -m benchmark selfcheck models/resnet18_cifar10_tf.onnx": Skipped("minutes of timed calls, and nothing but timings"),
     },
 )

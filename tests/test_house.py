@@ -10,7 +10,7 @@ import pytest
 
 from core.environment import REPOSITORY
 
-ROOMS = ("core", "data", "models", "train", "export", "ensemble", "benchmark")
+ROOMS = ("core", "data", "models", "train", "export", "ensemble", "benchmark", "serve")
 MOST_MODULES = 12  # of a folder, its `__init__` among them: more is not seen at a glance
 
 

@@ -42,7 +42,7 @@ def test_every_flag_is_one_that_its_command_knows() -> None:
             continue
         at = words.index("-m") + 1
         given = {word for word in words[at:] if word.startswith("--")}
-        name = tuple(words[at : at + 2]) if words[at + 1 : at + 2] in (["compare"], ["show"]) else (words[at],)
+        name = tuple(words[at : at + 2]) if words[at + 1 : at + 2] in (["compare"], ["load"], ["show"]) else (words[at],)
         flags.setdefault(name, set()).update(given)
     for name, given in flags.items():
         if name[0].startswith("train.") and importlib.util.find_spec("tyro") is None:

@@ -1,0 +1,135 @@
+"""The command line of `python -m serve`; nothing heavy is imported before the arguments are known to be good."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.cli import Parser, fraction, positive, seconds
+from core.errors import UserError
+from models.runtimes.registry import RUNTIMES
+from serve.options import Options, names_of
+
+API_KEY_VARIABLE = "NETASSAY_API_KEY"
+NEEDED = ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until a signal comes; 0 once the requests that were under way are answered."""
+    values = vars(parser().parse_args(arguments))
+    triton, values["access_log"] = values.pop("triton"), not values.pop("no_access_log")
+    options = Options(**{**values, "models": tuple(values["models"])})
+    names_of(options.models)
+    if triton is not None:
+        from serve.triton import write_repository
+
+        for folder in write_repository(options, triton):
+            print(folder)
+        print(f"next: tritonserver --model-repository={triton} (docs/deploy.md)")
+        return 0
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"python -m serve needs {', '.join(missing)}; install them with pip install -c constraints.txt --group serve, "
+            "or netassay[serve]"
+        )
+    from serve.web.server import serve
+
+    return serve(options)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag with its default in its help."""
+    default = Options(())
+    made = Parser(
+        prog="python -m serve",
+        description="ONNX classifiers behind HTTP: the V2 inference protocol (KServe, Triton), POST /predict for image files, "
+        "and a page to try them.",
+        epilog="Every command also takes --traceback, which shows the cause of an error. More: docs/serve.md",
+    )
+    add = made.add_argument
+    runtimes = [name for name, runtime in RUNTIMES.items() if runtime.runs == ".onnx"]
+    add("models", type=Path, nargs="+", metavar="MODEL.onnx", help="contract files; each is called as its file, without ending")
+    add("--host", default=default.host, help="address to listen on; 0.0.0.0 for other machines too (%(default)s)")
+    add("--port", type=_port, default=default.port, help="0 takes any free one (%(default)s)")
+    add("--runtime", choices=runtimes, default=default.runtime, help="what runs the models: %(choices)s (%(default)s)")
+    add("--threads", type=positive, metavar="N", help="within one run; the cores this process may use where not given")
+    add(
+        "--max-batch",
+        type=positive,
+        default=default.max_batch,
+        metavar="N",
+        help="images of one run, and of one request (%(default)s)",
+    )
+    add(
+        "--max-delay-ms",
+        type=_not_negative,
+        default=default.max_delay_ms,
+        metavar="X",
+        help="how long a batch that is not full waits for more; 0: what waits is run at once (%(default)s)",
+    )
+    add(
+        "--max-waiting",
+        type=positive,
+        default=default.max_waiting,
+        metavar="N",
+        help="images that may wait for a model; above it the answer is 503 (%(default)s)",
+    )
+    add(
+        "--timeout",
+        dest="timeout_s",
+        type=_above_zero,
+        default=default.timeout_s,
+        metavar="S",
+        help="seconds for a request (%(default)s)",
+    )
+    add("--max-body-mb", type=_above_zero, default=default.max_body_mb, metavar="MB", help="of a request (%(default)s)")
+    add("--max-megapixels", type=_above_zero, default=default.max_megapixels, metavar="MP", help="of an image file (%(default)s)")
+    add(
+        "--api-key",
+        default=os.environ.get(API_KEY_VARIABLE) or None,
+        metavar="KEY",
+        help=f"requests must carry it (X-API-Key or Authorization: Bearer); better in ${API_KEY_VARIABLE}, which ps does not show",
+    )
+    add(
+        "--unsure-below",
+        type=fraction,
+        default=default.unsure_below,
+        metavar="P",
+        help="top probability below which people are told 'not sure' (%(default)s)",
+    )
+    add(
+        "--reload-every",
+        dest="reload_every_s",
+        type=seconds,
+        default=default.reload_every_s,
+        metavar="S",
+        help="seconds between looks for a changed file; 0: never (%(default)s)",
+    )
+    add("--no-access-log", action="store_true", help="print no line per request")
+    add("--triton", type=Path, metavar="DIR", help="serve nothing: write the models into DIR as NVIDIA Triton loads them")
+    return made
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
+    return value
+
+
+def _above_zero(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value

@@ -1,0 +1,61 @@
+"""What `python -m serve` was asked for; imports nothing slow, for the command's help is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    models: contract files, each served under its name without ending; host, port: where to listen, port 0 for any free one;
+    max_batch: images of one run and of one request; max_delay_ms: how long a batch that is not full waits for more;
+    max_waiting: images that may wait for each model; timeout_s: for a request, from its first byte to its answer;
+    max_body_mb, max_megapixels: of one request; api_key: what requests must carry, if anything; unsure_below: the top
+    probability below which people are told "not sure", where a model's card has none of its own; reload_every_s: how often
+    files are looked at for a change, 0 for never.
+    """
+
+    models: tuple[Path, ...]
+    host: str = "127.0.0.1"
+    port: int = 8000
+    runtime: str = "cpu"
+    threads: int | None = None
+    max_batch: int = 64
+    max_delay_ms: float = 0.0
+    max_waiting: int = 1024
+    timeout_s: float = 30.0
+    max_body_mb: float = 32.0
+    max_megapixels: float = 64.0
+    api_key: str | None = None
+    unsure_below: float = 0.0
+    reload_every_s: float = 2.0
+    access_log: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_waiting < self.max_batch:
+            raise UserError(f"--max-waiting {self.max_waiting} is less than --max-batch {self.max_batch}; raise it")
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Bytes of one request's body, after decompression too."""
+        return int(self.max_body_mb * 2**20)
+
+    @property
+    def max_pixels(self) -> int:
+        """Pixels of one image file."""
+        return int(self.max_megapixels * 1e6)
+
+
+def names_of(models: tuple[Path, ...]) -> dict[str, Path]:
+    """Each file by the name it is served under; UserError where two have the same."""
+    named: dict[str, Path] = {}
+    for path in models:
+        if path.stem in named and named[path.stem].resolve() != path.resolve():
+            raise UserError(f"{named[path.stem]} and {path} would both be called {path.stem}; rename one")
+        named[path.stem] = path
+    return named

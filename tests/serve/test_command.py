@@ -1,0 +1,27 @@
+"""The command line as the documents tell it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from core.environment import REPOSITORY
+from serve.command import parser
+from serve.options import Options
+
+
+@pytest.mark.parametrize("name", ["docs/serve.md", "docs/deploy.md"])
+def test_the_documents_name_flags_that_there_are(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    known = set(re.findall(r"--[a-z-]+", parser().format_help()))
+    others = {"--group", "--data-binary", "--no-cache-dir", "--no-cache", "--system", "--model-repository", "--latency-bound-ms"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known | others
+
+
+def test_what_is_not_given_is_the_default() -> None:
+    given = vars(parser().parse_args(["a.onnx"]))
+    default = vars(Options(()))
+    assert {name: value for name, value in given.items() if name in default and name != "models"} == {
+        name: value for name, value in default.items() if name in given and name != "models"
+    }
