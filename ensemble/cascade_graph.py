@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble.cascade import Cascade
-from ensemble.fuse import WHOLE, LoadedMember, empty_model, ensemble_card, tidy
-from ensemble.nodes import Outputs, add_member, add_node, add_tempered, member_outputs
+from ensemble.fuse import WHOLE, LoadedMember, ensemble_card
+from ensemble.nodes import add_tempered
 from ensemble.rules.combination import add_rule
 from models.graph.contract import IMAGES
+from models.graph.join import Outputs, add_member, add_node, empty_model, member_outputs
+from models.graph.surgery import tidy
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -31,7 +33,7 @@ def fuse_cascade(members: Sequence[LoadedMember], name: str, cascade: Cascade) -
     The first member is the cheap one. Only the unsure images of a batch go on: they are gathered, run through the other
     members, and scattered back over the first member's outputs. Each image's output is the same in every batch.
     """
-    model = empty_model(members)
+    model = empty_model([member.model for member in members], len(members[0].card.class_names))
     graph = model.graph
     add_member(graph, members[0].model, 0)
     add_tempered(graph, member_outputs(0), cascade.how.temperatures[0], CHEAP)
@@ -60,7 +62,8 @@ def _refining_branch(members: Sequence[LoadedMember], cascade: Cascade) -> Graph
     """The whole ensemble on the unsure images, the first member's part gathered from what it has already said."""
     graph = _branch("refine", REFINED, members[0].card.class_names)
     add_node(graph, "Gather", [IMAGES, UNSURE_FLAT], "unsure_images", axis=0)
-    first, gathered = member_outputs(0), Outputs("unsure_m0_logits", "unsure_m0_probabilities")
+    first = member_outputs(0)
+    gathered = Outputs(f"unsure_{first.logits}", f"unsure_{first.probabilities}")
     outputs = [gathered, *(member_outputs(index) for index in range(1, len(members)))]
     for source, output in ((first.logits, gathered.logits), (first.probabilities, gathered.probabilities)):
         add_node(graph, "Gather", [source, UNSURE_FLAT], output, axis=0)

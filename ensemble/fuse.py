@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from core.environment import package_versions
 from core.errors import UserError, first_difference
-from ensemble.nodes import Outputs, add_member, member_outputs, opset_imports
 from ensemble.rules.combination import Combination, add_rule, combination
 from ensemble.rules.registry import DEFAULT
 from models.card import Member, ModelCard
-from models.graph.contract import BATCH, IR_VERSION, LOGITS, PROBABILITIES, at_contract_opset, load_model
+from models.graph.contract import LOGITS, PROBABILITIES, at_contract_opset, load_model
 from models.graph.external_data import sha256_of_model
-from models.graph.surgery import drop_unused, merge_duplicates
+from models.graph.join import Outputs, add_member, empty_model, member_outputs
+from models.graph.surgery import tidy
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto
+    from onnx import ModelProto
 
 WHOLE = Outputs(LOGITS, PROBABILITIES)
 
@@ -75,29 +75,12 @@ def fuse(members: Sequence[LoadedMember], name: str, how: Combination | None = N
     Work that members share (resizing, normalising, whole equal members) is done once; a member of weight 0 not at all.
     """
     how = how or combination(DEFAULT, len(members))
-    model = empty_model(members)
+    model = empty_model([member.model for member in members], len(members[0].card.class_names))
     for index in how.contributing:
         add_member(model.graph, members[index].model, index)
     add_rule(model.graph, how, [member_outputs(index) for index in range(len(members))], WHOLE)
     tidy(model.graph)
     return model, ensemble_card(members, name, how)
-
-
-def empty_model(members: Sequence[LoadedMember]) -> ModelProto:
-    """A model with the contract's input and outputs and no nodes."""
-    from onnx import TensorProto, helper
-
-    per_class: list[str | int | None] = [BATCH, len(members[0].card.class_names)]
-    outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, per_class) for output in (LOGITS, PROBABILITIES)]
-    graph = helper.make_graph([], "ensemble", [members[0].model.graph.input[0]], outputs)
-    imports = opset_imports([member.model for member in members])
-    return helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION, producer_name="ensemble")
-
-
-def tidy(graph: GraphProto) -> None:
-    """Do shared work once and unused work not at all, in place."""
-    merge_duplicates(graph)
-    drop_unused(graph)
 
 
 def ensemble_card(members: Sequence[LoadedMember], name: str, how: Combination) -> ModelCard:

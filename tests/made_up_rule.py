@@ -3,9 +3,9 @@
 import numpy as np
 
 from core.records import softmax
-from ensemble.nodes import add_node
 from ensemble.rules.combination import Combination
 from ensemble.rules.mixture import add_log, log_probabilities, tempered, tempered_probabilities
+from models.graph.join import add_node
 
 
 def combine(how, member_logits):

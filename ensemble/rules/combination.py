@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Float32Array, Float64Array, Int64Array
-from ensemble.nodes import Outputs
 from ensemble.rules.registry import RULES
+from models.graph.join import Outputs
 
 if TYPE_CHECKING:
     from onnx import GraphProto

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.records import Float32Array, Float64Array, Int64Array, softmax
-from ensemble.nodes import Outputs, add_node, add_weighted_sum
+from ensemble.nodes import add_weighted_sum
 from ensemble.rules.combination import Combination, Logits
 from ensemble.rules.fit import SMALLEST_WEIGHT, TEMPERATURES, true_log_probabilities
+from models.graph.join import Outputs, add_node
 
 if TYPE_CHECKING:
     from onnx import GraphProto

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.records import Float32Array, Float64Array, Int64Array, softmax
-from ensemble.nodes import Outputs, add_node, add_scalar, add_tempered, add_weighted_sum
+from ensemble.nodes import add_tempered, add_weighted_sum
 from ensemble.rules.combination import Combination, Logits, check_shapes, normalised_weights
 from ensemble.rules.fit import TEMPERATURES, combination_nll, true_log_probabilities
+from models.graph.join import Outputs, add_node, add_scalar
 
 if TYPE_CHECKING:
     from onnx import GraphProto

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError, one_line
+from models.graph.names import CORE
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
 def fp16_core(core: ModelProto, where: Path) -> ModelProto:
     """`core` in float16 between its float32 inputs and outputs; UserError naming `where` where it cannot be converted."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     try:
         converted: ModelProto = convert_float_to_float16(_copied(core), keep_io_types=True)
     except Exception as error:  # asserts, KeyErrors and onnx's own
         raise UserError(f"{where} cannot be converted to float16 ({one_line(error, 160)}); add --traceback to see where") from error
     _own_names(converted)
-    _in_order(converted)
+    OnnxModel.graph_topological_sort(converted.graph)  # the converter appends its Casts at the end
     return converted
 
 
@@ -37,20 +39,4 @@ def _own_names(model: ModelProto) -> None:
     """Count the Casts at the ends among the core's values, as their names should tell, in place."""
     for node in model.graph.node:
         for names in (node.input, node.output):
-            names[:] = [f"core/{name}" if name.startswith(("graph_input_cast_", "graph_output_cast_")) else name for name in names]
-
-
-def _in_order(model: ModelProto) -> None:
-    """Put every node after those that make what it reads, in place: the converter appends its Casts at the end."""
-    graph = model.graph
-    known = {"", *(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)}
-    waiting, ordered = list(graph.node), []
-    while waiting:
-        ready = [node for node in waiting if known.issuperset(node.input)]
-        if not ready:
-            raise ValueError(f"a node reads what none makes: {waiting[0].name}")
-        ordered += ready
-        known.update(name for node in ready for name in node.output)
-        waiting = [node for node in waiting if not known.issuperset(node.output)]
-    del graph.node[:]
-    graph.node.extend(ordered)
+            names[:] = [f"{CORE}{name}" if name.startswith(("graph_input_cast_", "graph_output_cast_")) else name for name in names]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.environment import cpu_flags
 from core.errors import UserError, one_line
+from models.graph.parts import hold_layout
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -130,28 +131,8 @@ def int8_core(
                 f"ONNX Runtime cannot quantise the graph ({one_line(error, 160)}); add --traceback to see where"
             ) from error
         made = onnx.load(target)
-    _hold_layout(made)
+    hold_layout(made)
     return made
-
-
-def _hold_layout(core: ModelProto) -> None:
-    """Put a Reshape to the same shape behind every channels-first input, in place; it moves no data.
-
-    INT8 kernels want channels last. Without it ONNX Runtime carries their transposition up into the preprocessing, whose
-    scale and shift then run over three channels at a time: more than ten times as slow, a tenth of a ResNet18 at 224×224.
-    """
-    import numpy as np
-    from onnx import helper, numpy_helper
-
-    for value in list(core.graph.input):
-        shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        if len(shape) != 4 or shape[1] != 3:
-            continue
-        as_it_is, held = f"core/shape_of/{value.name}", f"core/held/{value.name}"
-        for node in core.graph.node:
-            node.input[:] = [held if name == value.name else name for name in node.input]
-        core.graph.initializer.append(numpy_helper.from_array(np.zeros(4, np.int64), as_it_is))  # 0 keeps a dimension
-        core.graph.node.insert(0, helper.make_node("Reshape", [value.name, as_it_is], [held], name=held))
 
 
 def _last_nodes(core: ModelProto) -> list[str]:

@@ -70,9 +70,8 @@ def at_contract_opset(model: ModelProto, path: Path) -> ModelProto:
     """
     from onnx import version_converter
 
-    versions = {entry.domain.replace("ai.onnx", "", 1) if entry.domain == "ai.onnx" else entry.domain: entry.version
-                for entry in model.opset_import}  # fmt: skip
-    if versions.get("") == OPSET:
+    opset = opset_versions(model).get("")
+    if opset == OPSET:
         model.ir_version = IR_VERSION
         return model
     try:
@@ -80,11 +79,16 @@ def at_contract_opset(model: ModelProto, path: Path) -> ModelProto:
     except Exception as error:  # a C++ assertion, which onnx hands on as whatever it likes
         reason = one_line(error).rpartition("failed: ")[2].replace("$", "")
         raise UserError(
-            f"{path} is at opset {versions.get('')} and cannot be converted to {OPSET}, at which graphs are joined ({reason}); "
+            f"{path} is at opset {opset} and cannot be converted to {OPSET}, at which graphs are joined ({reason}); "
             f"export it at opset {OPSET}"
         ) from error
     converted.ir_version = IR_VERSION
     return converted
+
+
+def opset_versions(model: ModelProto) -> dict[str, int]:
+    """The version of each domain that a model names; ONNX's own, which some files call `ai.onnx`, is the empty string."""
+    return {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
 
 
 def save_model(model: ModelProto, card: ModelCard, path: Path) -> None:
@@ -147,9 +151,9 @@ def _breach_of_values(model: ModelProto, card: ModelCard) -> str | None:
 
 
 def _version_breach(model: ModelProto) -> str | None:
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    if opsets.get("") != OPSET:
-        return f"opset is {opsets.get('')}, not {OPSET}"
+    opset = opset_versions(model).get("")
+    if opset != OPSET:
+        return f"opset is {opset}, not {OPSET}"
     if model.ir_version != IR_VERSION:
         return f"IR version is {model.ir_version}, not {IR_VERSION}"
     return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from models.graph.surgery import drop_unused
+
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
@@ -40,7 +42,7 @@ def without_dead_taps(core: ModelProto) -> ModelProto:
         graph.initializer.append(numpy_helper.from_array(kept.copy(), node.input[1]))
         _set(node, "kernel_shape", list(kept.shape[2:]))
         _set(node, "pads", [pad - lost for pad, lost in zip(_get(node, "pads", [0] * 4), cut, strict=True)])
-    _drop_unread(trimmed)
+    drop_unused(graph)
     return trimmed
 
 
@@ -76,11 +78,3 @@ def _set(node: NodeProto, name: str, values: list[int]) -> None:
     others = [attribute for attribute in node.attribute if attribute.name != name]
     del node.attribute[:]
     node.attribute.extend([*others, helper.make_attribute(name, values)])
-
-
-def _drop_unread(model: ModelProto) -> None:
-    """Remove the initializers that no node reads any more, in place."""
-    read = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import UserError, one_line
 from core.files import sha256_of_file
+from models.graph.surgery import inner_graphs
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
@@ -98,5 +99,5 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
-            for inner in [attribute.g] if attribute.HasField("g") else list(attribute.graphs):
-                yield from _tensors(inner)
+        for inner in inner_graphs(node):
+            yield from _tensors(inner)

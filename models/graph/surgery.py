@@ -1,18 +1,27 @@
-"""Clean-ups of an ONNX graph that holds several models: shared work done once, unused work not at all."""
+"""Clean-ups of ONNX graphs: shared work done once, unused work not at all, functions and notes of exporters taken out.
+
+By hand and not by `onnx_ir.passes`: docs/adr/0015 says why.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 NodeKey = tuple[str, str, tuple[str, ...], tuple[bytes, ...], int]
 
 # Two of these with equal inputs still give unequal outputs.
 _RANDOM = {"Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+
+
+def tidy(graph: GraphProto) -> None:
+    """Do shared work once and unused work not at all, in place."""
+    merge_duplicates(graph)
+    drop_unused(graph)
 
 
 def merge_duplicates(graph: GraphProto) -> None:
@@ -75,9 +84,7 @@ def _tensor_key(tensor: TensorProto) -> bytes:
 
 def _node_key(node: NodeProto) -> NodeKey | None:
     """What makes two nodes equal; None for one that must not be merged: random, or with a graph inside."""
-    from onnx import AttributeProto
-
-    if node.op_type in _RANDOM or any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
+    if node.op_type in _RANDOM or any(True for _ in inner_graphs(node)):
         return None
     attributes = tuple(sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute))
     return node.domain, node.op_type, tuple(node.input), attributes, len(node.output)
@@ -87,7 +94,7 @@ def rename_inputs(node: NodeProto, renamed: dict[str, str]) -> None:
     """Replace the names a node reads, old → new, in graphs inside it too."""
     for position, name in enumerate(node.input):
         node.input[position] = renamed.get(name, name)
-    for graph in _inner_graphs(node.attribute):
+    for graph in inner_graphs(node):
         for inner in graph.node:
             rename_inputs(inner, renamed)
         for value in graph.output:
@@ -97,12 +104,35 @@ def rename_inputs(node: NodeProto, renamed: dict[str, str]) -> None:
 def _names_read(node: NodeProto) -> set[str]:
     """Inputs of a node and, for one with graphs inside, every name these read."""
     names = set(node.input)
-    for graph in _inner_graphs(node.attribute):
+    for graph in inner_graphs(node):
         names.update(value.name for value in graph.output)
         for inner in graph.node:
             names |= _names_read(inner)
     return names
 
 
-def _inner_graphs(attributes: Iterable[AttributeProto]) -> list[GraphProto]:
-    return [graph for a in attributes for graph in ([a.g] if a.HasField("g") else list(a.graphs))]
+def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs inside a node: the branches of an `If`, the body of a loop."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def without_functions(model: ModelProto) -> ModelProto:
+    """`model` with its local functions written out, for a contract file is one plain graph; itself where it has none."""
+    if not model.functions:
+        return model
+    from onnx import inliner
+
+    return inliner.inline_local_functions(model)
+
+
+def drop_notes(graph: GraphProto) -> None:
+    """Remove what exporters note down on the side: torch writes stack traces, with paths of this machine, at every node."""
+    for entry in [*graph.node, *graph.initializer]:
+        entry.ClearField("doc_string")
+        entry.ClearField("metadata_props")
+    for node in graph.node:
+        for inner in inner_graphs(node):
+            drop_notes(inner)

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.graph.contract import BATCH, IMAGES, IR_VERSION, LOGITS, OPSET, PROBABILITIES
+from models.graph.contract import BATCH, IMAGES, IR_VERSION, LOGITS, OPSET, PROBABILITIES, opset_versions
 from models.graph.dead_taps import without_dead_taps
+from models.graph.names import CORE, PREFIX
+from models.graph.surgery import drop_notes, without_functions
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
     from models.card import ModelCard, Preprocessing
-
-CORE = "core/"  # before every name of the core graph, so that none can meet a name of the prefix or the suffix
-PREFIX = "prefix/"
 
 
 def wrap(core: ModelProto, card: ModelCard) -> ModelProto:
@@ -32,7 +31,7 @@ def wrap(core: ModelProto, card: ModelCard) -> ModelProto:
 
     if card.preprocessing is None:
         raise ValueError("the card has no preprocessing, so no prefix can be built")
-    core = without_dead_taps(_without_functions(core))
+    core = without_dead_taps(without_functions(core))
     core_input, core_output = _core_ends(core)
     inner = compose.add_prefix(core, CORE).graph
     steps = _prefix(card.preprocessing, card.image_height, card.image_width)
@@ -51,7 +50,7 @@ def wrap(core: ModelProto, card: ModelCard) -> ModelProto:
         value_info=[helper.make_tensor_value_info(*known) for known in steps.shapes],
     )
     graph.sparse_initializer.extend(inner.sparse_initializer)
-    _drop_notes(graph)
+    drop_notes(graph)
     model = helper.make_model(graph, opset_imports=_opset_imports(core), ir_version=IR_VERSION, producer_name=core.producer_name)
     model.producer_version = core.producer_version
     checker.check_model(model)
@@ -141,15 +140,6 @@ def _normalise(chain: _Chain, preprocessing: Preprocessing, shape: tuple[int, ..
         chain.add("Add", "normalised", chain.constant("shift", (-mean / std).reshape(shape), np.float32))
 
 
-def _without_functions(core: ModelProto) -> ModelProto:
-    """`core` with its local functions written out: a contract file is one plain graph."""
-    if not core.functions:
-        return core
-    from onnx import inliner
-
-    return inliner.inline_local_functions(core)
-
-
 def _core_ends(core: ModelProto) -> tuple[str, str]:
     """Names of the core's only input and only output."""
     from onnx import TensorProto
@@ -170,23 +160,11 @@ def _opset_imports(core: ModelProto) -> list[object]:
     """Each domain that a node uses, once; ValueError where the core is not at the contract's opset."""
     from onnx import helper
 
-    versions = {entry.domain.replace("ai.onnx", "", 1) if entry.domain == "ai.onnx" else entry.domain: entry.version
-                for entry in core.opset_import}  # fmt: skip
+    versions = opset_versions(core)
     if versions.get("") != OPSET:
         raise ValueError(f"the core graph is at opset {versions.get('')}, not {OPSET}")
     used = {node.domain for node in core.graph.node} | {""}
     return [helper.make_opsetid(domain, version) for domain, version in versions.items() if domain in used]
-
-
-def _drop_notes(graph: GraphProto) -> None:
-    """Remove what exporters note down on the side: torch writes stack traces, with paths of this machine, at every node."""
-    for entry in [*graph.node, *graph.initializer]:
-        entry.ClearField("doc_string")
-        entry.ClearField("metadata_props")
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") or attribute.graphs else []:
-                _drop_notes(inner)
 
 
 def _keep_one_symbol(graph: GraphProto) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 
 from models.graph.contract import IR_VERSION, OPSET
 from models.graph.dead_taps import without_dead_taps
@@ -73,3 +73,25 @@ def test_the_model_given_is_left_as_it_was() -> None:
     before = model.SerializeToString(deterministic=True)
     assert weight_of(without_dead_taps(model)).size < weight_of(model).size
     assert model.SerializeToString(deterministic=True) == before
+
+
+def test_weights_that_only_a_graph_inside_a_node_reads_are_kept() -> None:
+    model = convolution(1, 1, (3, 3), pads=[1, 1, 1, 1])
+    graph = model.graph
+
+    def branch(name: str, weight: str) -> GraphProto:
+        out = helper.make_tensor_value_info(f"core/{name}", TensorProto.FLOAT, None)
+        return helper.make_graph([helper.make_node("Mul", ["core/out", weight], [out.name])], name, [], [out])
+
+    constants = {"core/yes": np.array(True), "core/two": np.float32(2), "core/three": np.float32(3), "core/unread": np.float32(4)}
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    branches = {f"{name}_branch": branch(name, f"core/{weight}") for name, weight in (("then", "two"), ("else", "three"))}
+    graph.node.append(helper.make_node("If", ["core/yes"], ["core/chosen"], **branches))
+    graph.output[0].name = "core/chosen"
+    images = np.random.default_rng(1).normal(0, 1, (3, 2, 1, 1)).astype(np.float32)
+    trimmed = without_dead_taps(model)
+    assert {tensor.name.partition("/trimmed")[0] for tensor in trimmed.graph.initializer} == {
+        "core/weight", "core/yes", "core/two", "core/three",
+    }  # fmt: skip
+    before, after = (cpu_session(one).run(None, {"core/in": images})[0] for one in (model, trimmed))
+    assert after == pytest.approx(before, abs=1e-5)
