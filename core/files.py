@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +51,17 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_bytes((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table, atomically: a line of `columns`, then one line per row, UTF-8, ended by a line feed.
+
+    Values are written as `str` gives them; how many digits a number has is for the caller to say (`core.decimals.cell`).
+    """
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
 def sha256_of_file(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with open(path, "rb") as file:
@@ -58,7 +70,7 @@ def sha256_of_file(path: Path) -> str:
 
 @contextmanager
 def run_folder(what: str, results_dir: Path = RESULTS_DIR) -> Iterator[Path]:
-    """A folder to fill that becomes `results_dir/<UTC time>-<what>` on success; on an exception it is removed.
+    """A folder to fill that becomes `results_dir/<UTC time>-<what>` on success; on an exception, or left empty, it is removed.
 
     The yielded path is temporary: read the final one from `final_run_folder(path)`.
     """
@@ -66,7 +78,8 @@ def run_folder(what: str, results_dir: Path = RESULTS_DIR) -> Iterator[Path]:
     partial = _make_partial(Path(results_dir), f"{started}-{what}")
     try:
         yield partial
-        os.replace(partial, final_run_folder(partial))
+        if any(partial.iterdir()):
+            os.replace(partial, final_run_folder(partial))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

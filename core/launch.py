@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -88,7 +89,14 @@ def converse(
     if stopped:
         raise KeyboardInterrupt(said[-1] if said else "interrupted")
     if child.returncode:
-        raise UserError(said[-1] if said else f"{what} ended with status {child.returncode} and no word")
+        raise UserError(said[-1] if said else f"{what} {_ending(child.returncode)}")
+
+
+def _ending(status: int) -> str:
+    """How a child ended that said nothing."""
+    if status < 0:
+        return f"was ended by {signal.Signals(-status).name}, perhaps for want of memory"
+    return f"ended with status {status} and no word"
 
 
 def _hear(child: subprocess.Popen[str], heard: Callable[[dict[str, Any]], object]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from core.console import console
 from core.errors import UserError
 from core.figures import missing_fonts_note
-from core.files import atomic_path, final_run_folder, run_folder
+from core.files import final_run_folder, run_folder, write_csv
 from core.records import SPLITS, ImageSet
 from data.catalog import Dataset
 from data.contact_sheet import write_contact_sheet
@@ -98,12 +97,12 @@ def write_files(
         for images in image_sets
         for class_name, n_images in zip(images.class_names, counts_per_class(images), strict=True)
     ]
-    _write_csv(folder / "counts.csv", ("class_name", "split", "n_images"), counts)
-    _write_csv(folder / "splits.csv", _SPLIT_COLUMNS, splits_rows(image_sets, dataset))
+    write_csv(folder / "counts.csv", ("class_name", "split", "n_images"), counts)
+    write_csv(folder / "splits.csv", _SPLIT_COLUMNS, splits_rows(image_sets, dataset))
     if duplicates:
-        _write_csv(folder / "duplicates.csv", ("split", "image", "train_image", "kind"), duplicates)
+        write_csv(folder / "duplicates.csv", ("split", "image", "train_image", "kind"), duplicates)
     if dataset.damaged:
-        _write_csv(folder / "damaged.csv", ("file", "reason"), [(str(path), reason) for path, reason in dataset.damaged])
+        write_csv(folder / "damaged.csv", ("file", "reason"), [(str(path), reason) for path, reason in dataset.damaged])
     write_contact_sheet(image_sets[0], folder / "contact_sheet.png")
 
 
@@ -161,10 +160,3 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; pass another folder with --out") from error
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)

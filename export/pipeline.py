@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.console import console, progress
-from core.errors import UserError, one_line
-from export.children import export_in_child
+from core.errors import UserError
+from core.launch import converse
 from export.foreign import not_weights, without_card
-from export.images import ParityImages, parity_images
+from export.images import parity_images
+from export.options import Options
 from export.replacing import require_replaceable
-from export.report import Exported, Failed, Outcome
-from models.card import ModelCard, card_path, read_card
+from export.report import Exported, Failed, outcome_of
+from models.card import ModelCard, Parity, card_path, read_card
 from models.native import BACKENDS, onnx_path
 
 if TYPE_CHECKING:
     from data import Dataset
 
+WORKERS = {".pth": "export.torch_graph", ".keras": "export.tf_graph"}  # each framework in processes of its own
 TRAIN_FIRST = "train one with python -m train.torch_resnet or python -m train.tf_resnet"
 
 
@@ -59,49 +60,100 @@ def without_built_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return (kept, passed_over) if kept else (list(sources), [])
 
 
-@dataclass(frozen=True)
-class How:
-    """How to export: how many images to compare on at most, the folder of images, where CIFAR-10 lies; force: replace any file."""
+def export_model(
+    weights: str | Path,
+    *,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    n_images: int = Options.n_images,
+    force: bool = False,
+) -> Exported:
+    """Export one .pth or .keras file, with its card beside it, to an ONNX file that keeps the contract.
 
-    n_images: int
-    folder: Path | None = None
-    data_dir: Path | None = None
-    force: bool = False
-    show_noise: bool = False
+    out: the folder for the ONNX file, that of the weights if None; data: the folder of images that the model was trained on,
+    data_dir: where CIFAR-10 lies, so that the two are compared on these images, `n_images` of them at most, instead of made-up
+    ones; force: replace an ONNX file that was made of other weights. The framework runs in a process of its own.
+
+    Raises UserError where the weights cannot be exported, or the ONNX graph gives other logits than the native model: then
+    nothing is kept.
+
+        exported = export_model("models/resnet18_digits.pth")
+        exported.target, exported.parity.max_abs_logit_difference
+    """
+    source = Path(weights)
+    options = Options(n_images, _path(data), _path(data_dir), force)
+    with progress("step") as display:
+        bar = display.add_task(source.name, total=None, step="")
+        return _Exporter(source.parent if out is None else Path(out), options).export(
+            source, lambda step: display.update(bar, step=step)
+        )
 
 
-def export_all(sources: Sequence[Path], out: Path, how: How) -> list[Outcome]:
+def export_all(sources: Sequence[Path], out: Path, options: Options) -> list[Exported | Failed]:
     """What became of each of `sources`, in order; one that fails, for whatever reason, does not stop the others."""
-    opened: dict[str, Dataset] = {}
-    taken: dict[Path, Path] = {}
-    outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as scratch, progress("step") as display:
+    exporter = _Exporter(out, options)
+    outcomes: list[Exported | Failed] = []
+    with progress("step") as display:
         bar = display.add_task("export", total=len(sources), step="")
         for source in sources:
 
             def say(step: str, name: str = source.name) -> None:
                 display.update(bar, description=name, step=step)
 
-            try:
-                say("reading card and images")
-                card = _look(source, out, taken)
-                if not how.force:
-                    require_replaceable(onnx_path(source, out), source, card)
-                images = parity_images(card, how.n_images, how.folder, how.data_dir, opened)
-                outcomes.append(_export(source, out, card, images, Path(scratch), say, how.show_noise))
-                if images.note:
-                    console().print(f"note: {source}: {images.note}", markup=False)
-            except UserError as error:
-                outcomes.append(Failed(source, str(error)))
-            except OSError as error:
-                where = f" ({error.filename})" if error.filename else ""
-                outcomes.append(Failed(source, f"{error.strerror or one_line(error)}{where}"))
-            except Exception as error:  # a fault of ours costs this model and no other
-                outcomes.append(Failed(source, f"{type(error).__name__}: {one_line(error)}; add --traceback to see where"))
-                if how.show_noise:
-                    traceback.print_exception(error)
+            outcomes.append(outcome_of(source, lambda source=source, say=say: exporter.export(source, say), options.show_noise))  # type: ignore[misc]
+            last = outcomes[-1]
+            if isinstance(last, Exported) and last.note:
+                console().print(f"note: {source}: {last.note}", markup=False)
             display.advance(bar)
     return outcomes
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
+
+
+class _Exporter:
+    """Exports files into one folder; data sets stay open from one file to the next."""
+
+    def __init__(self, out: Path, options: Options) -> None:
+        self.out, self.options = out, options
+        self.opened: dict[str, Dataset] = {}
+        self.taken: dict[Path, Path] = {}
+
+    def export(self, source: Path, say: Callable[[str], None]) -> Exported:
+        """Export one file in a child process that sees no GPU; `say` is told each step."""
+        options = self.options
+        say("reading card and images")
+        card = _look(source, self.out, self.taken)
+        target = onnx_path(source, self.out)
+        if not options.force:
+            require_replaceable(target, source, card)
+        images = parity_images(card, options.n_images, options.data, options.data_dir, self.opened)
+        say("starting")
+        with tempfile.TemporaryDirectory() as scratch:
+            stored = Path(scratch) / "images.npz"
+            np.savez(stored, images_u8=images.images_u8, split=np.array(images.split))
+            started_s = time.perf_counter()
+            job = {"source": str(source), "target": str(target), "images": str(stored)}
+            parity = export_in_child(WORKERS[source.suffix], job, say, show_noise=options.show_noise)
+        elapsed_s = time.perf_counter() - started_s
+        size_mb = target.stat().st_size / 1e6
+        return Exported(source, target, card.backend, card.dataset, size_mb, elapsed_s, parity, images.note)
+
+
+def export_in_child(module: str, job: dict[str, str], say: Callable[[str], None], *, show_noise: bool = False) -> Parity:
+    """Have `module` do `job` in a fresh process that sees no GPU; UserError with the one line the child ended with."""
+    measured: list[Parity] = []
+
+    def heard(message: dict[str, Any]) -> None:
+        if "step" in message:
+            say(message["step"])
+        else:
+            measured.append(Parity(**message["parity"]))
+
+    converse(module, job, heard, what="the export process", noise=sys.stderr.write if show_noise else None)
+    return measured[-1]
 
 
 def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
@@ -133,16 +185,3 @@ def require_writable(out: Path) -> None:
         raise UserError(f"cannot write to {out}: {error.strerror}; pass another folder with --out") from error
     if not os.access(out, os.W_OK | os.X_OK):
         raise UserError(f"cannot write to {out}: permission denied; pass another folder with --out")
-
-
-def _export(
-    source: Path, out: Path, card: ModelCard, images: ParityImages, scratch: Path, say: Callable[[str], None], show_noise: bool
-) -> Exported:
-    target = onnx_path(source, out)
-    stored = scratch / "images.npz"
-    np.savez(stored, images_u8=images.images_u8, split=np.array(images.split))
-    say("starting")
-    started_s = time.perf_counter()
-    parity = export_in_child(source, target, stored, say, show_noise=show_noise)
-    elapsed_s = time.perf_counter() - started_s
-    return Exported(source, target, card.backend, card.dataset, target.stat().st_size / 1e6, elapsed_s, parity, images.note)

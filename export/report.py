@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-from collections.abc import Sequence
+import sys
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from core.environment import environment
-from core.files import write_json
+from core.errors import UserError, one_line
+from core.files import write_csv, write_json
 from models.card import Parity
 
-COLUMNS = (
-    "model", "backend", "dataset", "source", "file", "size_mb", "n_images", "split", "max_abs_logit_difference",
-    "equal_labels", "elapsed_s",
-)  # fmt: skip
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,27 @@ class Failed:
         return self.reason if str(self.source) in self.reason else f"{self.source}: {self.reason}"
 
 
-Outcome = Exported | Failed
+def outcome_of(source: Path, work: Callable[[], T], show_cause: bool = False) -> T | Failed:
+    """What `work` returns, or that it failed and why: a fault of one file, even one of ours, costs no other its turn."""
+    try:
+        return work()
+    except UserError as error:
+        return Failed(source, str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        return Failed(source, f"{error.strerror or one_line(error)}{where}")
+    except Exception as error:
+        if show_cause:
+            traceback.print_exception(error)
+        return Failed(source, f"{type(error).__name__}: {one_line(error)}; add --traceback to see where")
+
+
+def print_failures(outcomes: Sequence[object]) -> int:
+    """One line on stderr for each that failed; how many there were."""
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    for failure in failed:
+        print(f"error: {failure}", file=sys.stderr)
+    return len(failed)
 
 
 def rows(exported: Sequence[Exported]) -> list[dict[str, str]]:
@@ -72,10 +92,8 @@ def rows(exported: Sequence[Exported]) -> list[dict[str, str]]:
 def fill_run(folder: Path, outcomes: Sequence[Exported | Failed], arguments: Sequence[str]) -> None:
     """Write `export.csv` and `run.json` into a run folder."""
     exported = [outcome for outcome in outcomes if isinstance(outcome, Exported)]
-    with open(folder / "export.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows(exported))
+    table = rows(exported)
+    write_csv(folder / "export.csv", list(table[0]), (row.values() for row in table))
     run = {
         "what": "export",
         "arguments": list(arguments),

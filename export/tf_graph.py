@@ -1,11 +1,7 @@
-"""Keras → ONNX core graph, by tf2onnx. Twin of `export.torch_graph`.
-
-python -m export.tf_graph models/resnet18_digits.keras models/resnet18_digits_tf.onnx images.npz
-"""
+"""Keras → ONNX core graph, by tf2onnx. Twin of `export.torch_graph`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,12 +48,7 @@ def logits(model: keras.Model, images_u8: UInt8Array, preprocessing: Preprocessi
 FRAMEWORK = worker.Framework(load, core_graph, logits, packages=("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"))
 
 
-def main(arguments: Sequence[str]) -> None:
-    """The command."""
-    worker.main(FRAMEWORK, "python -m export.tf_graph", arguments)
-
-
 if __name__ == "__main__":
     from core.cli import run
 
-    run(main)
+    run(lambda _: worker.main(FRAMEWORK))

@@ -11,48 +11,34 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from core.cli import Parser, add_run_flag, positive
-
-PARITY_IMAGES = 256
+from export.options import Options
 
 
 def main(arguments: Sequence[str]) -> int:
     """Export, print the table, keep it as a run; 1 where a file failed."""
-    options = _parser().parse_args(arguments)
+    given = _parser().parse_args(arguments)
+    # core.cli takes --traceback out of the arguments, and the children must know of it too.
+    options = Options(given.images, given.data, given.data_dir, given.force, "--traceback" in sys.argv)
     from core.files import final_run_folder, run_folder
     from export import report
-    from export.pipeline import How, export_all, find_weights, without_built_in
-    from export.report import Exported, Failed
+    from export.pipeline import export_all, find_weights, without_built_in
 
-    sources = find_weights(options.paths, options.models_dir)
-    if options.data is not None and not options.paths:
+    sources = find_weights(given.paths, given.models_dir)
+    if given.data is not None and not given.paths:
         sources, passed_over = without_built_in(sources)
         for source in passed_over:
             print(f"note: {source} was trained on other images than --data's; name it to export it", file=sys.stderr)
-    out = options.out or options.models_dir
-    outcomes: list[Exported | Failed] = []
     # The run folder is made first, so that one which cannot be made stops nobody after a minute of work.
-    with suppress(_NothingExported), run_folder("export", options.results_dir) as partial:
-        # core.cli takes --traceback out of the arguments, and the children must know of it too.
-        show_noise = "--traceback" in sys.argv
-        how = How(options.images, options.data, options.data_dir, options.force, show_noise)
-        outcomes = export_all(sources, out, how)
-        exported = [outcome for outcome in outcomes if isinstance(outcome, Exported)]
-        if not exported:
-            raise _NothingExported
-        report.fill_run(partial, outcomes, arguments)
-        report.print_table(exported, final_run_folder(partial))
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    for failure in failed:
-        print(f"error: {failure}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-class _NothingExported(Exception):  # noqa: N818  # not an error: it takes the empty run folder away
-    pass
+    with run_folder("export", given.results_dir) as partial:
+        outcomes = export_all(sources, given.out or given.models_dir, options)
+        exported = [outcome for outcome in outcomes if isinstance(outcome, report.Exported)]
+        if exported:
+            report.fill_run(partial, outcomes, arguments)
+            report.print_table(exported, final_run_folder(partial))
+    return 1 if report.print_failures(outcomes) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where ONNX files go (default: --models-dir)")
     parser.add_argument("--data", type=Path, metavar="PATH", help="folder of images: exports the models trained on one")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
-    parser.add_argument("--images", type=positive, default=PARITY_IMAGES, metavar="N", help="images to compare on (default: 256)")
+    parser.add_argument(
+        "--images", type=positive, default=Options.n_images, metavar="N", help="images to compare on (default: 256)"
+    )
     parser.add_argument("--force", action="store_true", help="replace an ONNX file that was made of other weights")
     add_run_flag(parser, "--results-dir")
     parser.add_argument("--traceback", action="store_true", help="show causes of errors and what the exporters print")

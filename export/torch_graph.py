@@ -1,11 +1,7 @@
-"""PyTorch → ONNX core graph, by torch.onnx's dynamo exporter. Twin of `export.tf_graph`.
-
-python -m export.torch_graph models/resnet18_digits.pth models/resnet18_digits_torch.onnx images.npz
-"""
+"""PyTorch → ONNX core graph, by torch.onnx's dynamo exporter. Twin of `export.tf_graph`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,12 +57,7 @@ def logits(model: nn.Module, images_u8: UInt8Array, preprocessing: Preprocessing
 FRAMEWORK = worker.Framework(load, core_graph, logits, packages=("torch", "onnxscript", "onnx", "onnxruntime"))
 
 
-def main(arguments: Sequence[str]) -> None:
-    """The command."""
-    worker.main(FRAMEWORK, "python -m export.torch_graph", arguments)
-
-
 if __name__ == "__main__":
     from core.cli import run
 
-    run(main)
+    run(lambda _: worker.main(FRAMEWORK))

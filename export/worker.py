@@ -1,6 +1,6 @@
 """What a child process does with one weights file, whichever the framework: load, export, wrap, check, compare, save.
 
-The two commands `export.torch_graph` and `export.tf_graph` are this worker with a framework put in.
+`export.torch_graph` and `export.tf_graph` are this worker with a framework put in; `python -m export.to_onnx` starts them.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ import dataclasses
 import importlib.metadata
 import json
 import os
+import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from core.cli import Parser
 from core.errors import UserError, one_line
+from core.launch import own_stdout
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -80,31 +82,25 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     return measured
 
 
-def main(framework: Framework, prog: str, arguments: Sequence[str]) -> None:
-    """The child's command line; one JSON object a line on stdout: ``{"step": …}`` as work goes on, ``{"parity": …}`` at the end."""
-    parser = Parser(prog=prog, description="Export one weights file; python -m export.to_onnx calls this.")
-    parser.add_argument("source", type=Path, help="weights file with its card beside it")
-    parser.add_argument("target", type=Path, help="ONNX file to write")
-    parser.add_argument("images", type=Path, help=".npz with images_u8 and split, to compare logits on")
-    options = parser.parse_args(arguments)
-    import numpy as np
+def main(framework: Framework) -> None:
+    """Answer the job on stdin (source, target, and images, an .npz with images_u8 and split) with lines of JSON on stdout:
 
-    channel = _own_stdout()
-    with np.load(options.images) as held:
-        images_u8, split = held["images_u8"], str(held["split"])
+    ``{"step": …}`` as work goes on, ``{"parity": …}`` at the end.
+    """
+    job, channel = json.load(sys.stdin), own_stdout()
+    # One CPU path for both sides of the comparison: a GPU's TF32 alone moves logits by more than parity allows.
+    os.environ.update(CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
+    warnings.simplefilter("ignore")
+    import numpy as np
 
     def tell(**message: object) -> None:
         print(json.dumps(message), file=channel, flush=True)
 
-    measured = export_file(framework, options.source, options.target, images_u8, split, lambda step: tell(step=step))
+    with np.load(job["images"]) as held:
+        images_u8, split = held["images_u8"], str(held["split"])
+    source, target = Path(job["source"]), Path(job["target"])
+    measured = export_file(framework, source, target, images_u8, split, lambda step: tell(step=step))
     tell(parity=dataclasses.asdict(measured))
-
-
-def _own_stdout() -> TextIO:
-    """Stdout for this worker alone: what exporters print, from C++ too, goes to stderr from here on."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return channel
 
 
 def _with_versions(card: ModelCard, packages: Sequence[str]) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.figures import new_figure, save_figure
+from core.files import write_csv
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,7 @@ class Epoch:
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:
     """One row an epoch, plain decimals."""
-    rows = [dataclasses.astuple(row) for row in history]
-    _write_csv(path, [field.name for field in dataclasses.fields(Epoch)], rows)
+    write_csv(path, [field.name for field in dataclasses.fields(Epoch)], (_plain(dataclasses.astuple(row)) for row in history))
 
 
 def plot_history(folder: Path, history: Sequence[Epoch], best_epoch: int) -> None:
@@ -53,16 +52,9 @@ def plot_history(folder: Path, history: Sequence[Epoch], best_epoch: int) -> Non
 
 def write_range_test(path: Path, rates: Sequence[float], losses: Sequence[float]) -> None:
     """One row a step of the learning-rate range test: the rate and the smoothed loss."""
-    _write_csv(path, ["lr", "smoothed_loss"], list(zip(rates, losses, strict=True)))
+    write_csv(path, ["lr", "smoothed_loss"], map(_plain, zip(rates, losses, strict=True)))
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows([str(value) if isinstance(value, int) else _plain(value) for value in row] for row in rows)
-
-
-def _plain(value: float) -> str:
+def _plain(row: Sequence[float]) -> list[str]:
     """Ten decimals at most and never an exponent, so that every reader takes it."""
-    return f"{value:.10f}".rstrip("0").rstrip(".")
+    return [str(value) if isinstance(value, int) else f"{value:.10f}".rstrip("0").rstrip(".") for value in row]

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from core.decimals import cell
 from core.environment import environment
-from core.files import write_json
+from core.files import write_csv, write_json
 from export.quantize.judge import WORSE
 from export.quantize.variant import Variant
 from export.report import Failed
-
-COLUMNS = (
-    "model", "base", "precision", "dataset", "file", "size_mb", "base_size_mb", "calibration", "n_calibration_images", "split",
-    "n_images", "base_top1_accuracy", "top1_accuracy", "accuracy_difference", "difference_ci95_low", "difference_ci95_high",
-    "mcnemar_p", "verdict", "equal_labels", "max_abs_logit_difference", "max_abs_probability_difference", "divergence_nats",
-    "elapsed_s",
-)  # fmt: skip
 
 
 def rows(variants: Sequence[Variant]) -> list[dict[str, str]]:
@@ -60,10 +52,8 @@ def _row(variant: Variant) -> dict[str, str]:
 def fill_run(folder: Path, outcomes: Sequence[Variant | Failed], arguments: Sequence[str], notes: Sequence[str]) -> None:
     """Write `quantize.csv` and `run.json` into a run folder."""
     variants = [outcome for outcome in outcomes if isinstance(outcome, Variant)]
-    with open(folder / "quantize.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows(variants))
+    table = rows(variants)
+    write_csv(folder / "quantize.csv", list(table[0]), (row.values() for row in table))
     run = {
         "what": "quantize",
         "arguments": list(arguments),

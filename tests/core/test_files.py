@@ -1,15 +1,20 @@
+import csv
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core import files
 from core.errors import UserError
-from core.files import atomic_path, final_run_folder, run_folder, sha256_of_file, write_json
+from core.files import atomic_path, final_run_folder, run_folder, sha256_of_file, write_csv, write_json
 
 
 def test_a_file_is_replaced_only_when_the_writer_finishes(tmp_path: Path) -> None:
@@ -44,8 +49,25 @@ def test_two_runs_of_one_second_get_two_folders(tmp_path: Path) -> None:
     finals = set()
     for _ in range(3):
         with run_folder("x", tmp_path) as folder:
+            (folder / "a.txt").write_text("a")
             finals.add(final_run_folder(folder))
     assert len(finals) == len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_run_without_files_is_none(tmp_path: Path) -> None:
+    with run_folder("x", tmp_path) as folder:
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(rows=st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"])), min_size=2, max_size=2)))
+def test_a_table_reads_back_and_its_lines_end_in_line_feeds(rows: list[list[str]]) -> None:
+    with TemporaryDirectory() as folder:
+        write_csv(Path(folder) / "a.csv", ["one", "two"], rows)
+        with open(Path(folder) / "a.csv", newline="", encoding="utf-8") as file:
+            text = file.read()
+    assert list(csv.reader(io.StringIO(text))) == [["one", "two"], *rows]
+    assert text.count("\n") == 1 + len(rows) and "\r" not in text
 
 
 def test_results_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -12,7 +11,7 @@ import pytest
 
 from core.environment import REPOSITORY
 from core.errors import UserError
-from export.pipeline import without_built_in
+from export.pipeline import WORKERS, without_built_in
 from export.to_onnx import main
 from models.card import Parity, write_card
 from tests.commands import in_this_process
@@ -146,10 +145,12 @@ def test_one_line_for_each_file_that_fails(tmp_path: Path) -> None:
 def children(monkeypatch: pytest.MonkeyPatch, faults: dict[str, Exception] | None = None) -> None:
     """In place of export processes: write the target, or raise what `faults` holds for the name of the weights."""
 
-    def child(source: Path, target: Path, images: Path, say: Callable[[str], None], *, show_noise: bool = False) -> Parity:
+    def child(module: str, job: dict[str, str], say: object, *, show_noise: bool = False) -> Parity:
+        source, target = Path(job["source"]), Path(job["target"])
+        assert module == WORKERS[source.suffix]
         if source.name in (faults or {}):
             raise (faults or {})[source.name]
-        with np.load(images) as held:
+        with np.load(job["images"]) as held:
             write_tiny_model(target, name=target.stem)
             return Parity(len(held["images_u8"]), str(held["split"]), 1e-6, 1.0)
 

@@ -29,6 +29,7 @@ def test_history_reads_back_in_plain_decimals(tmp_path: Path) -> None:
 
 def test_range_test_reads_back(tmp_path: Path) -> None:
     write_range_test(tmp_path / "lr.csv", [1e-6, 1e-5], [2.5, 2.25])
+    assert b"\r" not in (tmp_path / "lr.csv").read_bytes()
     assert (tmp_path / "lr.csv").read_text().split() == ["lr,smoothed_loss", "0.000001,2.5", "0.00001,2.25"]
 
 

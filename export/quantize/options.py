@@ -1,0 +1,46 @@
+"""How to make a variant, as the command and `quantize` both take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+from export.quantize.registry import DEFAULT, METHODS
+
+CALIBRATIONS = ("minmax", "percentile", "entropy")
+TRIED = ("minmax", "percentile")  # what auto chooses from: entropy is slower by far and takes 128 bins
+
+
+@dataclass(frozen=True)
+class Options:
+    """method: a name of `METHODS`; data, data_dir: where the model's images lie, as in the commands.
+
+    n_calibration: training images to find ranges on; n_validation: validation images to compare on, all if None.
+    calibration: how ranges are found, one of `CALIBRATIONS`, or "auto" for the better of `TRIED`; reduce_range: whether weights
+    are kept to 7 bits, None for wherever the processor needs it.
+    """
+
+    method: str = DEFAULT
+    data: str | None = None
+    data_dir: Path | None = None
+    n_calibration: int = 256
+    n_validation: int | None = None
+    calibration: str = "auto"
+    reduce_range: bool | None = None
+
+    def __post_init__(self) -> None:
+        for what, value, choices in (
+            ("method", self.method, tuple(METHODS)),
+            ("calibration", self.calibration, ("auto", *CALIBRATIONS)),
+        ):
+            if value not in choices:
+                raise UserError(f"there is no {what} {value!r}; choose from {', '.join(choices)}")
+        for what, n_images in (("calibrate", self.n_calibration), ("compare", self.n_validation)):
+            if n_images is not None and n_images < 1:
+                raise UserError(f"{n_images} images to {what} on are too few; pass 1 or more")
+
+    @property
+    def calibrations(self) -> tuple[str, ...]:
+        """The ways of finding ranges that are tried."""
+        return TRIED if self.calibration == "auto" else (self.calibration,)
