@@ -42,6 +42,8 @@ API: dict[str, str] = {
     "compare": "benchmark",
     "read_results": "benchmark",
     "build": "ensemble",
+    "export_model": "export",
+    "quantize": "export.quantize",
     "open_dataset": "data",
     "open_model": "models",
     "train": "train",

@@ -14,10 +14,13 @@ from benchmark import compare, evaluate, read_results
 from core.installed import API
 from data import open_dataset
 from ensemble import build
+from export import export_model
+from export.quantize import quantize
 from models import open_model
-from tests.tiny_models import write_tiny_model
+from models.card import Parity, write_card
+from tests.tiny_models import tiny_card, write_tiny_model
 
-PUBLIC: tuple[Callable[..., Any], ...] = (evaluate, compare, read_results, build, open_dataset, open_model)
+PUBLIC: tuple[Callable[..., Any], ...] = (evaluate, compare, read_results, build, open_dataset, open_model, export_model, quantize)
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +31,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = [
         write_tiny_model(made / "models" / f"{name}.onnx", seed=seed, temperature=20.0, **common) for seed, name in enumerate("ab")
     ]
+    (made / "models" / "a.pth").touch()
+    write_card(tiny_card("a", **common), made / "models" / "a.pth")
     for name in ("OLD", "NEW"):
         run = evaluate(models, data="digits", time_budget_s=0, limit=100, out=made / "results")
         os.replace(run.folder, made / "results" / name)
     return made
+
+
+def exported_without_its_framework(_module: str, job: dict[str, str], *_: object, **__: object) -> Parity:
+    write_tiny_model(Path(job["target"]))
+    return Parity(256, "validation", 0.0, 1.0)
 
 
 def test_every_public_name_has_an_example_here() -> None:
@@ -42,6 +52,7 @@ def test_every_public_name_has_an_example_here() -> None:
 @pytest.mark.parametrize("function", PUBLIC, ids=lambda function: function.__name__)
 def test_the_example_does_what_it_says(function: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr("export.pipeline.export_in_child", exported_without_its_framework)
     (example,) = doctest.DocTestFinder(recurse=False).find(function, function.__name__, globs={function.__name__: function})
     said: list[str] = []
     ended = doctest.DocTestRunner(verbose=False).run(example, out=said.append)

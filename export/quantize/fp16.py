@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, one_line
 from models.graph.names import CORE
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+    from export.quantize.options import Options
+    from export.quantize.variant import Task
+
+
+def cores(task: Task) -> dict[str, ModelProto]:
+    """The networks in float16; there is one way to make them."""
+    return {"": fp16_core(task.core(), task.base.path)}
+
+
+def recipe(task: Task, kept: str) -> dict[str, Any]:
+    """Nothing that the precision does not say."""
+    return {}
+
+
+def notes(options: Options) -> list[str]:
+    """None: no option changes anything."""
+    return []
 
 
 def fp16_core(core: ModelProto, where: Path) -> ModelProto:

@@ -1,4 +1,4 @@
-"""Static INT8 in QDQ form by onnxruntime.quantization: activations uint8 a tensor, weights int8 a channel."""
+"""Static INT8 in QDQ form by onnxruntime.quantization: per-tensor uint8 activations, per-channel int8 weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from models.graph.parts import hold_layout
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from core.records import Float32Array
+    from export.quantize.options import Options
+    from export.quantize.variant import Batch, Task
 
-CALIBRATIONS = ("minmax", "percentile", "entropy")
 PERCENTILE = 99.99  # share of an activation's values inside its range, per cent; ONNX Runtime's 99.999 hardly differs from MinMax
 # What ResNets are made of. Additions and pools too: in float32 each costs a conversion there and back. At batch 32, 32×32
 # pixels, on two cores with VNNI, a ResNet18 took 9.9 ms with them and 16.1 ms with convolutions alone.
@@ -42,7 +42,34 @@ OPERATORS = (
 FLOAT_OUTPUTS = ("Gemm", "MatMul")
 VNNI = {"avx512_vnni", "avx_vnni"}
 
-Batch = dict[str, "Float32Array"]
+
+def cores(task: Task) -> dict[str, ModelProto]:
+    """The networks in INT8, once for each way of calibration."""
+    batches, core = task.calibration_batches(), prepared(task.core())
+    return {
+        calibration: int8_core(
+            core, batches, calibration, reduce_range=_reduces(task.options), advance=task.advance(f"calibrating by {calibration}")
+        )
+        for calibration in task.options.calibrations
+    }
+
+
+def recipe(task: Task, kept: str) -> dict[str, Any]:
+    """Scheme, operators and bits; what was calibrated on is the card's to say."""
+    return {
+        "scheme": "static QDQ, activations uint8 per tensor, weights int8 per channel",
+        "operators": list(OPERATORS),
+        "reduce_range": _reduces(task.options),
+    }
+
+
+def notes(options: Options) -> list[str]:
+    """That weights have 7 bits, where they have."""
+    return ["weights are kept to 7 bits (--reduce-range): without VNNI, 8-bit products can overflow"] if _reduces(options) else []
+
+
+def _reduces(options: Options) -> bool:
+    return needs_reduced_range() if options.reduce_range is None else options.reduce_range
 
 
 class Reader:
@@ -93,15 +120,12 @@ def int8_core(
 ) -> ModelProto:
     """`core`, which `prepared` gave, in INT8; ranges of activations are those seen on `batches`.
 
-    core inputs and outputs stay float32. calibration: one of `CALIBRATIONS`. reduce_range: weights in 7 bits.
+    core inputs and outputs stay float32. calibration: one of `options.CALIBRATIONS`. reduce_range: weights in 7 bits.
     Raises UserError where ONNX Runtime cannot quantise the graph.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    methods = dict(
-        zip(CALIBRATIONS, (CalibrationMethod.MinMax, CalibrationMethod.Percentile, CalibrationMethod.Entropy), strict=True)
-    )
     extra: dict[str, Any] = {
         "CalibStridedMinMax": 1,  # one batch at a time: all activations of all batches would not fit into memory
         "OpTypesToExcludeOutputQuantization": list(FLOAT_OUTPUTS),
@@ -123,7 +147,7 @@ def int8_core(
                 reduce_range=reduce_range,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                calibrate_method=methods[calibration],
+                calibrate_method=next(one for one in CalibrationMethod if one.name.lower() == calibration),
                 extra_options=extra,
             )
         except Exception as error:  # ONNX Runtime's errors share no base class

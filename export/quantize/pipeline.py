@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.console import progress
 from core.errors import UserError
 from export.pipeline import require_writable
 from export.quantize.images import open_for, variant_images
 from export.quantize.options import Options
-from export.quantize.registry import DEFAULT, METHODS
-from export.quantize.variant import Report, Variant, load_base, make_variant
+from export.quantize.registry import DEFAULT
+from export.quantize.variant import Variant, load_base, make_variant
 from export.report import Failed, outcome_of
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def quantize(
@@ -38,8 +43,10 @@ def quantize(
     Raises UserError for a model that cannot be converted or whose images cannot be had; then nothing is kept. What the variant
     lost is in the value, not an error:
 
-        variant = quantize("models/resnet18_digits_torch.onnx", method="int8")
-        variant.target, variant.comparison.verdict, variant.comparison.difference_ci95
+    >>> variant = quantize("models/a.onnx", method="fp16")
+    >>> variant.target.name, variant.comparison.verdict
+    ('a_fp16.onnx', 'no credible difference')
+    >>> low, high = variant.comparison.difference_ci95
     """
     options = Options(
         method,
@@ -50,44 +57,41 @@ def quantize(
         calibration,
         reduce_range,
     )
-    (made,) = _make([Path(model)], None if out is None else Path(out), options, catch=False)
-    assert isinstance(made, Variant)
-    return made
-
-
-def quantize_all(models: Sequence[Path], out: Path | None, options: Options) -> tuple[list[Variant | Failed], list[str]]:
-    """What became of each model, in order, and notes; one that fails, for whatever reason, does not stop the others."""
-    outcomes = _make(list(dict.fromkeys(models)), out, options, catch=True)
-    notes = [note for outcome in outcomes if isinstance(outcome, Variant) for note in outcome.notes]
-    return outcomes, list(dict.fromkeys(notes))
-
-
-def _make(models: Sequence[Path], out: Path | None, options: Options, *, catch: bool) -> list[Variant | Failed]:
-    """A variant of each model; a failure is an outcome, or where it is not to be caught an exception."""
-    outcomes: list[Variant | Failed] = []
-    taken: dict[Path, Path] = {}
     with progress("step") as display:
-        for path in models:
-            task = display.add_task(path.name, total=None, step="reading")
-
-            def report(step: str, total: int, done: int, task: object = task) -> None:
-                display.update(task, step=step, total=total, completed=done)  # type: ignore[arg-type]
-
-            def work(path: Path = path, report: Report = report) -> Variant:
-                return _make_one(path, out or path.parent, options, taken, report)
-
-            outcomes.append(outcome_of(path, work) if catch else work())
-            display.remove_task(task)
-    return outcomes
+        return _Maker(None if out is None else Path(out), options, display).make(Path(model))
 
 
-def _make_one(path: Path, out: Path, options: Options, taken: dict[Path, Path], report: Report) -> Variant:
-    base = load_base(path)
-    target = out / f"{path.stem}_{options.method}.onnx"
-    if target in taken:
-        raise UserError(f"{target} was just made from {taken[target]}; make one of them with another --out")
-    taken[target] = path
-    require_writable(out)
-    dataset = open_for(base.card, options.data, options.data_dir)
-    images = variant_images(base.card, dataset, options.n_calibration, options.n_validation)
-    return make_variant(base, target, images, options, report)
+def quantize_all(models: Sequence[Path], out: Path | None, options: Options) -> list[Variant | Failed]:
+    """What became of each model, in order; one that fails, for whatever reason, does not stop the others."""
+    with progress("step") as display:
+        maker = _Maker(out, options, display)
+        return [outcome_of(path, partial(maker.make, path)) for path in dict.fromkeys(models)]
+
+
+class _Maker:
+    """Makes variants in one folder, or beside each model, and shows how far it is."""
+
+    def __init__(self, out: Path | None, options: Options, display: Progress) -> None:
+        self.out, self.options, self.display = out, options, display
+        self.taken: dict[Path, Path] = {}
+
+    def make(self, path: Path) -> Variant:
+        """The variant of one model."""
+        options, out = self.options, self.out or path.parent
+        task = self.display.add_task(path.name, total=None, step="reading")
+        try:
+            base = load_base(path)
+            target = out / f"{path.stem}_{options.method}.onnx"
+            if target in self.taken:
+                raise UserError(f"{target} was just made from {self.taken[target]}; make one of them with another --out")
+            self.taken[target] = path
+            require_writable(out)
+            dataset = open_for(base.card, options.data, options.data_dir)
+            images = variant_images(base.card, dataset, options.n_calibration, options.n_validation)
+
+            def report(step: str, total: int, done: int) -> None:
+                self.display.update(task, step=step, total=total, completed=done)
+
+            return make_variant(base, target, images, options, report)
+        finally:
+            self.display.remove_task(task)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from core.environment import package_versions
 from core.errors import UserError
-from export.quantize.fp16 import fp16_core
 from export.quantize.images import VariantImages
-from export.quantize.int8 import OPERATORS, int8_core, prepared
 from export.quantize.judge import Comparison, compare
+from export.quantize.options import Options
+from export.quantize.registry import METHODS
 from models.graph.contract import IMAGES, IR_VERSION, at_contract_opset, load_model, save_model
 from models.graph.dead_taps import without_dead_taps
 from models.graph.external_data import sha256_of_model, size_bytes
@@ -26,25 +27,29 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from core.records import Float32Array
-    from export.quantize.int8 import Batch
     from models.card import ModelCard
 
-Precision = Literal["int8", "fp16"]
 CALIBRATION_BATCH = 8  # of 224×224 images: all activations of a ResNet18 are then about 0.2 GB
 BATCH_TOLERANCE = 0.05  # one activation that rounds the other way moves a logit by a step of 1/256 of its range
 
 # told a step, the images it will go through, and how many of them are done
 Report = Callable[[str, int, int], None]
+Batch = dict[str, "Float32Array"]  # what the networks take, by the names of their inputs
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One file that was written, and how it compares with its base; divergences: of each calibration method tried, in nats."""
+    """One file that was written, and how it compares with its base.
+
+    source, target: the two files; base: the card of the first; precision: the method's name; calibration: how ranges were
+    found, "" where none are; divergences: of each way of calibration tried, in nats; sizes in MB (10⁶ bytes); notes: what a
+    person should know of its images and its making.
+    """
 
     source: Path
     target: Path
     base: ModelCard
-    precision: Precision
+    precision: str
     calibration: str
     n_calibration_images: int
     divergences: dict[str, float]
@@ -52,6 +57,7 @@ class Variant:
     base_size_mb: float
     size_mb: float
     elapsed_s: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,53 +80,85 @@ def load_base(path: Path) -> Base:
     return Base(path, model, card)
 
 
-def make_variant(
-    base: Base, target: Path, to: Precision, images: VariantImages, methods: Sequence[str], reduce_range: bool, report: Report
-) -> Variant:
-    """Write the variant of `base` to `target` and return how it compares with it on the validation images.
+@dataclass(frozen=True)
+class Task:
+    """What a method is given: the model, images, what was asked for, and whom to tell how far it is."""
 
-    methods: ways of calibration; of several, the one whose probabilities diverge least from the base's is kept: accuracy
-    on a few thousand images cannot tell them apart, this uses every image in full. Raises UserError, and leaves `target`
-    as it was, where the graph cannot be converted or does not run at every batch size.
-    """
-    started = time.perf_counter()
-    reference = _logits(base.model, images, "base", report)
-    candidates = (
-        _int8(base, images, methods, reduce_range, report)
-        if to == "int8"
-        else {"": _joined(base, fp16_core(without_dead_taps(cut_core(base.model)), base.path))}
-    )
-    judged: dict[str, tuple[ModelProto, Comparison]] = {}
-    for method, model in candidates.items():
-        logits = _logits(model, images, f"{to} {method}".strip(), report)
-        judged[method] = (model, compare(reference, logits, images.validation))
-    best = min(judged, key=lambda method: judged[method][1].divergence)
-    model, comparison = judged[best]
-    divergences = {method: found.divergence for method, (_, found) in judged.items()}
-    recipe = _recipe(base, to, images, best, divergences, reduce_range)
-    save_model(model, _card(base.card, target.stem, to, recipe, comparison), target)
-    n_calibration = len(images.calibration_u8) if to == "int8" else 0
-    sizes = size_bytes(base.path) / 1e6, target.stat().st_size / 1e6
-    elapsed_s = time.perf_counter() - started
-    return Variant(base.path, target, base.card, to, best, n_calibration, divergences, comparison, *sizes, elapsed_s)
+    base: Base
+    images: VariantImages
+    options: Options
+    report: Report
 
+    def core(self) -> ModelProto:
+        """The networks alone, in float32, without convolution taps that only ever meet padding; the method's to change."""
+        return without_dead_taps(cut_core(self.base.model))
 
-def _int8(base: Base, images: VariantImages, methods: Sequence[str], reduce_range: bool, report: Report) -> dict[str, ModelProto]:
-    """The whole model in INT8, by each of `methods`."""
-    batches = _preprocessed(base.model, images)
-    core = prepared(without_dead_taps(cut_core(base.model)))
-    made = {}
-    for method in methods:
-        done, total = 0, len(images.calibration_u8)
-        report(f"calibrating by {method}", total, 0)
+    def calibration_batches(self) -> list[Batch]:
+        """What the networks see of the training images, at most `CALIBRATION_BATCH` at a time, made by the graph's own prefix."""
+        return _preprocessed(self.base.model, self.images)
 
-        def advance(method: str = method, total: int = total) -> None:
+    def advance(self, step: str) -> Callable[[], None]:
+        """Tell that `step` begins; the function returned is to be called after each calibration batch."""
+        done, total = 0, len(self.images.calibration_u8)
+        self.report(step, total, 0)
+
+        def advance() -> None:
             nonlocal done
             done = min(done + CALIBRATION_BATCH, total)
-            report(f"calibrating by {method}", total, done)
+            self.report(step, total, done)
 
-        made[method] = _joined(base, int8_core(core, batches, method, reduce_range=reduce_range, advance=advance))
-    return made
+        return advance
+
+
+class Method(Protocol):
+    """What the file of a method offers; `export.quantize.registry` lists them."""
+
+    def cores(self, task: Task) -> dict[str, ModelProto]:
+        """The networks in the method's precision, between the same float32 inputs and outputs, by what tells candidates apart.
+
+        Of several, such as one per way of calibration, the best is kept; where there is one alone it is called "". UserError
+        where the networks cannot be converted.
+        """
+
+    def recipe(self, task: Task, kept: str) -> dict[str, Any]:
+        """What the card is to say of how the candidate `kept` was made, besides its images."""
+
+    def notes(self, options: Options) -> list[str]:
+        """What a person should know of these options on this machine."""
+
+
+def method_of(name: str) -> Method:
+    """The file of a method, imported."""
+    return cast("Method", importlib.import_module(METHODS[name].module))
+
+
+def make_variant(base: Base, target: Path, images: VariantImages, options: Options, report: Report) -> Variant:
+    """Write the variant of `base` to `target` and return how it compares with it on the validation images.
+
+    Of several candidates the one whose probabilities diverge least from the base's is kept: accuracy on a few thousand images
+    cannot tell them apart, this uses every image in full. Raises UserError, and leaves `target` as it was, where the graph
+    cannot be converted or does not run at every batch size.
+    """
+    started = time.perf_counter()
+    task, method = Task(base, images, options, report), method_of(options.method)
+    reference = _logits(base.model, images, "base", report)
+    judged: dict[str, tuple[ModelProto, Comparison]] = {}
+    for name, core in method.cores(task).items():
+        model = _joined(base, core)
+        logits = _logits(model, images, f"{options.method} {name}".strip(), report)
+        judged[name] = (model, compare(reference, logits, images.validation))
+    kept = min(judged, key=lambda name: judged[name][1].divergence)
+    model, comparison = judged[kept]
+    divergences = {name: found.divergence for name, (_, found) in judged.items()}
+    n_calibration = len(images.calibration_u8) if METHODS[options.method].calibrates else 0
+    recipe = _recipe(task, method.recipe(task, kept), kept, divergences, n_calibration)
+    save_model(model, _card(base.card, target.stem, options.method, recipe, comparison), target)
+    sizes = size_bytes(base.path) / 1e6, target.stat().st_size / 1e6
+    elapsed_s = time.perf_counter() - started
+    notes = tuple(note for note in (METHODS[options.method].note, *images.notes, *method.notes(options)) if note)
+    return Variant(
+        base.path, target, base.card, options.method, kept, n_calibration, divergences, comparison, *sizes, elapsed_s, notes
+    )
 
 
 def _preprocessed(model: ModelProto, images: VariantImages) -> list[Batch]:
@@ -155,31 +193,28 @@ def _logits(model: ModelProto, images: VariantImages, what: str, report: Report)
     return opened.predicted(validation.images_u8, validation.n_classes, advance).outputs.logits
 
 
-def _recipe(
-    base: Base, to: Precision, images: VariantImages, method: str, divergences: dict[str, float], reduce_range: bool
-) -> dict[str, Any]:
+def _recipe(task: Task, made: dict[str, Any], kept: str, divergences: dict[str, float], n_calibration: int) -> dict[str, Any]:
     """How the variant was made: what its card adds to the recipe of its base."""
-    made: dict[str, Any] = {
-        "precision": to,
+    base, images = task.base, task.images
+    facts: dict[str, Any] = {
+        "precision": task.options.method,
         "base": base.path.stem,
         "base_sha256": sha256_of_model(base.path),
         "dead_taps_removed": True,
+        **made,
     }
-    if to == "int8":
-        made |= {
-            "scheme": "static QDQ, activations uint8 per tensor, weights int8 per channel",
-            "operators": list(OPERATORS),
-            "reduce_range": reduce_range,
-            "calibration": method,
+    if n_calibration:
+        facts |= {
+            "calibration": kept,
             "calibration_divergences": divergences,
             "calibration_split": "train",
             "calibration_split_sha256": images.train_sha256,
-            "calibration_images": len(images.calibration_u8),
+            "calibration_images": n_calibration,
         }
-    return made | {"compared_split": images.validation.split, "compared_split_sha256": images.validation.sha256}
+    return facts | {"compared_split": images.validation.split, "compared_split_sha256": images.validation.sha256}
 
 
-def _card(base: ModelCard, name: str, to: Precision, recipe: dict[str, Any], comparison: Comparison) -> ModelCard:
+def _card(base: ModelCard, name: str, to: str, recipe: dict[str, Any], comparison: Comparison) -> ModelCard:
     low, high = comparison.difference_ci95
     figures = {
         "variant_base_top1_accuracy": comparison.base_top1_accuracy,

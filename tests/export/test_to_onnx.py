@@ -11,6 +11,7 @@ import pytest
 
 from core.environment import REPOSITORY
 from core.errors import UserError
+from export import export_model
 from export.pipeline import WORKERS, without_built_in
 from export.to_onnx import main
 from models.card import Parity, write_card
@@ -237,3 +238,18 @@ def test_corrupt_weights(tmp_path: Path) -> None:
     before = files(tmp_path)
     assert_one_line(export(cwd=tmp_path), str(path.name), "not a whole", "again")
     assert files(tmp_path) == before
+
+
+def test_the_function_exports_one_file_beside_its_weights_or_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    children(monkeypatch, {"b.pth": UserError("cannot be exported")})
+    for name in ("a.pth", "b.pth"):
+        write_card(tiny_card(Path(name).stem, dataset="birds"), weights(tmp_path / "models", name))
+    exported = export_model(tmp_path / "models" / "a.pth", n_images=12)
+    assert exported.target == tmp_path / "models" / "a_torch.onnx"
+    assert (exported.parity.n_images, exported.parity.split, exported.dataset) == (12, "synthetic", "birds")
+    assert exported.note is not None and "12 synthetic images" in exported.note
+    assert export_model(str(tmp_path / "models" / "a.pth"), out=tmp_path / "out").target == tmp_path / "out" / "a_torch.onnx"
+    with pytest.raises(UserError, match="cannot be exported"):
+        export_model(tmp_path / "models" / "b.pth")
+    with pytest.raises(UserError, match="no such file"):
+        export_model(tmp_path / "absent.pth")

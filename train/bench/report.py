@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from core.console import progress
 from core.environment import cpu_class, cpu_flags, cpu_name, environment, import_switches, machine_line
-from core.files import final_run_folder, run_folder, write_json
+from core.files import final_run_folder, run_folder, write_csv, write_json
 from core.launch import converse
 
 WORKERS = {"torch": "train.bench.torch_step", "tensorflow": "train.bench.tf_step"}
@@ -122,9 +121,5 @@ def _run_child(framework: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], 
 
 
 def _write_csv(path: Path, rows: Sequence[Any], kind: Any) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
-        writer.writeheader()
-        for row in rows:
-            plain = {name: f"{value:.6f}" if isinstance(value, float) else value for name, value in asdict(row).items()}
-            writer.writerow(plain)
+    plain = ([f"{value:.6f}" if isinstance(value, float) else value for value in astuple(row)] for row in rows)
+    write_csv(path, [field.name for field in fields(kind)], plain)

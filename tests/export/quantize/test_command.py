@@ -125,7 +125,7 @@ def test_fp16_says_that_it_is_for_gpus(folder: Path, tmp_path: Path, capsys: pyt
 
 
 def test_a_credible_loss_is_said_written_and_gated(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    from export.quantize import variant as quantize_variant
+    from export.quantize import int8
 
     def ruined(*arguments: object, **options: object) -> object:
         core = real(*arguments, **options)
@@ -136,12 +136,12 @@ def test_a_credible_loss_is_said_written_and_gated(tmp_path: Path, capsys: pytes
 
     from onnx import numpy_helper
 
-    real = quantize_variant.int8_core
+    real = int8.int8_core
     path = trained(tmp_path / "good.onnx")
     options = ("--to", "int8", "--images", 64, "--calibration", "minmax")
     assert make(path, *options, "--max-accuracy-drop", 30, folder=tmp_path / "first") == 0
     capsys.readouterr()
-    monkeypatch.setattr(quantize_variant, "int8_core", ruined)
+    monkeypatch.setattr(int8, "int8_core", ruined)
     assert make(path, *options, "--max-accuracy-drop", 30, folder=tmp_path / "second") == 3
     said = capsys.readouterr().out
     assert "CREDIBLY WORSE than good" in said and "gate failed: good_int8 lost" in said
