@@ -16,12 +16,13 @@ from benchmark.findings import Ensemble, Findings
 from benchmark.images import drawn
 from benchmark.report.tables import Entry
 from core.errors import UserError
-from core.records import Float64Array, ImageSet, Predictions
-from ensemble.fuse import fuse, load_members
+from core.records import Float32Array, Float64Array, ImageSet, Predictions
+from ensemble.fuse import fuse, load_members, require_fused
 from ensemble.rules.combination import combination, combine
 from ensemble.rules.fit import tune
 from ensemble.rules.registry import DEFAULT, RULES, is_tuned
 from ensemble.validation import validation_images
+from models import parity
 from models.graph.contract import save_model
 from models.runtimes.opening import open_file
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from data import Dataset
 
 MOST_MEMBERS = 6  # 57 ensembles by a rule that is not tuned; each more member doubles them
-FUSION_TOLERANCE = 1e-4
 N_FUSION_IMAGES = 256
 
 
@@ -121,7 +121,7 @@ def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
         fused, card = fuse(load_members([member.file for member in plan.members]), plan.name, how)
         path = fused_folder / f"ensemble_{len(findings.ensembles)}.onnx"
         save_model(fused, card, path)
-        _check_fusion(path, plan.name, image_set, kept, findings)
+        _check_fusion(path, plan.name, image_set, (logits, kept), findings)
         entry = replace(entry, backend=card.backend, precision=card.precision, size_mb=path.stat().st_size / 1e6)
         findings.files[plan.name] = path
     findings.entries.append(entry)
@@ -129,10 +129,12 @@ def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
     findings.ensembles[plan.name] = Ensemble(names, how)
 
 
-def _check_fusion(path: Path, name: str, image_set: ImageSet, kept: Float64Array, findings: Findings) -> None:
-    """UserError unless the fused graph gives what the rule makes of the members' kept predictions, within 1e-4."""
+def _check_fusion(
+    path: Path, name: str, image_set: ImageSet, wanted: tuple[Float32Array, Float64Array], findings: Findings
+) -> None:
+    """UserError unless the fused graph gives what the rule makes of the members' kept predictions."""
     few = image_set.take(np.arange(min(N_FUSION_IMAGES, len(image_set))))
-    fused = open_file(path, findings.predictions_provider, findings.threads).predicted(few.images_u8, few.n_classes).outputs
-    difference = float(np.abs(fused.probabilities - kept[: len(few)]).max())
-    if difference > FUSION_TOLERANCE:
-        raise UserError(f"the fused graph of {name} differs from its members' predictions by {difference:.1e}; export them again")
+    logits, probabilities = (values[: len(few)] for values in wanted)
+    found = open_file(path, findings.predictions_provider, findings.threads).predicted(few.images_u8, few.n_classes).outputs
+    agreement = parity.measure(logits, found.logits, few.split, (probabilities, found.probabilities))
+    require_fused(agreement, f"the fused graph of {name}")

@@ -11,16 +11,18 @@ from core.environment import package_versions
 from core.errors import UserError, first_difference
 from ensemble.rules.combination import Combination, add_rule, combination
 from ensemble.rules.registry import DEFAULT
-from models.card import Member, ModelCard
+from models.card import Member, ModelCard, Parity
 from models.graph.contract import LOGITS, PROBABILITIES, at_contract_opset, load_model
 from models.graph.external_data import sha256_of_model
 from models.graph.join import Outputs, add_member, empty_model, member_outputs
 from models.graph.surgery import tidy
+from models.parity import require
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 WHOLE = Outputs(LOGITS, PROBABILITIES)
+MAX_ABS_PROBABILITY_DIFFERENCE = 1e-4  # of a fused graph from its members
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ def fuse(members: Sequence[LoadedMember], name: str, how: Combination | None = N
     add_rule(model.graph, how, [member_outputs(index) for index in range(len(members))], WHOLE)
     tidy(model.graph)
     return model, ensemble_card(members, name, how)
+
+
+def require_fused(parity: Parity, what: str) -> None:
+    """UserError naming `what` where a probability is more than 1e-4 from what the members' own outputs make of it."""
+    claim = f"{what} does not say what its members say"
+    require(parity, claim, probabilities=MAX_ABS_PROBABILITY_DIFFERENCE, advice="nothing was kept; export them again")
 
 
 def ensemble_card(members: Sequence[LoadedMember], name: str, how: Combination) -> ModelCard:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,22 +18,26 @@ from ensemble import validation
 from ensemble.cascade import Cascade, choose_threshold, run_cascade
 from ensemble.cascade_graph import fuse_cascade
 from ensemble.cascade_report import cascade_figures, cascade_lines
-from ensemble.fuse import LoadedMember, fuse, load_members
+from ensemble.fuse import MAX_ABS_PROBABILITY_DIFFERENCE, LoadedMember, fuse, load_members, require_fused
 from ensemble.options import Options, checked
-from ensemble.parity import N_IMAGES, measure_parity, require
 from ensemble.rules.combination import Combination, combination, combine
 from ensemble.rules.fit import TEMPERATURES, combination_nll, tune
 from ensemble.rules.registry import DEFAULT, is_tuned
 from models.graph.contract import load_model, save_model
+from models.parity import check_batches, measure
 from models.provenance import refuse_to_replace
+from models.runtimes.onnx_runtime import open_graph
 from models.runtimes.opening import predict_files
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from models.card import ModelCard
+    from core.records import UInt8Array
+    from models.card import ModelCard, Parity
 
 RANDOM_IMAGES = 16
+FUSED_GRAPH = "the fused graph"
+N_IMAGES = 512  # that a fused graph is compared with its members on, at most
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,7 @@ def make(options: Options) -> Iterator[str]:
         yield f"note        checked on {RANDOM_IMAGES} random images: {evidence.note}"
     how = _combination(options, evidence)
     model, card, wanted, settled = _fused(options, members, how, evidence)
-    parity = measure_parity(model, evidence.images_u8[settled][:N_IMAGES], evidence.split, wanted)
-    require(parity)
+    parity = _parity(model, evidence.images_u8[settled][:N_IMAGES], evidence.split, wanted)
     card = dataclasses.replace(card, parity=parity)
     if evidence.tuned_on is not None:
         card = _with_validation(card, how, evidence, tuned=needs_data)
@@ -198,6 +202,17 @@ def _fused(
     said = run_cascade(cascade, evidence.member_logits)
     settled = ~said.borderline
     return model, card, (said.logits[settled][:N_IMAGES], said.probabilities[settled][:N_IMAGES]), settled
+
+
+def _parity(model: ModelProto, images_u8: UInt8Array, split: str, wanted: tuple[Float32Array, Float64Array]) -> Parity:
+    """Agreement with what the rule makes of the members' own outputs; UserError where there is too little of it."""
+    opened = open_graph(model, FUSED_GRAPH)
+    # Logits of a probability near 0 are far apart without meaning anything.
+    check_batches(opened, images_u8, wanted[0].shape[1], logits=math.inf, probabilities=MAX_ABS_PROBABILITY_DIFFERENCE)
+    logits, probabilities = opened.predicted(images_u8).outputs
+    parity = measure(wanted[0], logits, split, (wanted[1], probabilities))
+    require_fused(parity, FUSED_GRAPH)
+    return parity
 
 
 def _with_validation(card: ModelCard, how: Combination, evidence: Evidence, *, tuned: bool) -> ModelCard:

@@ -1,7 +1,11 @@
-"""Whether an ONNX graph says what the native model says, and whether it runs at any batch size."""
+"""Whether a model says the same of an image in every batch, and whether two say the same of the same images.
+
+How far outputs may be apart is for the caller to say: an export, a fused graph and a lower precision round differently.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,33 +13,45 @@ import numpy as np
 
 from core.errors import UserError
 from models.card import Parity
+from models.graph.contract import LOGITS, PROBABILITIES
 from models.runtimes.outputs import check_first_batch
 
 if TYPE_CHECKING:
-    from core.records import Float32Array, UInt8Array
+    from core.records import Float32Array, Float64Array, UInt8Array
     from models.runtimes.base import Classifier
 
-MAX_ABS_LOGIT_DIFFERENCE = 1e-3
-# Above logits of 100, which a network hardly trained may give, float32 itself rounds by as much: there, as a share of the largest.
-MAX_RELATIVE_DIFFERENCE = 1e-5
+    FloatArray = Float32Array | Float64Array
+
 BATCH_SIZES = (1, 2, 7)  # one image, the smallest batch, and an odd one: what a wrongly fixed dimension breaks on
+SOFTMAX_TOLERANCE = 1e-5  # float32 computes a softmax more exactly than that
 PARITY_BATCH = 64
 
 
-def check_batches(model: Classifier, images_u8: UInt8Array, n_classes: int, tolerance: float = 1e-5) -> None:
-    """Run batches of 1, 2 and 7; UserError unless shapes, finite values and probabilities are right and agree between them.
+def check_batches(
+    model: Classifier, images_u8: UInt8Array, n_classes: int, *, logits: float = 1e-5, probabilities: float = 1e-5
+) -> None:
+    """Run batches of 1, 2 and 7; UserError unless each gives (n, n_classes) finite logits and their softmax, and no image's
+    outputs depend on its batch.
 
-    tolerance: how far the first image's logits may be apart, as a share of the largest; more in lower precisions.
+    logits, probabilities: how far each may be apart between batches, as a share of the largest value or of 1, if that is more;
+    infinity where it does not matter.
     """
     images_u8 = np.resize(images_u8, (max(BATCH_SIZES), *images_u8.shape[1:]))  # repeats where there are too few
-    reference: Float32Array | None = None
-    for batch_size in BATCH_SIZES:
-        logits, probabilities = model.run(images_u8[:batch_size])
-        where = f"at batch {batch_size}"
-        check_first_batch((logits, probabilities), batch_size, n_classes, f"the graph {where}", 1e-5)
-        reference = logits if reference is None else reference
-        if abs(logits[0] - reference[0]).max() > tolerance * max(1.0, abs(reference).max()):
-            raise UserError(f"the first image's logits {where} differ from those at batch 1: the graph mixes images")
+    outputs = {size: model.run(images_u8[:size]) for size in BATCH_SIZES}
+    for size in BATCH_SIZES:
+        check_first_batch(outputs[size], size, n_classes, f"{model.where} at batch {size}", SOFTMAX_TOLERANCE)
+    together = outputs[max(BATCH_SIZES)]
+    for size in BATCH_SIZES[:-1]:
+        for name, tolerance, few, more in zip(
+            (LOGITS, PROBABILITIES), (logits, probabilities), outputs[size], together, strict=True
+        ):
+            difference = float(abs(few - more[:size]).max())
+            if difference > tolerance * max(1.0, float(abs(more).max())):
+                raise UserError(
+                    f"{model.where} mixes images: the {name} of one image differ by {difference:.2g} between batches of {size} and "
+                    f"{max(BATCH_SIZES)}, as with a batch dimension that was fixed or batch normalisation left in training mode; "
+                    "nothing was kept"
+                )
 
 
 def batches(images_u8: UInt8Array) -> Iterator[UInt8Array]:
@@ -44,29 +60,48 @@ def batches(images_u8: UInt8Array) -> Iterator[UInt8Array]:
         yield images_u8[start : start + PARITY_BATCH]
 
 
-def measure(native: Float32Array, exported: Float32Array, split: str) -> Parity:
-    """Agreement of two sets of logits, (n_images, n_classes) each, of the same images; NaN anywhere is infinitely far."""
-    if native.shape != exported.shape:
-        raise UserError(f"the native model gives logits of shape {native.shape}, its ONNX graph {exported.shape}")
-    differences = abs(native.astype(np.float64) - exported)
-    largest = float(differences.max()) if np.isfinite(differences).all() else float("inf")
-    equal_labels = float((native.argmax(axis=1) == exported.argmax(axis=1)).mean())
-    return Parity(len(native), split, largest, equal_labels)
+def measure(
+    wanted: FloatArray, found: FloatArray, split: str, probabilities: tuple[FloatArray, FloatArray] | None = None
+) -> Parity:
+    """Agreement of two sets of logits, (n_images, n_classes) each, of the same images; NaN anywhere is infinitely far.
 
-
-def require(parity: Parity, largest_logit: float = 0.0) -> None:
-    """UserError that names what is out of bounds: a label that differs, or a logit more than 1e-3 apart.
-
-    largest_logit: the largest native logit, positive or negative; where 1e-5 of it is more than 1e-3, that is the bound.
+    probabilities: wanted and found, where these are held to each other; labels are theirs then.
     """
-    allowed = max(MAX_ABS_LOGIT_DIFFERENCE, MAX_RELATIVE_DIFFERENCE * largest_logit)
-    faults = []
-    if not parity.max_abs_logit_difference <= allowed:
-        faults.append(f"logits differ by up to {parity.max_abs_logit_difference:.3g} (at most {allowed:.3g} allowed)")
-    if parity.equal_labels < 1:
-        faults.append(f"only {100 * parity.equal_labels:.2f} % of labels are equal (100 % needed)")
+    if wanted.shape != found.shape:
+        raise UserError(f"logits of shape {wanted.shape} were wanted, and the ONNX graph gives {found.shape}")
+    pairs = [(wanted, found), *([probabilities] if probabilities is not None else [])]
+    differences = [_largest_difference(*pair) for pair in pairs]
+    labels = [values.argmax(axis=1) for values in pairs[-1]]
+    return Parity(len(wanted), split, differences[0], float((labels[0] == labels[1]).mean()), *differences[1:])
+
+
+def _largest_difference(wanted: FloatArray, found: FloatArray) -> float:
+    differences = abs(wanted.astype(np.float64) - found)
+    return float(differences.max()) if np.isfinite(differences).all() else float("inf")
+
+
+def require(
+    parity: Parity,
+    claim: str,
+    *,
+    logits: float = math.inf,
+    probabilities: float = math.inf,
+    equal_labels: float = 0.0,
+    advice: str = "nothing was kept",
+) -> None:
+    """UserError that begins with `claim`, which does not hold, and names what is out of bounds, ending in `advice`.
+
+    logits, probabilities: the largest differences that are allowed; equal_labels: the least fraction of equal labels.
+    """
+    held = [("logits", parity.max_abs_logit_difference, logits)]
+    if parity.max_abs_probability_difference is not None:
+        held.append(("probabilities", parity.max_abs_probability_difference, probabilities))
+    faults = [
+        f"{name} differ by up to {difference:.3g} (at most {allowed:.3g} allowed)"
+        for name, difference, allowed in held
+        if not difference <= allowed
+    ]
+    if parity.equal_labels < equal_labels:
+        faults.append(f"only {100 * parity.equal_labels:.2f} % of labels are equal ({100 * equal_labels:g} % needed)")
     if faults:
-        raise UserError(
-            f"the ONNX graph does not say what the native model says on {parity.n_images} {parity.split} images: "
-            f"{' and '.join(faults)}; nothing was kept"
-        )
+        raise UserError(f"{claim} on {parity.n_images} {parity.split} images: {' and '.join(faults)}; {advice}")

@@ -37,11 +37,12 @@ def main(arguments: Sequence[str]) -> int:
     from core.files import final_run_folder, run_folder
     from export.quantize import report
     from export.quantize.pipeline import quantize_all
+    from export.quantize.variant import Variant
     from export.report import print_failures
 
     with run_folder("quantize", given.results_dir) as partial:
         outcomes = quantize_all(given.models, given.out, options)
-        variants = [outcome for outcome in outcomes if isinstance(outcome, report.Variant)]
+        variants = [outcome for outcome in outcomes if isinstance(outcome, Variant)]
         if variants:
             notes = list(dict.fromkeys(note for variant in variants for note in variant.notes))
             report.fill_run(partial, outcomes, arguments, notes)

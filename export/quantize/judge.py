@@ -9,6 +9,7 @@ import numpy as np
 from core.records import Float32Array, ImageSet, softmax
 from core.statistics import PairedCounts, difference_ci95, mcnemar_p, paired_counts
 from models.card import Parity
+from models.parity import measure
 
 ALPHA = 0.05
 WORSE, BETTER, NO_DIFFERENCE = "credibly worse", "credibly better", "no credible difference"
@@ -52,11 +53,9 @@ def compare(base: Float32Array, variant: Float32Array, image_set: ImageSet) -> C
     labels = image_set.labels
     base_labels, variant_labels = base.argmax(axis=1), variant.argmax(axis=1)
     counts = paired_counts(variant_labels == labels, base_labels == labels)
-    largest = float(abs(base.astype(np.float64) - variant).max())
-    parity = Parity(len(base), image_set.split, largest, float((base_labels == variant_labels).mean()))
     p, q = softmax(base), softmax(variant)
     return Comparison(
-        parity=parity,
+        parity=measure(base, variant, image_set.split),
         counts=counts,
         difference_ci95=difference_ci95(counts),
         mcnemar_p=mcnemar_p(counts),

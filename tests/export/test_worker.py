@@ -62,6 +62,23 @@ def test_a_native_model_that_differs_fails_and_leaves_no_file(planted: Framework
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("largest", "difference", "passes"), [(3225.0, 0.0078, True), (3225.0, 0.05, False), (50.0, 0.0011, False)]
+)
+def test_large_logits_may_differ_by_what_float32_rounds(
+    largest: float, difference: float, passes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hardly trained network gives logits in the thousands, of which float32 keeps seven digits."""
+    whole = framework()
+    native = Framework(whole.load, whole.core_graph, lambda *_: np.full((20, 3), largest, np.float32), packages=("onnx",))
+    monkeypatch.setattr("models.parity.measure", lambda *_: Parity(20, "validation", difference, 1.0))
+    if passes:
+        assert export(native, tmp_path / "a.onnx").max_abs_logit_difference == difference
+        return
+    with pytest.raises(UserError, match=f"at most {max(1e-3, 1e-5 * largest):.3g} allowed"):
+        export(native, tmp_path / "a.onnx")
+
+
 def test_a_failed_export_leaves_an_earlier_file_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "weights_torch.onnx"
     export(framework(), target)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from onnx import ModelProto, numpy_helper
@@ -12,6 +14,10 @@ from models.runtimes.onnx_runtime import open_graph
 from tests.tiny_models import tiny_card, tiny_core
 
 IMAGES_U8 = np.random.default_rng(1).integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
+
+
+CLAIM = "the copy does not say what the original says"
+BOUNDS = {"logits": 1e-3, "probabilities": 1e-4, "equal_labels": 1.0}
 
 
 def contract_model() -> ModelProto:
@@ -29,7 +35,9 @@ def test_a_nan_on_either_side_is_never_parity(side: int) -> None:
     pair = [np.zeros((2, 3), np.float32), np.zeros((2, 3), np.float32)]
     pair[side][1, 1] = np.nan
     with pytest.raises(UserError, match="logits differ"):
-        parity.require(parity.measure(pair[0], pair[1], "test"))
+        parity.require(parity.measure(pair[0], pair[1], "test"), CLAIM, **BOUNDS)
+    with pytest.raises(UserError, match="probabilities differ"):
+        parity.require(parity.measure(np.zeros((2, 3)), np.zeros((2, 3)), "test", (pair[0], pair[1])), CLAIM, **BOUNDS)
 
 
 @pytest.mark.parametrize(
@@ -38,24 +46,25 @@ def test_a_nan_on_either_side_is_never_parity(side: int) -> None:
         (Parity(256, "validation", 1.1e-3, 1.0), r"logits differ by up to 0.0011 .*256 validation|256 validation.*0.0011"),
         (Parity(256, "test", 1e-6, 255 / 256), "only 99.61 % of labels are equal"),
         (Parity(256, "test", 2.0, 0.5), "logits differ by up to 2 .* and only 50.00 %"),
+        (
+            Parity(256, "test", 1e-6, 1.0, 2e-4),
+            "^the copy does not say what .* probabilities differ by up to 0.0002 .at most 0.0001",
+        ),
     ],
 )
 def test_what_is_out_of_bounds_is_said(measured: Parity, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        parity.require(measured)
+        parity.require(measured, CLAIM, **BOUNDS)
 
 
-def test_the_bounds_themselves_pass() -> None:
-    parity.require(Parity(256, "validation", 1e-3, 1.0))
+def test_the_bounds_themselves_pass_and_what_has_none_is_not_held() -> None:
+    parity.require(Parity(256, "validation", 1e-3, 1.0, 1e-4), CLAIM, **BOUNDS)
+    parity.require(Parity(256, "validation", 9.0, 0.1, 1e-4), CLAIM, probabilities=1e-4)
 
 
-def test_large_logits_may_differ_by_what_float32_rounds() -> None:
-    """A hardly trained network gives logits in the thousands, of which float32 keeps seven digits."""
-    parity.require(Parity(256, "validation", 0.0078, 1.0), largest_logit=3225.0)
-    with pytest.raises(UserError, match=r"logits differ by up to 0.05 \(at most 0.0323 allowed\)"):
-        parity.require(Parity(256, "validation", 0.05, 1.0), largest_logit=3225.0)
-    with pytest.raises(UserError, match=r"at most 0.001 allowed"):
-        parity.require(Parity(256, "validation", 0.0011, 1.0), largest_logit=100.0)
+def test_labels_are_those_of_the_probabilities_where_these_are_held() -> None:
+    logits, one, other = np.zeros((2, 2)), np.array([[0.4, 0.6], [0.9, 0.1]]), np.array([[0.6, 0.4], [0.8, 0.2]])
+    assert parity.measure(logits, logits, "test", (one, other)) == Parity(2, "test", 0.0, 0.5, pytest.approx(0.2))
 
 
 def test_logits_of_other_classes_are_refused() -> None:
@@ -97,6 +106,25 @@ def test_a_graph_that_mixes_images_is_found() -> None:
     model.graph.node.insert(index, helper.make_node("ReduceMean", [raw, "axes"], ["batch_mean"], keepdims=1))
     with pytest.raises(UserError, match="mixes images"):
         parity.check_batches(open_graph(model, "the graph"), IMAGES_U8, 3)
+
+
+@pytest.mark.parametrize("image", [0, 1])
+@pytest.mark.parametrize("output", ["logits", "probabilities"])
+def test_each_image_and_each_output_is_held_to_its_tolerance(image: int, output: str) -> None:
+    """Two images come in a batch of 2 and among 7: what one of them gains there is allowed or not, as the caller says."""
+    gain = 1e-6  # of a probability; the logits go with it
+
+    def run(images_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities = np.full((len(images_u8), 2), 0.5)
+        if len(images_u8) == 2:
+            probabilities[image] += (gain, -gain)
+        return np.log(probabilities), probabilities
+
+    shares = {"logits": 2.5 * gain, "probabilities": 1.5 * gain}
+    model = SimpleNamespace(run=run, where="the graph")
+    parity.check_batches(model, IMAGES_U8, 2, **shares)
+    with pytest.raises(UserError, match=f"mixes images: the {output} of one image .* between batches of 2 and 7"):
+        parity.check_batches(model, IMAGES_U8, 2, **{**shares, output: 0.5 * gain})
 
 
 def test_a_graph_that_onnx_runtime_refuses_is_one_line() -> None:
