@@ -93,5 +93,5 @@ def test_weights_that_only_a_graph_inside_a_node_reads_are_kept() -> None:
     assert {tensor.name.partition("/trimmed")[0] for tensor in trimmed.graph.initializer} == {
         "core/weight", "core/yes", "core/two", "core/three",
     }  # fmt: skip
-    before, after = (cpu_session(one).run(None, {"core/in": images})[0] for one in (model, trimmed))
+    before, after = (session(one).run(None, {"core/in": images})[0] for one in (model, trimmed))
     assert after == pytest.approx(before, abs=1e-5)
