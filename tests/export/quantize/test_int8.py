@@ -8,7 +8,8 @@ from onnx import ModelProto, numpy_helper
 
 from core.errors import UserError
 from export.quantize import int8 as quantize_int8
-from export.quantize.int8 import CALIBRATIONS, int8_core, needs_reduced_range, prepared
+from export.quantize.int8 import int8_core, needs_reduced_range, prepared
+from export.quantize.options import CALIBRATIONS
 from models.graph.contract import OPSET, load_model
 from models.graph.parts import cut_core
 from models.runtimes.onnx_runtime import session
