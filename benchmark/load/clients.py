@@ -7,7 +7,6 @@ import os
 import queue
 import socket
 import threading
-import time
 import urllib.parse
 import urllib.request
 from abc import ABC, abstractmethod
@@ -173,23 +172,6 @@ def _some(connection: socket.socket) -> bytes:
 def made_up(height: int, width: int) -> UInt8Array:
     """Noise in place of images: how long a network takes does not depend on what they show."""
     return np.random.default_rng(0).integers(0, 256, (N_IMAGES, height, width, 3), dtype=np.uint8)
-
-
-def capacity_per_s(client: Client, seconds: float) -> float:
-    """Queries per second of a closed loop, as many at a time as there are connections: an upper bound of any open loop."""
-    answered = threading.Semaphore(0)
-    ended_s = time.perf_counter() + seconds
-    started_s = time.perf_counter()
-    n_answered = 0
-    for image in range(N_CONNECTIONS):
-        client.ask(image % N_IMAGES, image, lambda _: answered.release())
-    while time.perf_counter() < ended_s:
-        answered.acquire()
-        n_answered += 1
-        client.ask(n_answered % N_IMAGES, n_answered, lambda _: answered.release())
-    for _ in range(N_CONNECTIONS):
-        answered.acquire()
-    return (n_answered + N_CONNECTIONS) / (time.perf_counter() - started_s)
 
 
 def _image_size(url: str, headers: dict[str, str]) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.load.clients import Http, InProcess, capacity_per_s, read_status
+from benchmark.load.clients import Http, InProcess, read_status
 from core.errors import UserError
 from tests.tiny_models import write_tiny_model
 
@@ -22,12 +22,6 @@ def test_a_session_answers_each_query_once(max_batch: int, tmp_path: Path) -> No
     client.close()
     assert answered == list(range(100))
     assert client.n_failed == 0
-
-
-def test_a_closed_loop_counts_what_was_answered(tmp_path: Path) -> None:
-    client = InProcess(write_tiny_model(tmp_path / "a.onnx"), 1, 8)
-    assert capacity_per_s(client, 0.05) > 0
-    client.close()
 
 
 def test_answers_are_read_to_their_end_in_whatever_parts_they_come() -> None:

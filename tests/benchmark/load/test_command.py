@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.load import clients
+from benchmark.load import closed_loop
 from benchmark.load import trial as trials
 from benchmark.load.command import COLUMNS
 from benchmark.load.trial import Trial
@@ -21,19 +21,39 @@ def test_the_table_has_a_row_for_each_way_to_ask(tmp_path: Path, monkeypatch: py
     pytest.importorskip("mlperf_loadgen", reason="needs the group loadgen")
     pytest.importorskip("uvicorn", reason="needs the group serve")
     monkeypatch.setattr(trials, "run_trial", lambda _, rate, *__: Trial(rate, rate <= 100, 1.0, 2.0, 3.0, rate, 0))
-    monkeypatch.setattr(clients, "capacity_per_s", lambda *_: 150.0)
+    monkeypatch.setattr(closed_loop, "capacity_per_s", lambda *_: 150.0)
     path = write_tiny_model(tmp_path / "a.onnx")
-    done = in_this_process("benchmark", "load", path, "--latency-bound-ms", 20, "--threads", 1, "--max-batch", 8, cwd=tmp_path)
+    done = in_this_process(
+        "benchmark",
+        "load",
+        path,
+        "--latency-bound-ms",
+        20,
+        "--threads",
+        1,
+        "--max-batch",
+        8,
+        "--clients",
+        1,
+        "--rounds",
+        1,
+        "--trial",
+        0,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     (table,) = (tmp_path / "results").glob("*-load/load.csv")
     with table.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == list(COLUMNS)
-    assert [(row["subject"], row["max_batch"]) for row in rows] == [(how, n) for n in "81" for how in ("in process", "http")]
+    assert [(row["subject"], row["max_batch"]) for row in rows] == [(how, n) for n in "18" for how in ("in process", "http")]
     for row in rows:
         assert float(row["rate_per_s"]) <= 100 < float(row["failed_rate_per_s"])
         assert float(row["failed_rate_per_s"]) <= 1.06 * float(row["rate_per_s"])
     assert "a, http, batches up to 8: " in done.stdout
+    (loops,) = (tmp_path / "results").glob("*-load/clients.csv")
+    assert len(loops.read_text(encoding="utf-8").splitlines()) == 1 + 4
+    assert "1 at a time, a, http, no batching: " in done.stdout
 
 
 def test_a_target_that_is_neither_is_told_in_one_line(tmp_path: Path) -> None:
