@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+from functools import lru_cache
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from core.environment import package_versions
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
 from serve.errors import Refused
 from serve.repository import Repository, Served
@@ -45,8 +46,7 @@ class V2:
 
     async def server(self, _: Request) -> Response:
         """Server metadata."""
-        version = package_versions((SERVER,)).get(SERVER) or "checkout"
-        return JSONResponse({"name": SERVER, "version": version, "extensions": list(EXTENSIONS)})
+        return JSONResponse({"name": SERVER, "version": _own_version(), "extensions": list(EXTENSIONS)})
 
     async def live(self, _: Request) -> Response:
         """Whether the process answers."""
@@ -128,6 +128,14 @@ def configuration(served: Served, max_delay_ms: float) -> dict[str, Any]:
         "dynamic_batching": {"max_queue_delay_microseconds": int(max_delay_ms * 1000)},
         "parameters": {"model_card": {"string_value": card.to_json()}},
     }
+
+
+@lru_cache
+def _own_version() -> str:
+    try:
+        return importlib.metadata.version(SERVER)
+    except importlib.metadata.PackageNotFoundError:
+        return "checkout"
 
 
 def _header_length(request: Request) -> int | None:
