@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from core.errors import UserError
-from data.catalog import NAMES, open_dataset
+from data.catalog import open_dataset
 from data.reading import MAX_SIDE, Reading, Resize
+from data.sets import NAMED
 
 if TYPE_CHECKING:
     from core.records import ImageSet, Int64Array, Split, UInt8Array
@@ -64,7 +65,7 @@ def train_images(
     if n_images < 1:
         raise UserError(f"--images must be 1 or more, not {n_images}")
     max_side = max(MAX_SIDE, stated.side(size) or size)
-    ways: tuple[str, ...] = ("shortest",) if data in NAMES else (stated.resize,) if stated.resize else ("shortest", "squash")
+    ways: tuple[str, ...] = ("shortest",) if data in NAMED else (stated.resize,) if stated.resize else ("shortest", "squash")
     sets: dict[str, ImageSet] = {}
     for way in ways:
         dataset = open_dataset(data, data_dir, None, None, Reading(cast(Resize, way), skip_damaged, max_side))
@@ -73,7 +74,7 @@ def train_images(
         sets[way] = _chosen(dataset, split, seed, max(n_images, _FEWEST))
     first = next(iter(sets.values()))
     is_mixed = len(sets) > 1 and not np.array_equal(sets["shortest"].images_u8, sets["squash"].images_u8)
-    if stated.resize == "squash" and data not in NAMES:
+    if stated.resize == "squash" and data not in NAMED:
         is_mixed = True  # whether or not: read so, nothing is cut away
     by_resize = {way: held.images_u8 for way, held in sets.items()} if is_mixed else {ways[0]: first.images_u8}
     notes = [note for note in dataset.notes if "centre crop" not in note]

@@ -14,7 +14,7 @@ from models import parity
 from models.card import Parity, Preprocessing
 from models.graph.contract import IMAGES, LOGITS
 from models.graph.ending import Ending, wanted_logits
-from models.graph.names import CORE
+from models.graph.names import CORE, PREFIX
 from models.preprocessing import grey_levels, normalised
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _with_core_input(model: ModelProto) -> ModelProto:
 
     copy = ModelProto()
     copy.CopyFrom(model)
-    last = next(node for node in reversed(copy.graph.node) if node.name.startswith("prefix/"))
+    last = next(node for node in reversed(copy.graph.node) if node.name.startswith(PREFIX))
     assert last.output[0].startswith(CORE)
     copy.graph.output.append(helper.make_empty_tensor_value_info(last.output[0]))
     return copy
