@@ -78,7 +78,7 @@ def timm_graph(source: Path, described: str, size: int, target: Path) -> None:
     try:
         import timm
     except ModuleNotFoundError as error:
-        raise UserError(f"{source} is a model of timm, which is not installed here; pip install timm") from error
+        raise UserError(f"{source} is a model of timm, which is not installed here; install it: pip install timm") from error
     from export.torch_graph import core_graph
 
     config = json.loads(described)
