@@ -45,6 +45,7 @@ from core.records import Predictions
 from data import open_dataset
 from data.matching import name_on_cards
 from ensemble.validation import few_images_note
+from models.card import NoCard
 from models.runtimes.base import Classifier, Provider
 from models.runtimes.choose import choose_providers
 from models.runtimes.registry import asked_for, runtime_of, spoken
@@ -178,7 +179,10 @@ def _files(options: Options, functions: Sequence[Classifier]) -> tuple[list[Cand
         if options.loadgen:
             raise UserError("--loadgen drives ONNX files, and there are none; name some with --models, or leave it out")
         return [], []
-    return find_candidates(options.models, options.models_dir, name_on_cards(options.data))
+    try:
+        return find_candidates(options.models, options.models_dir, name_on_cards(options.data))
+    except NoCard as error:
+        raise NoCard(error.where, options.data) from error
 
 
 def _class_names(options: Options) -> tuple[str, ...]:

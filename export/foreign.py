@@ -8,16 +8,16 @@ from pathlib import Path
 from core.errors import UserError
 
 TRAINERS = {".pth": "train.torch_resnet", ".keras": "train.tf_resnet"}
-HOW_TO_WRAP = "'A network from elsewhere' in CONTRIBUTING.md shows how to make one of it"
 
 
 def without_card(source: Path) -> UserError:
     """The exception for weights with no model card beside them: of a training here, or from elsewhere."""
-    trainer = TRAINERS[source.suffix]
+    trainer, path = TRAINERS[source.suffix], shlex.quote(str(source))
+    arch = " --arch NAME" if source.suffix == ".pth" else ""
     return UserError(
         f"{source} has no model card ({source.name}.json), which says its classes and what its pixels become: copy the card that "
-        f"training left beside it, or, for weights from elsewhere, train on from them on your images: "
-        f"python -m {trainer} --weights {shlex.quote(str(source))} --data FOLDER --arch NAME"
+        f"training left beside it; adopt weights from elsewhere by python -m export.adopt {path} --data FOLDER{arch}, or "
+        f"train on from them with python -m {trainer} --weights {path} --data FOLDER --arch NAME"
     )
 
 
@@ -33,14 +33,16 @@ def not_weights(source: Path) -> UserError:
 
 
 def _already_onnx(source: Path) -> UserError:
+    from models.card import NoCard
     from models.graph.contract import load_model
 
+    path = shlex.quote(str(source))
     try:
         load_model(source)
+    except NoCard:
+        return UserError(
+            f"an ONNX file already, from elsewhere; python -m export.adopt {path} --data FOLDER makes one of it to be benchmarked"
+        )
     except UserError as error:
-        # what that error says last is to export the file, which is what brought it here
-        fault = str(error).removeprefix(f"{source} ").rpartition("; ")[0] or str(error)
-        return UserError(f"an ONNX file already, but not one that can be benchmarked as it is: {fault}; {HOW_TO_WRAP}")
-    return UserError(
-        f"an ONNX file already, with nothing to export; python -m benchmark --models {shlex.quote(str(source))} measures it"
-    )
+        return UserError(f"an ONNX file already, but not one that can be benchmarked as it is: {error}")
+    return UserError(f"an ONNX file already, with nothing to export; python -m benchmark --models {path} measures it")

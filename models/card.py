@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from core.records import Trained
 
 METADATA_KEY = "model_card"
 SCHEMA = 1
+LAYOUTS = ("nchw", "nhwc")
+RESIZES = ("shortest", "squash")
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos", "box")
+CHANNELS = ("rgb", "bgr")
 SYNTHETIC = "synthetic"  # in place of a split: images that were made up, for those of the data set were not to be had
 
 
@@ -24,20 +29,41 @@ SYNTHETIC = "synthetic"  # in place of a split: images that were made up, for th
 class Preprocessing:
     """From uint8 RGB images to what a network was trained on; lies inside the ONNX graph.
 
-    The image is resized (bilinear, antialiased, float32) so that its shorter side is `input_size`, the centre square is
-    cut out, and each channel becomes ``(pixel / 255 - mean) / std``, in the order `layout` says.
+    The image is resized (antialiased, float32, as PIL's filter `interpolation` does) so that its shorter side (`resize`
+    "shortest") or both sides ("squash") are `resize_size` pixels, `input_size` where that is None; the centre square of
+    `input_size` is cut out; and each channel, in the order `channels` says, becomes ``(pixel / 255 - mean) / std``, laid out
+    as `layout` says.
     """
 
     input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     layout: str  # "nchw" or "nhwc"
+    resize: str = "shortest"
+    resize_size: int | None = None
+    interpolation: str = "bilinear"
+    channels: str = "rgb"
 
     def __post_init__(self) -> None:
-        if self.layout not in ("nchw", "nhwc"):
-            raise ValueError(f"layout must be nchw or nhwc, not {self.layout!r}")
+        for name, known in (("layout", LAYOUTS), ("resize", RESIZES), ("interpolation", INTERPOLATIONS), ("channels", CHANNELS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {getattr(self, name)!r}")
         if self.input_size < 1 or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError("input_size must be positive, mean and std three numbers, std above 0")
+        if self.resize_size is not None and self.resize_size < self.input_size:
+            raise ValueError(f"resize_size must be at least input_size, {self.input_size}, not {self.resize_size}")
+
+    def resized(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that an image of these sizes has between the resize and the crop.
+
+        The longer side is cut to a whole number, as torchvision does.
+        """
+        side = self.resize_size or self.input_size
+        if self.resize == "squash":
+            return side, side
+        short, long = sorted((height, width))
+        new_long = int(side * long / short)
+        return (side, new_long) if height <= width else (new_long, side)
 
 
 @dataclass(frozen=True)
@@ -112,7 +138,16 @@ class ModelCard:
 
     def to_json(self) -> str:
         """The card as one line of JSON; `from_json` reads it back equal."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+        return json.dumps(self.to_dict(), ensure_ascii=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card as JSON's own types; of preprocessing only what differs from the usual, so that older programs read it."""
+        values = dataclasses.asdict(self)
+        if self.preprocessing is not None:
+            usual = {f.name: f.default for f in dataclasses.fields(Preprocessing) if f.default is not dataclasses.MISSING}
+            fields = values["preprocessing"]
+            values["preprocessing"] = {name: fields[name] for name in fields if name not in usual or fields[name] != usual[name]}
+        return values
 
     @classmethod
     def from_json(cls, text: str, where: Path | str) -> ModelCard:
@@ -138,7 +173,7 @@ def card_path(weights: Path) -> Path:
 def write_card(card: ModelCard, weights: Path) -> Path:
     """Write the card beside a native weights file, atomically; returns its path."""
     path = card_path(weights)
-    write_json(path, dataclasses.asdict(card))
+    write_json(path, card.to_dict())
     return path
 
 
@@ -154,14 +189,23 @@ def read_card(weights: Path) -> ModelCard:
     return ModelCard.from_json(text, path)
 
 
-def card_from_metadata(metadata: dict[str, str], where: Path) -> ModelCard:
-    """The card inside an ONNX file's metadata; UserError that lists what a card needs where there is none."""
-    if METADATA_KEY not in metadata:
-        needed = ", ".join(_required_fields())
-        raise UserError(
-            f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {needed}); python -m export.to_onnx writes "
-            "one for its own weights, and 'A network from elsewhere' in CONTRIBUTING.md shows how to make one for others"
+class NoCard(UserError):  # noqa: N818  # what it is, not that it is an error
+    """An ONNX file without a card; `data`: the images that its adoption is to be tried on."""
+
+    def __init__(self, where: Path, data: str = "FOLDER") -> None:
+        self.where = where
+        command = f"python -m export.adopt {shlex.quote(str(where))} --data {shlex.quote(data)}"
+        made = "models/" + shlex.quote(f"{where.stem}_adopted.onnx")
+        super().__init__(
+            f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {', '.join(_required_fields())}), as a file from "
+            f"elsewhere; {command} makes {made} of it, which has one"
         )
+
+
+def card_from_metadata(metadata: dict[str, str], where: Path) -> ModelCard:
+    """The card inside an ONNX file's metadata; `NoCard`, which names the command that makes one, where there is none."""
+    if METADATA_KEY not in metadata:
+        raise NoCard(where)
     return ModelCard.from_json(metadata[METADATA_KEY], where)
 
 
@@ -196,7 +240,8 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
     if values.get("preprocessing"):
         fields = values["preprocessing"]
         mean, std = tuple(fields["mean"]), tuple(fields["std"])
-        typed["preprocessing"] = Preprocessing(int(fields["input_size"]), mean, std, fields["layout"])
+        further = {name: value for name, value in fields.items() if name not in ("input_size", "mean", "std", "layout")}
+        typed["preprocessing"] = Preprocessing(int(fields["input_size"]), mean, std, fields["layout"], **further)
     if values.get("parity"):
         typed["parity"] = Parity(**values["parity"])
     typed["members"] = tuple(Member(**member) for member in values.get("members", ()))

@@ -8,8 +8,51 @@ import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Resampling
 
     from core.records import Float32Array, UInt8Array
+    from models.card import Preprocessing
+
+_OVERSHOOTING = ("bicubic", "lanczos")  # filters with negative weights, whose values Pillow cuts to 0 to 255 in uint8
+
+
+def pillow_filter(interpolation: str) -> Resampling:
+    """Pillow's filter of the name that a card gives it."""
+    from PIL import Image
+
+    return Image.Resampling[interpolation.upper()]
+
+
+def overshoots(interpolation: str) -> bool:
+    """Whether a filter makes values beyond those of its pixels."""
+    return interpolation in _OVERSHOOTING
+
+
+def prepared(images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
+    """What `preprocessing` makes of raw images short of layout: float32 (n, input_size, input_size, 3), normalised.
+
+    Resized by Pillow on float32, and so independent of the graph that does the same.
+    """
+    return normalised(grey_levels(images_u8, preprocessing), preprocessing)
+
+
+def normalised(levels: Float32Array, preprocessing: Preprocessing) -> Float32Array:
+    """Grey levels, (n, size, size, 3) and RGB, with channels in the card's order, less the mean, by the standard deviation."""
+    if preprocessing.channels == "bgr":
+        levels = levels[..., ::-1]
+    mean, std = np.asarray(preprocessing.mean, np.float32), np.asarray(preprocessing.std, np.float32)
+    return np.asarray((levels / np.float32(255) - mean) / std, dtype=np.float32)
+
+
+def grey_levels(images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
+    """Raw images resized and cropped, RGB, not normalised: float32 (n, input_size, input_size, 3), from 0 to 255."""
+    height, width = preprocessing.resized(*images_u8.shape[1:3])
+    images = images_u8.astype(np.float32)
+    if (height, width) != images_u8.shape[1:3]:
+        name = preprocessing.interpolation
+        images = np.stack([_resized(images[..., channel], height, width, name) for channel in range(3)], axis=-1)
+        images = images.clip(0, 255) if overshoots(name) else images
+    return _centre(images, preprocessing.input_size)
 
 
 def fit_u8(images_u8: UInt8Array, input_size: int) -> UInt8Array:
@@ -48,10 +91,11 @@ def _centre(images: NDArray[Any], input_size: int) -> NDArray[Any]:
     return images[:, top : top + input_size, left : left + input_size]
 
 
-def _resized(images: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+def _resized(images: NDArray[Any], height: int, width: int, interpolation: str = "bilinear") -> NDArray[Any]:
     from PIL import Image
 
+    chosen = pillow_filter(interpolation)
     resized = np.empty((len(images), height, width, *images.shape[3:]), images.dtype)
     for index, image in enumerate(images):
-        resized[index] = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR))
+        resized[index] = np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), chosen))
     return resized

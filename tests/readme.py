@@ -34,6 +34,7 @@ class Skipped:
 AS_IT_STANDS = Expected()
 CASCADE = "python -m ensemble models/a.onnx models/b.onnx --cascade --max-accuracy-loss 0.002 --out models/cascade.onnx"
 INSTALL = "python -m venv env && env/bin/pip install uv && env/bin/uv pip install --python env/bin/python -c constraints.txt ."
+ADOPTED = "`tests/export/adopt/test_command.py` runs it on a network from elsewhere"
 NO_CIFAR10 = "needs CIFAR-10, a download of 170 MB"
 ONLY_ACCURACY = Expected(append="--time-budget 0", why="the latencies take a minute and more; the demo measures some")
 
@@ -45,6 +46,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
     },
     {
         INSTALL: Skipped("installs packages from the network; `tests/core/test_installed.py` installs the wheel"),
+        "env/bin/netassay adopt mine.onnx --data path/to/folder --class-names classes.txt": Skipped(ADOPTED),
+        "env/bin/netassay benchmark --models models/mine_adopted.onnx --data path/to/folder": Skipped(ADOPTED),
+        "env/bin/netassay quantize models/mine_adopted.onnx --to int8 --data path/to/folder": Skipped(ADOPTED),
         "env/bin/netassay benchmark --models a.onnx b.onnx --data path/to/folder --ensemble": Skipped(
             "`tests/core/test_installed.py` runs the installed command"
         ),

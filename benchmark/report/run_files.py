@@ -157,8 +157,7 @@ def _facts(findings: Findings, options: Options) -> dict[str, Any]:
             "class_names": list(image_set.class_names),
         },
         "models": [
-            {"name": c.name, "path": str(c.path or ""), "sha256": _sha256(c), "card": dataclasses.asdict(c.card)}
-            for c in findings.candidates
+            {"name": c.name, "path": str(c.path or ""), "sha256": _sha256(c), "card": c.card.to_dict()} for c in findings.candidates
         ],
         "ensembles": [{"name": name, "members": e.members, **dataclasses.asdict(e.how)} for name, e in findings.ensembles.items()],
         "tuned_on": None if tuned is None else {"split": tuned.split, "n_images": len(tuned), "sha256": tuned.sha256},

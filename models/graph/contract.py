@@ -53,7 +53,7 @@ def load_model(path: Path) -> tuple[ModelProto, ModelCard]:
     initializers are no inputs, and there are no outputs but the two. Opset and IR version stay (see `at_contract_opset`).
     Raises UserError for a file that is missing, broken, without card, or that cannot be measured.
     """
-    model = _load(path)
+    model = load_graph(path)
     card = card_from_metadata({entry.key: entry.value for entry in model.metadata_props}, path)
     _bring_into_form(model, card)
     breach = _breach_of_values(model, card)
@@ -91,9 +91,10 @@ def opset_versions(model: ModelProto) -> dict[str, int]:
     return {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
 
 
-def save_model(model: ModelProto, card: ModelCard, path: Path) -> None:
+def save_model(model: ModelProto, card: ModelCard, path: Path, *, any_version: bool = False) -> None:
     """Write `model` with `card` in its metadata, atomically, into one file without external data.
 
+    any_version: whether it may be at another opset and IR version, as a network from elsewhere that cannot be converted.
     Raises UserError where the graph is not valid ONNX or breaks the contract.
     """
     import onnx
@@ -102,7 +103,7 @@ def save_model(model: ModelProto, card: ModelCard, path: Path) -> None:
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
     model.metadata_props.add(key=METADATA_KEY, value=card.to_json())
-    breach = contract_breach(model, card)
+    breach = _breach_of_values(model, card) if any_version else contract_breach(model, card)
     if breach:
         raise UserError(f"the graph for {path} does not keep the ONNX contract: {breach}")
     if model.ByteSize() >= LARGEST_BYTES:
@@ -212,7 +213,7 @@ def _shape(value: ValueInfoProto) -> Shape:
     )
 
 
-def _load(path: Path) -> ModelProto:
+def load_graph(path: Path) -> ModelProto:
     """The graph without weights that lie beside the file."""
     import onnx
     from google.protobuf.message import DecodeError

@@ -204,7 +204,12 @@ class TestBadInput:
         model = onnx.load(models / "one.onnx")
         del model.metadata_props[:]
         onnx.save(model, tmp_path / "bare.onnx")
-        refused(self.quick(models, tmp_path / "out", "--models", tmp_path / "bare.onnx"), "no model card", "class_names")
+        refused(
+            self.quick(models, tmp_path / "out", "--models", tmp_path / "bare.onnx"),
+            "no model card",
+            "class_names",
+            f"python -m export.adopt {tmp_path / 'bare.onnx'} --data",
+        )
 
     def test_members_of_unlike_classes(self, models, tmp_path) -> None:
         names = [f"class {index}" for index in range(10)]

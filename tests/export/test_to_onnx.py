@@ -81,9 +81,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
         ("model.h5", ["ends in '.h5'", "torch.save(model.state_dict(), PATH)", "model.save(PATH)"]),
         ("model.tflite", ["ends in '.tflite'"]),
         ("model", ["has no ending"]),
-        ("mine.pth", ["mine.pth.json", "python -m train.torch_resnet --weights", "mine.pth --data FOLDER"]),
-        ("mine.keras", ["mine.keras.json", "python -m train.tf_resnet --weights", "mine.keras --data FOLDER"]),
-        ("torn.onnx", ["an ONNX file already", "not a valid ONNX file", "'A network from elsewhere' in CONTRIBUTING.md"]),
+        (
+            "mine.pth",
+            ["mine.pth.json", "python -m train.torch_resnet --weights", "mine.pth --data FOLDER", "python -m export.adopt"],
+        ),
+        (
+            "mine.keras",
+            ["mine.keras.json", "python -m train.tf_resnet --weights", "mine.keras --data FOLDER", "python -m export.adopt"],
+        ),
+        ("torn.onnx", ["an ONNX file already", "not a valid ONNX file", "copy or export it again"]),
     ],
 )
 def test_a_file_that_is_not_ours_gets_a_true_next_step(

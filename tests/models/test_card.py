@@ -115,8 +115,17 @@ def test_a_card_that_is_not_text(tmp_path: Path) -> None:
         read_card(tmp_path / "x.pth")
 
 
-def test_metadata_without_card_lists_what_a_card_needs(tmp_path: Path) -> None:
+def test_metadata_without_card_names_the_command_that_makes_one(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         card_from_metadata({"other": "x"}, tmp_path / "foreign.onnx")
-    for name in ("foreign.onnx", METADATA_KEY, "class_names", "dataset_sha256", "python -m export.to_onnx"):
+    for name in ("foreign.onnx", METADATA_KEY, "class_names", "dataset_sha256", "python -m export.adopt", "foreign_adopted.onnx"):
         assert name in str(caught.value)
+
+
+def test_a_usual_preprocessing_is_written_as_ever_and_an_unusual_one_comes_back() -> None:
+    usual = tiny_card()
+    assert set(json.loads(usual.to_json())["preprocessing"]) == {"input_size", "mean", "std", "layout"}
+    assert usual.preprocessing is not None
+    other = dataclasses.replace(usual.preprocessing, resize="squash", resize_size=99, interpolation="bicubic", channels="bgr")
+    card = dataclasses.replace(usual, preprocessing=other)
+    assert ModelCard.from_json(card.to_json(), "here.onnx") == card

@@ -249,5 +249,5 @@ def test_a_missing_file_a_folder_and_a_text_file(tmp_path: Path) -> None:
 
 def test_a_file_without_card_says_what_a_card_needs(tmp_path: Path) -> None:
     onnx.save(contract_model(), tmp_path / "foreign.onnx")
-    with pytest.raises(UserError, match=r"carries no model card .*class_names"):
+    with pytest.raises(UserError, match=r"carries no model card .*class_names.*python -m export\.adopt"):
         load_model(tmp_path / "foreign.onnx")

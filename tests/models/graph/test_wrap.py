@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,9 +8,8 @@ import scipy.special
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from core.environment import REPOSITORY
 from models.card import ModelCard
-from models.graph.contract import BATCH, contract_breach, load_model
+from models.graph.contract import BATCH, contract_breach
 from models.graph.wrap import CORE, wrap
 from tests.tiny_models import tiny_card, tiny_core
 
@@ -205,20 +202,3 @@ def test_extra_work_of_tiny_models_changes_no_output() -> None:
     plain = run(wrap(tiny_core(N_CLASSES, 8), card), images_u8)
     slow = run(wrap(tiny_core(N_CLASSES, 8, extra_work=5), card), images_u8)
     np.testing.assert_array_equal(plain[0], slow[0])
-
-
-def test_the_recipe_in_contributing_makes_a_contract_file_of_a_network_from_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Run as it stands, on a graph of a later opset and IR version, as exporters write them today."""
-    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    code = text.partition("## A network from elsewhere")[2].partition("```python\n")[2].partition("```")[0]
-    core = onnx.version_converter.convert_version(tiny_core(3, 224), 20)
-    core.ir_version = 10
-    onnx.save(core, tmp_path / "mine.onnx")
-    monkeypatch.chdir(tmp_path)
-    exec(code, {})
-    _, card = load_model(tmp_path / "mine_ready.onnx")
-    assert card.class_names == ("ant", "bee", "wasp")
-    logits, probabilities = run(onnx.load(tmp_path / "mine_ready.onnx"), images(2, 256, 256))
-    np.testing.assert_allclose(probabilities, scipy.special.softmax(logits, axis=1), rtol=1e-4, atol=1e-7)

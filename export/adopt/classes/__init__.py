@@ -1,0 +1,1 @@
+"""What a model calls its outputs, and which of them mean which class of the data."""
