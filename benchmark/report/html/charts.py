@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from benchmark.report.html.confidence import BEFORE
+
 if TYPE_CHECKING:
     import altair
 
 ROLES = ("A", "B", "other")
 COLOURS = ("var(--a)", "var(--b)", "var(--other)")
 INK = "currentColor"
-_TITLE = {"title": None}
+FONT = "system-ui, Segoe UI, Roboto, Noto Sans, sans-serif"  # Vega measures texts by it, so it cannot be "inherit"
+ROW_HEIGHT = "row_height"  # in `usermeta`: pixels per name on the y axis of charts that grow with them
 
 
 def chart_specifications() -> dict[str, dict[str, Any]]:
@@ -34,7 +37,7 @@ def _finished(chart: altair.TopLevelMixin) -> dict[str, Any]:
     specification: dict[str, Any] = chart.to_dict()
     specification["config"] = {
         "background": None,
-        "font": "inherit",
+        "font": FONT,
         "view": {"stroke": None},
         "axis": {
             "labelColor": INK,
@@ -70,7 +73,7 @@ def _role() -> altair.Color:
 def _front() -> altair.LayerChart:
     import altair as alt
 
-    x = alt.X("p50_ms:Q", title="p50, ms per batch", scale=alt.Scale(zero=True, nice=True))
+    x = alt.X("p50_ms:Q", title="p50, ms per batch", scale=alt.Scale(zero=True, nice=True), axis=alt.Axis(tickCount=8))
     y = alt.Y("accuracy:Q", title="top-1 accuracy, %", scale=alt.Scale(zero=False, padding=12))
     told = [alt.Tooltip("model:N"), alt.Tooltip("told:N", title="accuracy (95 %)"), alt.Tooltip("timed:N", title="p50 (95 %)")]
     told.append(alt.Tooltip("size:N", title="size"))
@@ -83,7 +86,10 @@ def _front() -> altair.LayerChart:
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=["single", "ensemble"], range=["circle", "square"]), legend=None)
     points = base.mark_point(size=130, filled=True).encode(x=x, y=y, color=_role(), shape=shape, opacity=dimmed, tooltip=told)
     names = base.mark_text(
-        dy=-11, limit=210, align=alt.ExprRef("datum.at_right ? 'right' : 'left'"), dx=alt.ExprRef("datum.at_right ? -6 : 6")
+        dy=alt.ExprRef("datum.dy"),
+        limit=210,
+        align=alt.ExprRef("datum.at_right ? 'right' : 'left'"),
+        dx=alt.ExprRef("datum.at_right ? -6 : 6"),
     ).encode(x=x, y=y, text="model:N", opacity=dimmed)
     limit = _rows("limit").mark_rule(strokeDash=[5, 4]).encode(x="limit_ms:Q")
     return alt.layer(limit, across, along, points, names).properties(width="container", height=320)
@@ -93,7 +99,7 @@ def _recall() -> altair.LayerChart:
     import altair as alt
 
     y = alt.Y("class:N", sort=None, title=None, axis=alt.Axis(labelLimit=150))
-    x = alt.X("difference:Q", title="recall of A minus recall of B, points")
+    x = alt.X("difference:Q", title="recall of A minus recall of B, points", axis=alt.Axis(tickCount=8))
     colour = alt.Color(
         "verdict:N",
         scale=alt.Scale(domain=["A better", "B better", "no credible difference"], range=list(COLOURS)),
@@ -104,7 +110,7 @@ def _recall() -> altair.LayerChart:
     nothing = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(strokeDash=[3, 3]).encode(x="zero:Q")
     across = _rows().mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=colour)
     points = _rows().mark_point(size=80, filled=True).encode(x=x, y=y, color=colour, tooltip=told)
-    return alt.layer(nothing, across, points).properties(width="container", height=alt.Step(20))
+    return alt.layer(nothing, across, points).properties(width="container", usermeta={ROW_HEIGHT: 20})
 
 
 def _reliability(colour: str) -> altair.LayerChart:
@@ -116,9 +122,11 @@ def _reliability(colour: str) -> altair.LayerChart:
     told = [alt.Tooltip("state:N"), alt.Tooltip("told:N", title="right (95 %)"), alt.Tooltip("said:N", title="mean probability")]
     told.append(alt.Tooltip("images:Q"))
     shape = alt.Shape("state:N", title=None, legend=alt.Legend(orient="bottom", labelColor=INK, symbolStrokeColor=INK))
-    diagonal = alt.Chart(alt.InlineData(values=[{"x": 0, "y": 0}, {"x": 100, "y": 100}])).mark_line(strokeDash=[3, 3], strokeWidth=1)
+    diagonal = alt.Chart(alt.InlineData(values=[{"x": 0, "y": 0}, {"x": 100, "y": 100}])).mark_line(
+        strokeDash=[3, 3], strokeWidth=1
+    )
     diagonal = diagonal.encode(x="x:Q", y="y:Q")
-    faded = alt.Opacity("state:N", scale=alt.Scale(range=[1, 0.55]), legend=None)
+    faded = alt.condition(f"datum.state === '{BEFORE}'", alt.value(1), alt.value(0.5))
     along = _rows().mark_rule(stroke=colour, strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", opacity=faded)
     points = _rows().mark_point(size=60, stroke=colour, strokeWidth=2).encode(x=x, y=y, shape=shape, opacity=faded, tooltip=told)
     return alt.layer(diagonal, along, points).properties(width="container", height=300)
@@ -127,12 +135,19 @@ def _reliability(colour: str) -> altair.LayerChart:
 def _selective() -> altair.LayerChart:
     import altair as alt
 
-    x = alt.X("coverage:Q", title="answered, % of the images, the surest first", scale=alt.Scale(domain=[0, 100]))
+    x = alt.X(
+        "coverage:Q",
+        title="answered, % of the images, the surest first",
+        scale=alt.Scale(domain=[0, 100]),
+        axis=alt.Axis(tickCount=10),
+    )
     y = alt.Y("error:Q", title="wrong, % of the answers")
     allowed = alt.Chart(alt.InlineData(values=[{"y": 1}])).mark_rule(strokeDash=[5, 4]).encode(y="y:Q")
     width = alt.condition("datum.role === 'other'", alt.value(1), alt.value(2.5))
-    lines = _rows().mark_line(interpolate="step-before", clip=True).encode(
-        x=x, y=y, color=_role(), detail="model:N", strokeWidth=width, tooltip=["model:N"]
+    lines = (
+        _rows()
+        .mark_line(interpolate="step-before", clip=True)
+        .encode(x=x, y=y, color=_role(), detail="model:N", strokeWidth=width, tooltip=["model:N"])
     )
     return alt.layer(allowed, lines).properties(width="container", height=300)
 
@@ -144,12 +159,17 @@ def _processes() -> altair.Chart:
         _rows()
         .mark_tick(thickness=2, height=16)
         .encode(
-            x=alt.X("p50_ms:Q", title="p50 of each process, ms per batch", scale=alt.Scale(zero=False, padding=10)),
+            x=alt.X(
+                "p50_ms:Q",
+                title="p50 of each process, ms per batch",
+                scale=alt.Scale(zero=False, padding=10),
+                axis=alt.Axis(tickCount=6),
+            ),
             y=alt.Y("model:N", sort=None, title=None, axis=alt.Axis(labelLimit=150)),
             color=_role(),
             tooltip=["model:N", alt.Tooltip("p50_ms:Q", format=".4g"), "round:Q"],
         )
-        .properties(width="container", height=alt.Step(28))
+        .properties(width="container", usermeta={ROW_HEIGHT: 28})
     )
 
 
@@ -157,7 +177,7 @@ def _batches() -> altair.LayerChart:
     import altair as alt
 
     x = alt.X("batch_size:Q", title="images per batch", scale=alt.Scale(type="log", base=2, padding=12), axis=alt.Axis(format="d"))
-    y = alt.Y("per_image_ms:Q", title="p50, ms per image", scale=alt.Scale(type="log"))
+    y = alt.Y("per_image_ms:Q", title="p50, ms per image", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=5))
     told = ["model:N", alt.Tooltip("batch_size:Q"), alt.Tooltip("timed:N", title="p50 per batch")]
     lines = _rows().mark_line(strokeWidth=1.5).encode(x=x, y=y, color=_role(), detail="model:N")
     along = _rows().mark_rule().encode(x=x, y=alt.Y("low_ms:Q"), y2="high_ms:Q", color=_role())

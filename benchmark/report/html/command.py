@@ -35,5 +35,7 @@ def parser() -> Parser:
         description="The page of one benchmark, made again, or of several on the same images: one HTML file, without network.",
     )
     made.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders of python -m benchmark")
-    made.add_argument("--out", type=Path, metavar="FILE", help="the file to write; report.html in the folder of a single run where not given")
+    made.add_argument(
+        "--out", type=Path, metavar="FILE", help="the file to write; report.html in the folder of a single run where not given"
+    )
     return made

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.accuracy.metrics import N_BINS
-from benchmark.accuracy.selective import aurc, augrc, coverage_at_error, risk_coverage
+from benchmark.accuracy.selective import augrc, aurc, coverage_at_error, risk_coverage
 from benchmark.report.html.shown import Model, Shown, said
 from benchmark.results import Predicted
 from core.records import Float64Array

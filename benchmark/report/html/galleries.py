@@ -14,7 +14,7 @@ from core.records import Int64Array
 MOST_OF_GALLERY = 24
 MOST_OF_CELL = 3  # of each cell of a confusion matrix
 MOST_CELLS = 400  # that are asked for pictures, of all models
-MOST_PICTURES = 600
+MOST_PICTURES = 800
 MOST_CONFUSED = 20  # classes of one confusion table
 _MOST_PROBABILITIES = 20_000_000  # that cleanlab looks at: 10,000 images of 1,000 classes are half of it
 
@@ -93,8 +93,12 @@ def _of_ensemble(shown: Shown, index: int, pairs: Sequence[PairShown]) -> list[G
     ensemble, member = shown.models[index].shown_as, shown.models[best].shown_as
     about = "By how much the probabilities of the true class differ, the most first."
     return [
-        gallery_of(f"{ensemble} mends", f"The ensemble is right where its best member, {member}, is wrong. {about}", pair.cells[mends]),
-        gallery_of(f"{ensemble} breaks", f"The ensemble is wrong where its best member, {member}, is right. {about}", pair.cells[breaks]),
+        gallery_of(
+            f"{ensemble} mends", f"The ensemble is right where its best member, {member}, is wrong. {about}", pair.cells[mends]
+        ),
+        gallery_of(
+            f"{ensemble} breaks", f"The ensemble is wrong where its best member, {member}, is right. {about}", pair.cells[breaks]
+        ),
     ]
 
 

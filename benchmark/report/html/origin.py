@@ -46,7 +46,10 @@ def facts(run: Results) -> list[tuple[str, str]]:
         ("fingerprint of the images", str(dataset.get("sha256", ""))),
         *((f"SHA-256 of {model['name']}", str(model.get("sha256", ""))) for model in kept["models"]),
         ("device", ", ".join(devices)),
-        ("processor", f"{machine.get('cpu', '')}, {machine.get('cores_available', '')} cores, {' '.join(machine.get('cpu_flags', []))}"),
+        (
+            "processor",
+            f"{machine.get('cpu', '')}, {machine.get('cores_available', '')} cores, {' '.join(machine.get('cpu_flags', []))}",
+        ),
         ("threads", str(kept.get("threads", ""))),
         ("system", str(machine.get("platform", ""))),
         ("Python", str(machine.get("python", ""))),

@@ -116,5 +116,3 @@ def _changes(runs: Sequence[Results]) -> list[dict[str, Any]]:
             continue
         told.append({"rows": compared.changes.to_dict("records"), "not_compared": list(compared.not_compared)})
     return told
-
-

@@ -109,7 +109,9 @@ class RecallDifference(NamedTuple):
 
 def recall_differences(a: Model, b: Model, labels: Int64Array, n_classes: int) -> list[RecallDifference]:
     """A row per class with images, sorted by difference; of more than `MOST_CLASSES` those of the smallest p."""
-    kinds = [np.bincount(labels[chosen], minlength=n_classes) for chosen in (a.right & b.right, a.right & ~b.right, ~a.right & b.right)]
+    kinds = [
+        np.bincount(labels[chosen], minlength=n_classes) for chosen in (a.right & b.right, a.right & ~b.right, ~a.right & b.right)
+    ]
     totals = np.bincount(labels, minlength=n_classes)
     present = np.flatnonzero(totals)
     counts = [PairedCounts(*(int(kind[k]) for kind in kinds), int(totals[k] - sum(kind[k] for kind in kinds))) for k in present]
@@ -121,6 +123,8 @@ def recall_differences(a: Model, b: Model, labels: Int64Array, n_classes: int) -
         table, n_images = counts[index], counts[index].n_images
         recalls = ((table.both_right + only) / n_images for only in (table.only_a_right, table.only_b_right))
         rows.append(
-            RecallDifference(int(present[index]), n_images, *recalls, difference_ci95(table), p_values[index], float(adjusted[index]))
+            RecallDifference(
+                int(present[index]), n_images, *recalls, difference_ci95(table), p_values[index], float(adjusted[index])
+            )
         )
     return sorted(rows, key=lambda row: row.recall_b - row.recall_a)

@@ -96,7 +96,7 @@ def _images(shown: Shown, images: Sequence[int], pictures: Mapping[int, bytes]) 
     """Of each image of the pool: name, true class, what each model says and how sure it is, and its picture."""
     return [
         {
-            "name": shown.files[index] if shown.files else f"image {index}",
+            "name": _image_name(shown, index),
             "label": int(shown.labels[index]),
             "said": [int(model.said.predicted[index]) for model in shown.models],
             "sure": [round(float(model.said.confidence[index]), DIGITS) for model in shown.models],
@@ -104,6 +104,12 @@ def _images(shown: Shown, images: Sequence[int], pictures: Mapping[int, bytes]) 
         }
         for index in images
     ]
+
+
+def _image_name(shown: Shown, index: int) -> str:
+    """The file of an image; for a data set that has none, its index."""
+    name = shown.files[index] if shown.files else str(index)
+    return f"image {name}" if name.isdecimal() else name
 
 
 def _rounded(value: Any) -> Any:

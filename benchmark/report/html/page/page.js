@@ -34,13 +34,16 @@
   async function draw(id, rows, alternative, more = {}) {
     const place = byId(id);
     if (!place) return;
-    const sets = { rows, ...more };
+    const sets = { rows, ...more }, chart = charts[id];
+    const names = new Set(rows.map((row) => row.class ?? row.model)).size;
+    const height = chart.usermeta ? chart.usermeta.row_height * Math.max(names, 1) : chart.height;
     if (views[id]) {
       const { view } = await views[id];
       for (const [name, values] of Object.entries(sets)) view.data(name, values);
-      await view.runAsync();
+      await view.height(height).runAsync();
     } else {
-      views[id] = vegaEmbed(place, { ...charts[id], datasets: sets }, { renderer: "svg", actions: false, ast: true, mode: "vega-lite" });
+      const filled = { ...chart, height, datasets: { ...chart.datasets, ...sets } };
+      views[id] = vegaEmbed(place, filled, { renderer: "svg", actions: false, ast: true, mode: "vega-lite" });
       await views[id];
     }
     const svg = place.querySelector("svg");
@@ -50,6 +53,19 @@
 
   function interval(low, high, unit) {
     return `${low} to ${high} ${unit}`;
+  }
+
+  /* Where the names of points stand: above, else below, else further off, so that they do not cover each other. */
+  function placeNames(rows, width, height) {
+    const [most_ms, most, least] = [Math.max(...rows.map((row) => row.p50_high_ms)), Math.max(...rows.map((row) => row.accuracy)), Math.min(...rows.map((row) => row.accuracy))];
+    const taken = [];
+    for (const row of rows) {
+      const wide = Math.min(210, 7 * row.model.length), x = (width * row.p50_ms) / most_ms, left = row.at_right ? x - wide : x;
+      const y = (height * (most - row.accuracy)) / Math.max(most - least, 1e-9);
+      const free = (dy) => taken.every((other) => left > other.right || left + wide < other.left || Math.abs(y + dy - other.y) > 15);
+      row.dy = [-11, 17, -27, 33, -43, 49].find(free) ?? -11;
+      taken.push({ left, right: left + wide, y: y + row.dy });
+    }
   }
 
   function drawFront() {
@@ -65,6 +81,7 @@
       timed: `${digits(point.p50_ms)} ms (${interval(digits(point.p50_low_ms), digits(point.p50_high_ms), "ms")})`,
       size: point.size_mb === null ? "" : `${point.size_mb.toFixed(1)} MB`,
     }));
+    placeNames(rows, byId("front").clientWidth, 260);
     const shown = Number.isFinite(limit) && limit <= largest * 1.3 ? [{ limit_ms: limit }] : [];
     const words = place.points.map((point) => `${point.model}: ${percent(point.accuracy, 2)}, ${digits(point.p50_ms)} ms`);
     return draw("front", rows, `Accuracy against latency on ${place.label}. ${words.join("; ")}`, { limit: shown });
@@ -171,19 +188,23 @@
 
   function card(image) {
     const picture = image.picture
-      ? element("img", { src: `data:image/webp;base64,${image.picture}`, alt: `${image.name}, true class ${data.classes[image.label]}`, loading: "lazy" })
+      ? element("img", { src: `data:image/webp;base64,${image.picture}`, alt: `${image.name}, true class ${data.classes[image.label]}` })
       : null;
     if (picture) picture.addEventListener("load", () => picture.classList.toggle("smooth", picture.naturalWidth > 64));
     const order = data.models.map((_, model) => model).sort((one, other) => "ABo".indexOf(role(one)[0]) - "ABo".indexOf(role(other)[0]));
-    const said = order.map((model) => {
+    const said = (model) => {
       const right = image.said[model] === image.label;
       return element("li", {},
-        element("span", { className: "who" }, role(model) === "other" ? "" : `${role(model)} `, named(nameOf(model)), ": "),
+        element("span", { className: "who" }, role(model) === "other" ? named(nameOf(model)) : role(model), ": "),
         element("span", { className: right ? "said-right" : "said-wrong" },
           right ? "✓ " : "✗ ", named(data.classes[image.said[model]]), ` ${percent(image.sure[model])}`));
-    });
+    };
+    const others = order.filter((model) => role(model) === "other");
+    const more = others.length
+      ? element("details", {}, element("summary", { textContent: `${others.length} other${others.length > 1 ? "s" : ""}` }), element("ul", {}, ...others.map(said))) : null;
     return element("li", {}, picture, element("span", { className: "name" }, named(image.name)),
-      element("strong", {}, named(data.classes[image.label])), element("ul", {}, ...said));
+      element("strong", {}, named(data.classes[image.label])),
+      element("ul", {}, ...order.filter((model) => role(model) !== "other").map(said)), more);
   }
 
   function showImages(title, about, total, images) {
