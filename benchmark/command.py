@@ -85,7 +85,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmark",
         description="Accuracy, per-class confusion and latency of ONNX classifiers and their ensembles, into CSV tables and plots.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="`python -m benchmark compare OLD NEW` compares two run folders, `python -m benchmark report RUN` makes report.html again. "
+        epilog="`python -m benchmark compare OLD NEW` compares two run folders; `python -m benchmark report RUN` writes "
+        "report.html again. "
         "Every command also takes --traceback, which shows the cause of an error.",
     )
     add = made.add_argument

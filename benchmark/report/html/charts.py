@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.html.confidence import BEFORE
+from benchmark.report.html.contents.confidence import BEFORE
 
 if TYPE_CHECKING:
     import altair
@@ -33,7 +33,7 @@ def chart_specifications() -> dict[str, dict[str, Any]]:
     return {name: _finished(chart) for name, chart in made.items()}
 
 
-def _finished(chart: altair.TopLevelMixin) -> dict[str, Any]:
+def _finished(chart: Any) -> dict[str, Any]:
     specification: dict[str, Any] = chart.to_dict()
     specification["config"] = {
         "background": None,
@@ -70,7 +70,7 @@ def _role() -> altair.Color:
     return alt.Color("role:N", scale=alt.Scale(domain=list(ROLES), range=list(COLOURS)), legend=None)
 
 
-def _front() -> altair.LayerChart:
+def _front() -> altair.LayerChart | altair.FacetChart:
     import altair as alt
 
     x = alt.X("p50_ms:Q", title="p50, ms per batch", scale=alt.Scale(zero=True, nice=True), axis=alt.Axis(tickCount=8))
@@ -95,7 +95,7 @@ def _front() -> altair.LayerChart:
     return alt.layer(limit, across, along, points, names).properties(width="container", height=320)
 
 
-def _recall() -> altair.LayerChart:
+def _recall() -> altair.LayerChart | altair.FacetChart:
     import altair as alt
 
     y = alt.Y("class:N", sort=None, title=None, axis=alt.Axis(labelLimit=150))
@@ -113,7 +113,7 @@ def _recall() -> altair.LayerChart:
     return alt.layer(nothing, across, points).properties(width="container", usermeta={ROW_HEIGHT: 20})
 
 
-def _reliability(colour: str) -> altair.LayerChart:
+def _reliability(colour: str) -> altair.LayerChart | altair.FacetChart:
     import altair as alt
 
     ends = alt.Scale(domain=[0, 100])
@@ -132,7 +132,7 @@ def _reliability(colour: str) -> altair.LayerChart:
     return alt.layer(diagonal, along, points).properties(width="container", height=300)
 
 
-def _selective() -> altair.LayerChart:
+def _selective() -> altair.LayerChart | altair.FacetChart:
     import altair as alt
 
     x = alt.X(
@@ -155,7 +155,7 @@ def _selective() -> altair.LayerChart:
 def _processes() -> altair.Chart:
     import altair as alt
 
-    return (
+    chart: altair.Chart = (
         _rows()
         .mark_tick(thickness=2, height=16)
         .encode(
@@ -171,9 +171,10 @@ def _processes() -> altair.Chart:
         )
         .properties(width="container", usermeta={ROW_HEIGHT: 28})
     )
+    return chart
 
 
-def _batches() -> altair.LayerChart:
+def _batches() -> altair.LayerChart | altair.FacetChart:
     import altair as alt
 
     x = alt.X("batch_size:Q", title="images per batch", scale=alt.Scale(type="log", base=2, padding=12), axis=alt.Axis(format="d"))

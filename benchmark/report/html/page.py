@@ -11,13 +11,13 @@ from typing import Any
 
 from benchmark.report.compare import compare
 from benchmark.report.html.charts import chart_specifications
-from benchmark.report.html.galleries import MOST_OF_GALLERY, galleries, pool
+from benchmark.report.html.contents.galleries import MOST_OF_GALLERY, galleries, pool
+from benchmark.report.html.contents.pairs import pairs_shown
+from benchmark.report.html.contents.pictures import kept_pictures, write_pictures
+from benchmark.report.html.contents.shown import Shown, shown
 from benchmark.report.html.origin import facts
-from benchmark.report.html.pairs import pairs_shown
 from benchmark.report.html.payload import payload
-from benchmark.report.html.pictures import kept_pictures, write_pictures
 from benchmark.report.html.sheets import sheets
-from benchmark.report.html.shown import Shown, shown
 from benchmark.results import Results
 from core.errors import UserError
 from core.files import atomic_path
@@ -107,7 +107,7 @@ def _run(seen: Shown, position: int) -> dict[str, Any]:
 
 def _changes(runs: Sequence[Results]) -> list[dict[str, Any]]:
     """What changed from the first run to each of the others, or why that cannot be said."""
-    told = []
+    told: list[dict[str, Any]] = []
     for other in runs[1:]:
         try:
             compared = compare(runs[0], other)

@@ -6,17 +6,17 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.report.html.confidence import reliability_of, selective, temperature_of
-from benchmark.report.html.galleries import (
+from benchmark.report.html.contents.confidence import reliability_of, selective, temperature_of
+from benchmark.report.html.contents.galleries import (
     MOST_OF_GALLERY,
     Gallery,
     confused_classes,
     confusion_counts,
     gallery_of,
 )
-from benchmark.report.html.pairs import PairShown, recall_differences
-from benchmark.report.html.shown import Model, Shown
-from benchmark.report.html.speed import places
+from benchmark.report.html.contents.pairs import PairShown, recall_differences
+from benchmark.report.html.contents.shown import Model, Shown
+from benchmark.report.html.contents.speed import places
 from core.decimals import p_words
 
 DIGITS = 5  # of a probability; a page needs no more

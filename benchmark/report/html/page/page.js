@@ -60,7 +60,7 @@
     const [most_ms, most, least] = [Math.max(...rows.map((row) => row.p50_high_ms)), Math.max(...rows.map((row) => row.accuracy)), Math.min(...rows.map((row) => row.accuracy))];
     const taken = [];
     for (const row of rows) {
-      const wide = Math.min(210, 7 * row.model.length), x = (width * row.p50_ms) / most_ms, left = row.at_right ? x - wide : x;
+      const wide = Math.min(width < 550 ? 120 : 210, 7 * row.model.length), x = (width * row.p50_ms) / most_ms, left = row.at_right ? x - wide : x;
       const y = (height * (most - row.accuracy)) / Math.max(most - least, 1e-9);
       const free = (dy) => taken.every((other) => left > other.right || left + wide < other.left || Math.abs(y + dy - other.y) > 15);
       row.dy = [-11, 17, -27, 33, -43, 49].find(free) ?? -11;

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.report.html.pictures import file_names
+from benchmark.report.html.contents.pictures import file_names
 from benchmark.results import Predicted, Results
 from core.errors import UserError
 from core.records import Float64Array, Int64Array, softmax

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from benchmark.report.advice import Limits, answer_within
-from benchmark.report.html.shown import Shown
+from benchmark.report.html.contents.shown import Shown
 from benchmark.report.verdicts import round_p50_ms, verdicts_of
 from models.runtimes.onnx_runtime import spoken
 
@@ -25,29 +26,28 @@ def places(shown: Shown) -> list[dict[str, Any]]:
         timed = run.comparison.dropna(subset=["latency_p50_ms"]) if "latency_p50_ms" in run.comparison else run.comparison[:0]
         verdicts = verdicts_of(run) if len(timed) and "provider" in run.pairs else {}
         known = {model.name: model.shown_as for model in shown.of_run(position)}
-        for (provider, batch_size), rows in timed.groupby(["provider", "batch_size"], sort=False):
-            where = f"{spoken(str(provider))}, batch {batch_size:.0f}"
-            limits = _limits(rows["latency_p50_ms"].to_numpy()) if (provider, int(batch_size)) in verdicts else []
-            answers = [
-                answer_within(rows, verdicts[str(provider), int(batch_size)], Limits(int(batch_size), limit)) for limit in limits
-            ]
+        for (named, size), rows in timed.groupby(["provider", "batch_size"], sort=False):
+            provider, batch_size = str(named), int(cast(float, size))
+            where = f"{spoken(provider)}, batch {batch_size}"
+            limits = _limits(rows["latency_p50_ms"].to_numpy()) if (provider, batch_size) in verdicts else []
+            answers = [answer_within(rows, verdicts[provider, batch_size], Limits(batch_size, limit)) for limit in limits]
             found.append(
                 {
                     "label": where if len(shown.runs) == 1 else f"{where} ({shown.run_names[position]})",
                     "device": str(rows.iloc[0].get("device_name") or ""),
-                    "provider": spoken(str(provider)),
+                    "provider": spoken(provider),
                     "run": position,
-                    "batch_size": int(batch_size),
+                    "batch_size": batch_size,
                     "points": [_point(row, known[row["model"]]) for row in rows.to_dict("records") if row["model"] in known],
                     "limits": limits,
                     "answers": answers,
-                    "processes": _processes(run.latency_samples, str(provider), int(batch_size), known),
+                    "processes": _processes(run.latency_samples, provider, batch_size, known),
                 }
             )
     return found[:MOST_PLACES]
 
 
-def _point(row: dict[str, Any], shown_as: str) -> dict[str, Any]:
+def _point(row: Mapping[Hashable, Any], shown_as: str) -> dict[str, Any]:
     names = {
         "accuracy": "top1_accuracy",
         "accuracy_low": "top1_ci95_low",

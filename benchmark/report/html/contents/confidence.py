@@ -1,4 +1,4 @@
-"""How far a model's probabilities can be trusted: reliability by bin, before and after its temperature, and error against coverage."""
+"""How far probabilities can be trusted: reliability by bin, before and after a temperature, and error against coverage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmark.accuracy.metrics import N_BINS
 from benchmark.accuracy.selective import augrc, aurc, coverage_at_error, risk_coverage
-from benchmark.report.html.shown import Model, Shown, said
+from benchmark.report.html.contents.shown import Model, Shown, said
 from benchmark.results import Predicted
 from core.records import Float64Array
 from core.statistics import wilson_ci95

@@ -1,4 +1,4 @@
-"""Two models of a page beside each other: McNemar's table and verdict, recall of each class, and the images of each of the four cells."""
+"""Two models of a page beside each other: McNemar's table and verdict, recall of each class, images of the four cells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmark.accuracy.pairs import verdict
-from benchmark.report.html.shown import Model, Shown
+from benchmark.report.html.contents.shown import Model, Shown
 from core.records import Int64Array
 from core.statistics import PairedCounts, difference_ci95, holm, mcnemar_p, paired_counts
 
@@ -40,7 +40,8 @@ def pairs_shown(shown: Shown) -> list[PairShown]:
         rows = results.pairs
         if "provider" in rows:
             rows = rows[rows["provider"].isna() | (rows["provider"] == results.run.get("predictions_provider"))]
-        for row in rows.to_dict("records"):
+        for named in rows.to_dict("records"):
+            row = {str(column): value for column, value in named.items()}
             if row["model_a"] in position and row["model_b"] in position:
                 tested[position[row["model_a"]], position[row["model_b"]]] = row
     across = [pair for pair in combinations(range(len(shown.models)), 2) if pair not in tested and pair[::-1] not in tested]
@@ -96,7 +97,7 @@ def ordered(chosen: np.ndarray, by: np.ndarray) -> Int64Array:
 
 
 class RecallDifference(NamedTuple):
-    """Of one class: recall of a minus that of b with its interval, McNemar's exact p, and Holm's over all classes that have images."""
+    """Of one class: recall of a minus that of b with its interval, McNemar's exact p, and Holm's over all classes with images."""
 
     class_index: int
     n_images: int
@@ -109,22 +110,21 @@ class RecallDifference(NamedTuple):
 
 def recall_differences(a: Model, b: Model, labels: Int64Array, n_classes: int) -> list[RecallDifference]:
     """A row per class with images, sorted by difference; of more than `MOST_CLASSES` those of the smallest p."""
-    kinds = [
-        np.bincount(labels[chosen], minlength=n_classes) for chosen in (a.right & b.right, a.right & ~b.right, ~a.right & b.right)
-    ]
+    cell_images = (a.right & b.right, a.right & ~b.right, ~a.right & b.right)
+    both, only_a, only_b = (np.bincount(labels[chosen], minlength=n_classes) for chosen in cell_images)
     totals = np.bincount(labels, minlength=n_classes)
     present = np.flatnonzero(totals)
-    counts = [PairedCounts(*(int(kind[k]) for kind in kinds), int(totals[k] - sum(kind[k] for kind in kinds))) for k in present]
+    counts = [
+        PairedCounts(int(both[k]), int(only_a[k]), int(only_b[k]), int(totals[k] - both[k] - only_a[k] - only_b[k]))
+        for k in present
+    ]
     p_values = [mcnemar_p(table) for table in counts]
     adjusted = holm(p_values)
     kept = np.sort(np.argsort(p_values, kind="stable")[:MOST_CLASSES])
     rows = []
     for index in kept:
         table, n_images = counts[index], counts[index].n_images
-        recalls = ((table.both_right + only) / n_images for only in (table.only_a_right, table.only_b_right))
-        rows.append(
-            RecallDifference(
-                int(present[index]), n_images, *recalls, difference_ci95(table), p_values[index], float(adjusted[index])
-            )
-        )
+        recall_a, recall_b = ((table.both_right + only) / n_images for only in (table.only_a_right, table.only_b_right))
+        tested = (difference_ci95(table), p_values[index], float(adjusted[index]))
+        rows.append(RecallDifference(int(present[index]), n_images, recall_a, recall_b, *tested))
     return sorted(rows, key=lambda row: row.recall_b - row.recall_a)

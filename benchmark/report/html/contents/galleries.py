@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.report.html.pairs import PairShown, ordered
-from benchmark.report.html.shown import Model, Shown
+from benchmark.report.html.contents.pairs import PairShown, ordered
+from benchmark.report.html.contents.shown import Model, Shown
 from core.records import Int64Array
 
 MOST_OF_GALLERY = 24
