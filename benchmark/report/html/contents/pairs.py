@@ -113,6 +113,7 @@ def recall_differences(a: Model, b: Model, labels: Int64Array, n_classes: int) -
     cell_images = (a.right & b.right, a.right & ~b.right, ~a.right & b.right)
     both, only_a, only_b = (np.bincount(labels[chosen], minlength=n_classes) for chosen in cell_images)
     totals = np.bincount(labels, minlength=n_classes)
+    neither = totals - both - only_a - only_b
     present = np.flatnonzero(totals)
     counts = [
         PairedCounts(int(both[k]), int(only_a[k]), int(only_b[k]), int(totals[k] - both[k] - only_a[k] - only_b[k]))
