@@ -9,7 +9,7 @@ from typing import Any
 from benchmark.options import Options
 from benchmark.results import Results
 
-FLAGS = {"time_budget_s": "--time-budget", "report": "--no-report"}  # of the others the names say it
+FLAGS = {"time_budget_s": "--time-budget", "report": "--no-report", "runtimes": "--runtime"}  # of the others the names say it
 
 
 def command_of(options: dict[str, Any]) -> str:
@@ -21,7 +21,7 @@ def command_of(options: dict[str, Any]) -> str:
             continue
         words.append(FLAGS.get(name, f"--{name.replace('_', '-')}"))
         if isinstance(value, list):
-            words += [str(part) for part in value]
+            words += ["=".join(map(str, part)) if isinstance(part, list) else str(part) for part in value]
         elif not isinstance(value, bool):
             words.append(f"{value:g}" if isinstance(value, float) else str(value))
     return shlex.join(words)

@@ -115,10 +115,7 @@ def recall_differences(a: Model, b: Model, labels: Int64Array, n_classes: int) -
     totals = np.bincount(labels, minlength=n_classes)
     neither = totals - both - only_a - only_b
     present = np.flatnonzero(totals)
-    counts = [
-        PairedCounts(int(both[k]), int(only_a[k]), int(only_b[k]), int(totals[k] - both[k] - only_a[k] - only_b[k]))
-        for k in present
-    ]
+    counts = [PairedCounts(int(both[k]), int(only_a[k]), int(only_b[k]), int(neither[k])) for k in present]
     p_values = [mcnemar_p(table) for table in counts]
     adjusted = holm(p_values)
     kept = np.sort(np.argsort(p_values, kind="stable")[:MOST_CLASSES])

@@ -10,7 +10,7 @@ import numpy as np
 from benchmark.report.advice import Limits, answer_within
 from benchmark.report.html.contents.shown import Shown
 from benchmark.report.verdicts import round_p50_ms, verdicts_of
-from models.runtimes.onnx_runtime import spoken
+from models.runtimes.registry import spoken
 
 if TYPE_CHECKING:
     import pandas as pd
