@@ -33,7 +33,7 @@
 
   async function draw(id, rows, alternative, more = {}) {
     const place = byId(id);
-    if (!place) return;
+    if (!place || !rows.length) return;
     const sets = { rows, ...more }, chart = charts[id];
     const names = new Set(rows.map((row) => row.class ?? row.model)).size;
     const height = chart.usermeta ? chart.usermeta.row_height * Math.max(names, 1) : chart.height;
@@ -152,7 +152,7 @@
     const pair = pairOf(state.a, state.b);
     const verdict = byId("pair-verdict");
     if (!pair) {
-      verdict.textContent = "Choose two different models.";
+      verdict.textContent = "There is only one model: nothing to compare.";
     } else {
       const sure = pair.verdict === "better" || pair.verdict === "worse";
       const words = sure ? ["is ", element("b", { textContent: `${pair.verdict} than` }), " "] : ["against "];
@@ -367,11 +367,19 @@
     open(state.open, false);
   }
 
+  /* A model that is chosen for both sides takes the place of the other one, which gets what this side had. */
+  function choose(side, model) {
+    const other = side === "a" ? "b" : "a";
+    if (state[other] === model) state[other] = state[side];
+    state[side] = model;
+    showModels();
+  }
+
   function start() {
     recall();
     for (const side of ["a", "b"]) {
       byId(side).replaceChildren(...data.models.map((model, index) => element("option", { value: String(index), textContent: model.name })));
-      byId(side).addEventListener("change", (event) => { state[side] = Number(event.target.value); showModels(); });
+      byId(side).addEventListener("change", (event) => choose(side, Number(event.target.value)));
     }
     byId("swap").addEventListener("click", () => { [state.a, state.b] = [state.b, state.a]; showModels(); });
     byId("gallery").replaceChildren(element("option", { value: "", textContent: "a confusion of two classes", disabled: true }),

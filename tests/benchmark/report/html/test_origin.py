@@ -17,7 +17,7 @@ from benchmark.report.html.origin import command_of
         "--models a.onnx 'my model.onnx' --data digits --ensemble mean weighted --time-budget 20 --batch-sizes 1 8",
         "--no-report --openvino --max-latency-ms 2.5 --min-accuracy 0.95 --at-batch 32 --exclude duplicates",
         "--fail-if 'nll > 1' 'top1_accuracy < 0.9' --split validation --limit 100 --threads 1 --out there --profile",
-        "--runtime torch --predictions theirs=a.csv 'other=my predictions.npz'",
+        "--runtime openvino --predictions theirs=a.csv 'other=my predictions.npz'",
     ],
 )
 def test_it_parses_to_what_the_run_was_asked_for(line: str) -> None:
