@@ -7,13 +7,13 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmark.report.compare import compare
 from benchmark.report.html.charts import chart_specifications
-from benchmark.report.html.contents.galleries import MOST_OF_GALLERY, galleries, pool
-from benchmark.report.html.contents.pairs import pairs_shown
-from benchmark.report.html.contents.pictures import kept_pictures, write_pictures
+from benchmark.report.html.contents.galleries import MOST_OF_GALLERY, Gallery, galleries, pool
+from benchmark.report.html.contents.pairs import PairShown, pairs_shown
+from benchmark.report.html.contents.pictures import kept_pictures, write_names, write_pictures
 from benchmark.report.html.contents.shown import Shown, shown
 from benchmark.report.html.origin import facts
 from benchmark.report.html.payload import payload
@@ -27,41 +27,56 @@ PAGE_FILE = "report.html"
 _PARTS = Path(__file__).parent / "page"
 
 
+class Contents(NamedTuple):
+    """What a page is of, found once: models, pairs and galleries."""
+
+    seen: Shown
+    pairs: list[PairShown]
+    galleries: list[Gallery]
+
+
+def contents_of(runs: Sequence[Results]) -> Contents:
+    """The contents of a page of `runs`; UserError where they did not predict the same images."""
+    seen = shown(runs)
+    pairs = pairs_shown(seen)
+    return Contents(seen, pairs, galleries(seen, pairs))
+
+
 def write_run_page(folder: Path, results: Results, image_set: ImageSet) -> Path:
     """Write `report.html`, and the names and pictures of the images, into a run folder in the making.
 
     results: of the run, whose own folder may not be there yet.
     """
-    here = dataclasses.replace(results, folder=folder)
-    seen = shown([here])
-    pairs = pairs_shown(seen)
-    write_pictures(folder, image_set, pool(seen, pairs, galleries(seen, pairs)))
-    return write_page([here], folder / PAGE_FILE, names=[results.folder.name])
+    write_names(folder, image_set)
+    found = contents_of([dataclasses.replace(results, folder=folder)])
+    write_pictures(folder, image_set, pool(*found))
+    named = found._replace(seen=dataclasses.replace(found.seen, run_names=(results.folder.name,)))
+    return _write(_text(named), folder / PAGE_FILE)
 
 
-def write_page(runs: Sequence[Results], path: Path, names: Sequence[str] = ()) -> Path:
-    """Write the page of `runs` to `path`; names: of the runs, where their folders are not called so yet.
+def write_page(runs: Sequence[Results], path: Path) -> Path:
+    """Write the page of `runs` to `path`; UserError where they did not predict the same images."""
+    return _write(page(runs), path)
 
-    Raises UserError where the runs did not predict the same images.
-    """
-    text = page(runs, names)
+
+def page(runs: Sequence[Results]) -> str:
+    """The page as text. What runs may name (models, classes, files) is text in it and never markup or script."""
+    return _text(contents_of(runs))
+
+
+def _write(text: str, path: Path) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
-def page(runs: Sequence[Results], names: Sequence[str] = ()) -> str:
-    """The page as text. What runs may name (models, classes, files) is text in it and never markup or script."""
+def _text(contents: Contents) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    seen = shown(runs)
-    if names:
-        seen = dataclasses.replace(seen, run_names=tuple(names))
-    pairs = pairs_shown(seen)
-    found = galleries(seen, pairs)
+    seen, runs = contents.seen, contents.seen.runs
     pictures = kept_pictures(runs)
-    images = pool(seen, pairs, found, list(pictures))
-    parts = {"data": payload(seen, pairs, found, images, pictures), "charts": chart_specifications()}
+    images = pool(*contents, list(pictures))
+    parts = {"data": payload(*contents, images, pictures), "charts": chart_specifications()}
     scripts = [(_PARTS / name).read_text(encoding="utf-8") for name in ("vega.js", "page.js")]
     environment = Environment(loader=FileSystemLoader(_PARTS), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": True, "separators": (",", ":"), "allow_nan": False}
@@ -70,7 +85,6 @@ def page(runs: Sequence[Results], names: Sequence[str] = ()) -> str:
         seen=seen,
         runs=[_run(seen, position) for position in range(len(runs))],
         changes=_changes(runs),
-        galleries=parts["data"]["galleries"],
         places=parts["data"]["places"],
         most_of_gallery=MOST_OF_GALLERY,
         n_pictures=sum(bool(image["picture"]) for image in parts["data"]["images"]),

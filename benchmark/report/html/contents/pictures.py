@@ -6,15 +6,11 @@ import io
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmark.results import Results
 from core.records import ImageSet
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NAMES_FILE = "images.csv.gz"
 PICTURES_FILE = "pictures.zip"
@@ -23,11 +19,19 @@ MOST_BYTES = 1_600_000  # of all pictures; in base64 a third more
 _LOSSLESS_SIDE = 16  # pixels; compression would show where each pixel is seen
 
 
+def write_names(folder: Path, image_set: ImageSet) -> None:
+    """Write the file and the true class of every image into a run folder."""
+    import pandas as pd
+
+    true_classes = np.array(image_set.class_names, dtype=object)[image_set.labels]
+    frame = pd.DataFrame({"image": range(len(image_set)), "file": image_set.image_names, "true_class": true_classes})
+    frame.to_csv(folder / NAMES_FILE, index=False)
+
+
 def write_pictures(folder: Path, image_set: ImageSet, indices: Sequence[int]) -> None:
-    """Write the name of every image, and a small WebP of those at `indices`, into a run folder."""
+    """Write a small WebP of the images at `indices` into a run folder."""
     from core.files import atomic_path
 
-    _name_rows(image_set).to_csv(folder / NAMES_FILE, index=False)
     for side in SIDES:
         encoded = {index: _encoded(image_set.images_u8[index], side) for index in indices}
         if sum(map(len, encoded.values())) <= MOST_BYTES:
@@ -38,13 +42,6 @@ def write_pictures(folder: Path, image_set: ImageSet, indices: Sequence[int]) ->
     ):
         for index, picture in encoded.items():
             archive.writestr(f"{index}.webp", picture)
-
-
-def _name_rows(image_set: ImageSet) -> pd.DataFrame:
-    import pandas as pd
-
-    true_classes = np.array(image_set.class_names, dtype=object)[image_set.labels]
-    return pd.DataFrame({"image": range(len(image_set)), "file": image_set.image_names, "true_class": true_classes})
 
 
 def _encoded(pixels: np.ndarray, side: int) -> bytes:

@@ -81,7 +81,7 @@
       timed: `${digits(point.p50_ms)} ms (${interval(digits(point.p50_low_ms), digits(point.p50_high_ms), "ms")})`,
       size: point.size_mb === null ? "" : `${point.size_mb.toFixed(1)} MB`,
     }));
-    placeNames(rows, byId("front").clientWidth, 260);
+    placeNames(rows, byId("front").clientWidth - 50, 260);
     const shown = Number.isFinite(limit) && limit <= largest * 1.3 ? [{ limit_ms: limit }] : [];
     const words = place.points.map((point) => `${point.model}: ${percent(point.accuracy, 2)}, ${digits(point.p50_ms)} ms`);
     return draw("front", rows, `Accuracy against latency on ${place.label}. ${words.join("; ")}`, { limit: shown });
