@@ -18,6 +18,7 @@ from models.runtimes.registry import devices, names
 # What another first word than a flag does.
 OTHERS = {
     "compare": "benchmark.report.compare",
+    "report": "benchmark.report.html.command",
     "selfcheck": "benchmark.latency.selfcheck",
     "fusion-ratio": "benchmark.latency.fusion_ratio",
     "variant-ratio": "benchmark.latency.variant_ratio",
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse(arguments: Sequence[str]) -> Options:
     """The options that `arguments` stand for; exits with status 2 and a usage line where they make no sense."""
-    values = {"ensemble": None, **vars(parser().parse_args(arguments))}
+    values = {"ensemble": None, "report": True, **vars(parser().parse_args(arguments))}
     return Options(
         data=values["data"],
         data_dir=values["data_dir"],
@@ -66,6 +67,7 @@ def parse(arguments: Sequence[str]) -> Options:
         at_batch=values["at_batch"],
         runtimes=tuple(dict.fromkeys(values["runtime"])),
         predictions=tuple(values["predictions"]),
+        report=values["report"],
     )
 
 
@@ -83,7 +85,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmark",
         description="Accuracy, per-class confusion and latency of ONNX classifiers and their ensembles, into CSV tables and plots.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        epilog="`python -m benchmark compare OLD NEW` compares two run folders. "
+        epilog="`python -m benchmark compare OLD NEW` compares two run folders; `python -m benchmark report RUN` writes "
+        "report.html again. "
         "Every command also takes --traceback, which shows the cause of an error.",
     )
     add = made.add_argument
@@ -155,4 +158,5 @@ def parser() -> argparse.ArgumentParser:
     add("--max-latency-ms", type=milliseconds, metavar="X", help="say what to deploy where p50 may be X ms at most")
     add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed where not given")
+    add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     return made

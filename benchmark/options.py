@@ -55,6 +55,7 @@ class Options:
     at_batch: int | None = None
     runtimes: tuple[str, ...] = ()
     predictions: tuple[tuple[str, Path], ...] = ()
+    report: bool = True
 
 
 def from_values(values: Mapping[str, Any]) -> Options:

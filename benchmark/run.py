@@ -33,13 +33,14 @@ from benchmark.latency.pairs import compare_latencies
 from benchmark.latency.summary import stability_notes, summarise
 from benchmark.options import Options, from_values
 from benchmark.report.advice import limits_of
+from benchmark.report.html.page import PAGE_FILE, write_run_page
 from benchmark.report.run_files import write_run
 from benchmark.report.tables import Entry, comparison_columns
 from benchmark.report.terminal import print_report
 from benchmark.results import Results
 from core.console import print_line, print_lines, progress
 from core.environment import available_cores
-from core.errors import UserError, few
+from core.errors import UserError, few, one_line
 from core.files import run_folder
 from core.records import Predictions
 from data import open_dataset
@@ -107,6 +108,8 @@ def run_benchmark(options: Options) -> int:
     for line in failed:
         print_lines([f"gate failed: {line}"])
     print_lines([f"results: {results.folder}"])
+    page = results.folder / PAGE_FILE
+    print_lines([f"report: {page}"] if page.is_file() else [])
     for line in results.answers:
         print_lines([line])
     return FAILED if failed else 0
@@ -129,7 +132,20 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
             measure_latency(findings, options, functions)
         if options.loadgen:
             check_against_loadgen(findings, options)
-        return write_run(folder, findings, options)
+        results = write_run(folder, findings, options)
+        if options.report:
+            _write_page(folder, results, findings)
+        return results
+
+
+def _write_page(folder: Path, results: Results, findings: Findings) -> None:
+    """Write report.html; one that cannot be made costs no figure, for all that was measured lies in the folder by now."""
+    with progress() as display:
+        display.add_task("writing report.html", total=None)
+        try:
+            write_run_page(folder, results, findings.image_set)
+        except Exception as error:
+            print_line(display, f"note: report.html could not be made ({one_line(error, 120)}); every figure is in the tables")
 
 
 def check_limits(options: Options) -> None:

@@ -93,6 +93,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
             (0, 3), append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
         ),
         "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
+        "python -m benchmark report results/OLD results/NEW --out both.html": Expected(),
         "python -m benchmark --loadgen": Skipped("needs an optional package"),
         "python -m benchmark load models/ab.onnx --latency-bound-ms 20": Skipped(
             "needs optional packages, and minutes of timed calls"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.accuracy.selective import augrc_of, aurc_of, coverage_at_1pct_error_of
 from core.records import Float64Array, Int64Array, Predictions
 from core.statistics import wilson_ci95
 
@@ -115,6 +116,9 @@ def expected_calibration_error(probabilities: Probabilities, labels: Int64Array)
 METRICS = (
     Metric("nll", negative_log_likelihood, heading="NLL", per_image=log_losses, margin=0.02),
     Metric("ece_15bin", expected_calibration_error, heading="ECE"),
+    Metric("aurc", aurc_of),
+    Metric("augrc", augrc_of),
+    Metric("coverage_at_1pct_error", coverage_at_1pct_error_of, larger_is_better=True),
 )
 
 

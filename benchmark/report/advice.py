@@ -86,6 +86,11 @@ def advice(results: Results) -> list[Answer]:
     return answers
 
 
+def answer_within(rows: pd.DataFrame, verdicts: Verdicts, limits: Limits) -> str:
+    """What `limits` let one deploy, in one sentence. rows: of `comparison.csv`, of one provider and the limits' batch size."""
+    return _sentence(_choices(rows), verdicts, limits)
+
+
 def _choices(rows: pd.DataFrame) -> list[Choice]:
     return [
         Choice(row["model"], row["top1_accuracy"], row["top1_ci95_low"], row["latency_p50_ms"], row["latency_p50_ci95_high_ms"])

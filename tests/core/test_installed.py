@@ -55,7 +55,7 @@ def test_importing_the_public_packages_imports_nothing_slow():
 
 def test_a_checkout_and_the_wheel_need_the_same_packages():
     stated = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    groups = {name: packages for name, packages in stated["dependency-groups"].items() if name != "dev"}
+    groups = {name: packages for name, packages in stated["dependency-groups"].items() if name not in ("browser", "dev")}
     assert groups == {"benchmark": stated["project"]["dependencies"], **stated["project"]["optional-dependencies"]}
 
 

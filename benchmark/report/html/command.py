@@ -1,0 +1,41 @@
+"""`python -m benchmark report`: the page of an old run, or of several runs beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.cli import Parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page of the runs that `arguments` name, and print where it is."""
+    options = parser().parse_args(arguments)
+    runs = list(dict.fromkeys(options.runs))
+
+    from benchmark.report.html.page import PAGE_FILE, write_page
+    from benchmark.results import read_results
+    from core.console import print_lines
+    from core.errors import UserError
+
+    if options.out is None and len(runs) > 1:
+        raise UserError("a page of several runs belongs to none of their folders; say where it goes with --out FILE")
+    out = options.out or runs[0] / PAGE_FILE
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; name a file with --out, such as {out / PAGE_FILE}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    print_lines([f"report: {write_page([read_results(run) for run in runs], out)}"])
+    return 0
+
+
+def parser() -> Parser:
+    """Every flag with its help."""
+    made = Parser(
+        prog="python -m benchmark report",
+        description="The page of one benchmark, made again, or of several on the same images: one HTML file, without network.",
+    )
+    made.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders of python -m benchmark")
+    made.add_argument(
+        "--out", type=Path, metavar="FILE", help="the file to write; report.html in the folder of a single run where not given"
+    )
+    return made

@@ -1,0 +1,75 @@
+"""Small pictures of the images that a page shows, kept in the run folder so that the page can be made again without the data."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.results import Results
+from core.records import ImageSet
+
+NAMES_FILE = "images.csv.gz"
+PICTURES_FILE = "pictures.zip"
+SIDES = (128, 96, 64, 48, 32)  # pixels of the longer side, the first at which all pictures keep within the budget
+MOST_BYTES = 1_600_000  # of all pictures; in base64 a third more
+_LOSSLESS_SIDE = 16  # pixels; compression would show where each pixel is seen
+
+
+def write_names(folder: Path, image_set: ImageSet) -> None:
+    """Write the file and the true class of every image into a run folder."""
+    import pandas as pd
+
+    true_classes = np.array(image_set.class_names, dtype=object)[image_set.labels]
+    frame = pd.DataFrame({"image": range(len(image_set)), "file": image_set.image_names, "true_class": true_classes})
+    frame.to_csv(folder / NAMES_FILE, index=False)
+
+
+def write_pictures(folder: Path, image_set: ImageSet, indices: Sequence[int]) -> None:
+    """Write a small WebP of the images at `indices` into a run folder."""
+    from core.files import atomic_path
+
+    for side in SIDES:
+        encoded = {index: _encoded(image_set.images_u8[index], side) for index in indices}
+        if sum(map(len, encoded.values())) <= MOST_BYTES:
+            break
+    with (
+        atomic_path(folder / PICTURES_FILE) as path,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,  # WebP is compressed
+    ):
+        for index, picture in encoded.items():
+            archive.writestr(f"{index}.webp", picture)
+
+
+def _encoded(pixels: np.ndarray, side: int) -> bytes:
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=82, lossless=max(image.size) <= _LOSSLESS_SIDE)
+    return file.getvalue()
+
+
+def kept_pictures(runs: Sequence[Results]) -> dict[int, bytes]:
+    """The WebP pictures that the runs keep, by image; empty for runs that were made before there were any."""
+    found: dict[int, bytes] = {}
+    for run in runs:
+        if (run.folder / PICTURES_FILE).is_file():
+            with zipfile.ZipFile(run.folder / PICTURES_FILE) as archive:
+                found |= {int(Path(name).stem): archive.read(name) for name in archive.namelist()}
+    return found
+
+
+def file_names(runs: Sequence[Results]) -> tuple[str, ...]:
+    """What the first run that says so calls each image; no names where none does."""
+    import pandas as pd
+
+    for run in runs:
+        if (run.folder / NAMES_FILE).is_file():
+            names = pd.read_csv(run.folder / NAMES_FILE, dtype=str, keep_default_na=False)["file"]
+            return tuple(names)
+    return ()

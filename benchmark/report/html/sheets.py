@@ -1,0 +1,98 @@
+"""The tables of a page, with the whole CSV of each to be saved where it is not too long for a page."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmark.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_ROWS = 120
+MOST_CSV_BYTES = 300_000  # of one file; a longer one lies in the run folder only
+_SHOWN = {
+    "comparison.csv": (
+        "Models",
+        "model kind precision provider batch_size top1_accuracy top1_ci95_low top1_ci95_high macro_f1 nll ece_15bin aurc augrc "
+        "coverage_at_1pct_error latency_p50_ms latency_p50_ci95_low_ms latency_p50_ci95_high_ms latency_p95_ms "
+        "throughput_images_per_s size_mb on_pareto_front",
+    ),
+    "pairs.csv": (
+        "Pairs: accuracy",
+        "model_a model_b both_right only_a_right only_b_right both_wrong accuracy_difference difference_ci95_low "
+        "difference_ci95_high mcnemar_p holm_p verdict family",
+    ),
+    "latency_pairs.csv": (
+        "Pairs: speed",
+        "model_a model_b provider batch_size transfer n_rounds p50_ratio ratio_ci95_low ratio_ci95_high sign_flip_p verdict",
+    ),
+    "per_class.csv": ("Classes", "model class_name precision recall recall_ci95_low recall_ci95_high f1 support"),
+    "latency.csv": (
+        "Latency",
+        "model provider batch_size threads transfer n_processes n_samples session_load_ms first_run_ms p50_ms p50_ci95_low_ms "
+        "p50_ci95_high_ms p90_ms p95_ms p99_ms throughput_images_per_s stability_note missing",
+    ),
+    "ensembles.csv": (
+        "Ensembles: weights, temperatures, calibration",
+        "ensemble rule member weight temperature nll_before nll_after ece_15bin_before ece_15bin_after",
+    ),
+    "confusion.csv": ("Confusions, the most frequent first", "model true_class predicted_class count"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, and what its column is sorted by: a number, or the text itself."""
+
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table. csv_base64: the whole file, empty where it is too long; n_rows: of the file, of which the first are shown."""
+
+    title: str
+    file: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    n_rows: int
+    csv_base64: str
+
+
+def sheets(run: Results) -> list[Sheet]:
+    """The tables of a run that have rows, in the order in which they are asked for."""
+    found = []
+    for file, (title, names) in _SHOWN.items():
+        path = run.folder / file
+        if not path.is_file():
+            continue
+        frame = getattr(run, file.removesuffix(".csv"))
+        n_rows = len(frame)
+        if file == "confusion.csv":
+            frame = frame[frame["true_class"] != frame["predicted_class"]]
+            frame = frame[frame["count"] > 0].sort_values("count", ascending=False, kind="stable")
+        if frame.empty:
+            continue
+        columns = tuple(name for name in names.split() if name in frame)
+        whole = base64.b64encode(path.read_bytes()).decode() if path.stat().st_size <= MOST_CSV_BYTES else ""
+        found.append(Sheet(title, file, columns, _cells(frame[list(columns)][:MOST_ROWS]), n_rows, whole))
+    return found
+
+
+def _cells(frame: pd.DataFrame) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(tuple(_cell(value) for value in row) for row in frame.itertuples(index=False))
+
+
+def _cell(value: Any) -> Cell:
+    if value is None or value != value:
+        return Cell("")
+    if isinstance(value, str):
+        return Cell(value)
+    if isinstance(value, bool) or str(value) in ("True", "False"):
+        return Cell("yes" if value else "no", float(value))
+    number = float(value)
+    return Cell(f"{number:.0f}" if number.is_integer() and abs(number) < 1e9 else f"{number:.4g}", number)
