@@ -125,7 +125,7 @@ def test_an_adopted_file_says_what_the_network_says(how: Foreign, folder: Path, 
         np.testing.assert_allclose(again, logits[:n_images], atol=tolerance * max(1, abs(logits).max()), rtol=0)
     model, card = load_model(one.target)
     assert card.class_names == CLASSES and card.dataset == "photos"
-    assert one.parity.equal_labels == 1
+    assert one.parity.equal_labels >= (0.97 if how.element == "float16" else 1)  # halves tie
     assert one.accuracy > 0.5
     own_opset = {entry.domain: entry.version for entry in model.opset_import}[""]
     assert own_opset == 18 or any(f"keeps its opset {how.opset}" in note for note in one.notes)
