@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,9 @@ def _flagged_by_cleanlab(shown: Shown, singles: Sequence[Model]) -> Int64Array |
     from core.records import softmax
 
     mean = np.mean([softmax(shown.runs[model.run].predictions[model.name].logits) for model in singles], axis=0)
-    return np.flatnonzero(find_label_issues(shown.labels, mean / mean.sum(axis=1, keepdims=True), n_jobs=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that few images of a class leave doubts: a hint is all that this is
+        return np.flatnonzero(find_label_issues(shown.labels, mean / mean.sum(axis=1, keepdims=True), n_jobs=1))
 
 
 def best_member(shown: Shown, index: int) -> int | None:
