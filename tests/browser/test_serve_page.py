@@ -110,7 +110,8 @@ def test_a_picture_becomes_bars_of_what_the_sessions_say(page: Page, paths: list
 
 def test_the_camera_takes_a_picture(page: Page) -> None:
     page.click("#camera")
-    page.wait_for_function("document.getElementById('video').videoWidth > 0")
+    while not page.evaluate("document.getElementById('video').videoWidth"):  # the page's policy forbids wait_for_function's eval
+        page.wait_for_timeout(50)
     page.click("#shoot")
     page.wait_for_selector("article")
     assert "PNG" in page.locator("#status").inner_text()
@@ -119,7 +120,7 @@ def test_the_camera_takes_a_picture(page: Page) -> None:
 def test_what_is_no_picture_is_told_and_the_next_picture_is_shown(page: Page) -> None:
     for data, says in ((b"a text", "no image"), (b"", "empty"), (bytes(2**20 + 1), "larger than the 1 MB")):
         take(page, "drop", data)
-        page.wait_for_function("says => document.getElementById('status').textContent.includes(says)", arg=says)
+        sync_api.expect(page.locator("#status")).to_contain_text(says)
         assert page.locator("article").count() == 0
     take(page, "drop", picture())
     page.wait_for_selector("article")

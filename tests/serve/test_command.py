@@ -15,7 +15,16 @@ from serve.options import Options
 def test_the_documents_name_flags_that_there_are(name: str) -> None:
     text = (REPOSITORY / name).read_text(encoding="utf-8")
     known = set(re.findall(r"--[a-z-]+", parser().format_help()))
-    others = {"--group", "--data-binary", "--no-cache-dir", "--no-cache", "--system", "--model-repository", "--latency-bound-ms"}
+    others = {
+        "--group",
+        "--data-binary",
+        "--no-cache-dir",
+        "--no-cache",
+        "--system",
+        "--model-repository",
+        "--latency-bound-ms",
+        "--clients",
+    }
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known | others
 
 
