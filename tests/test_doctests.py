@@ -8,19 +8,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from benchmark import compare, evaluate, read_results
 from core.installed import API
 from data import open_dataset
 from ensemble import build
 from export import export_model
+from export.adopt import adopt
 from export.quantize import quantize
 from models import open_model
 from models.card import Parity, write_card
 from tests.tiny_models import tiny_card, write_tiny_model
 
-PUBLIC: tuple[Callable[..., Any], ...] = (evaluate, compare, read_results, build, open_dataset, open_model, export_model, quantize)
+PUBLIC: tuple[Callable[..., Any], ...] = (
+    evaluate,
+    compare,
+    read_results,
+    build,
+    open_dataset,
+    open_model,
+    export_model,
+    adopt,
+    quantize,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +45,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = [
         write_tiny_model(made / "models" / f"{name}.onnx", seed=seed, temperature=20.0, **common) for seed, name in enumerate("ab")
     ]
+    onnx.save(theirs(), made / "theirs.onnx")
     (made / "models" / "a.pth").touch()
     write_card(tiny_card("a", **common), made / "models" / "a.pth")
     for name in ("OLD", "NEW"):
         run = evaluate(models, data="digits", time_budget_s=0, limit=100, out=made / "results")
         os.replace(run.folder, made / "results" / name)
     return made
+
+
+def theirs() -> onnx.ModelProto:
+    """A linear classifier of 32×32 images as other tools leave one: normalised float32 NCHW in, logits out, no card."""
+    weights = np.random.default_rng(0).normal(0, 0.02, (3 * 32 * 32, 10)).astype(np.float32)
+    nodes = [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["y"])]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", ["n", 3, 32, 32]), ("y", ["n", 10]))
+    ]
+    graph = helper.make_graph(nodes, "theirs", ends[:1], ends[1:], [numpy_helper.from_array(weights, "w")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
 def exported_without_its_framework(_module: str, job: dict[str, str], *_: object, **__: object) -> Parity:

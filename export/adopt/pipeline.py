@@ -114,6 +114,10 @@ def adopt(
     model: an ONNX file, a folder of Optimum or timm, a .pth file (with `arch`) or a .keras file; data: a data set by name or
     a folder of images; out: the file to write (default: `models/<name>_adopted.onnx`). The rest as the flags of
     `python -m export.adopt`. Raises UserError with the next step where classes or preprocessing cannot be told.
+
+    >>> adopted = adopt("theirs.onnx", data="digits", class_names="data", mean=[0.5], std=[0.5], resize="squash")
+    >>> adopted.target.as_posix(), adopted.preprocessing_from, adopted.card.class_names[:3]
+    ('models/theirs_adopted.onnx', 'flags', ('0', '1', '2'))
     """
     stated = Stated(
         image_size, triple(mean, "--mean"), triple(std, "--std"), scale, resize, crop_pct, None, interpolation, channels
