@@ -86,7 +86,7 @@ INTERRUPTED = "interrupted"
 
 def nothing_to_keep(stopped: str) -> KeyboardInterrupt | UserError:
     """The exception for a training that stopped before its first epoch was whole."""
-    message = f"{stopped}, before the first epoch was whole: there is nothing to keep"
+    message = f"{stopped}, before the first epoch finished; no weights were saved"
     return KeyboardInterrupt(message) if stopped == INTERRUPTED else UserError(f"{message}; pass a lower --lr")
 
 

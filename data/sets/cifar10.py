@@ -124,4 +124,4 @@ def _check_class_names(path: Path) -> None:
 
 
 def _not_a_batch(path: Path, why: str) -> UserError:
-    return UserError(f"{path} is not a whole CIFAR-10 batch file ({why}); delete {path.parent} and run again, or copy it again")
+    return UserError(f"{path} is not a valid CIFAR-10 batch file ({why}); delete {path.parent} and run again, or copy it again")

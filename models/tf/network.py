@@ -108,7 +108,7 @@ def _read_model(path: Path) -> keras.Model:
     except PermissionError:
         raise
     except Exception as error:  # truncated, not a zip, unknown layers, code in a Lambda: each its own exception
-        raise UserError(f"{path} is not a whole Keras file ({one_line(error, 140)}); copy it again, or train again") from error
+        raise UserError(f"{path} is not a valid Keras file ({one_line(error, 140)}); copy it again, or train again") from error
     if not isinstance(model, keras.Model):
         raise UserError(f"{path} holds a {type(model).__name__}, not a model; train again")
     return model

@@ -161,7 +161,7 @@ def _read_state(path: Path) -> StateDict:
         raise
     except Exception as error:  # truncated, not a pickle, or a pickle of more than tensors: each its own exception
         raise UserError(
-            f"{path} is not a whole PyTorch weights file (damaged, cut short, or holding more than tensors, which is never "
+            f"{path} is not a valid PyTorch weights file (damaged, cut short, or holding more than tensors, which is never "
             "loaded); copy it again, or train again"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

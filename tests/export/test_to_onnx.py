@@ -242,7 +242,7 @@ def test_corrupt_weights(tmp_path: Path) -> None:
     path = weights(tmp_path / "models")
     digits_card(path)
     before = files(tmp_path)
-    assert_one_line(export(cwd=tmp_path), str(path.name), "not a whole", "again")
+    assert_one_line(export(cwd=tmp_path), str(path.name), "not a valid", "again")
     assert files(tmp_path) == before
 
 

@@ -110,7 +110,7 @@ def _damaged(what: str) -> object:
 )
 def test_a_batch_of_the_wrong_shape_is_named(batches: Path, tmp_path: Path, what: str) -> None:
     (batches / "data_batch_3").write_bytes(pickle.dumps(_damaged(what), protocol=3))
-    with pytest.raises(UserError, match="data_batch_3 is not a whole CIFAR-10 batch file"):
+    with pytest.raises(UserError, match="data_batch_3 is not a valid CIFAR-10 batch file"):
         open_dataset("cifar10", tmp_path).official("train")
 
 
@@ -119,7 +119,7 @@ def test_a_truncated_batch_is_named(batches: Path, tmp_path: Path, keep: float) 
     path = batches / "test_batch"
     whole = path.read_bytes()
     path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
-    with pytest.raises(UserError, match="test_batch is not a whole CIFAR-10 batch file") as caught:
+    with pytest.raises(UserError, match="test_batch is not a valid CIFAR-10 batch file") as caught:
         open_dataset("cifar10", tmp_path).official("test")
     assert "\n" not in str(caught.value)
 
