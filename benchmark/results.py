@@ -180,6 +180,8 @@ def read_results(folder: str | Path) -> Results:
     True
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"there is no run folder {folder}; name one that python -m benchmark made, in results/ or its --out")
     try:
         run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         if run.get("what") != "benchmark":
@@ -198,7 +200,7 @@ def _not_valid(folder: Path, error: Exception) -> UserError:
 
 
 def _read_npz(path: Path) -> Predicted:
-    with np.load(path, allow_pickle=False) as kept:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:  # np.load leaves a damaged file open
         return Predicted(kept["logits"], kept["labels"])
 
 

@@ -53,7 +53,7 @@ from models.runtimes.registry import asked_for, runtime_of, spoken
 
 
 def evaluate(
-    models: Sequence[str | Path | Classifier] | str | Path | Classifier = (),
+    models: Sequence[str | Path | Classifier] | str | Path | Classifier | None = None,
     *,
     data: str | Path = "cifar10",
     ensemble: Sequence[str] | str = (),
@@ -64,8 +64,8 @@ def evaluate(
 ) -> Results:
     """Measure accuracy and latency of ONNX classifiers and their ensembles; prints nothing but progress, on stderr.
 
-    models: contract files, as the exporter makes them, and functions as `open_model` takes them; none for all of the folder
-    `models_dir`, if there are no `predictions` either.
+    models: contract files, as the exporter makes them, and functions as `open_model` makes them models; None for all of the
+    folder `models_dir`, if there are no `predictions` either.
     data: "cifar10", "digits", or a folder with test/<class>/ images.
     ensemble: rules: "mean" adds the averaged softmax of every subset; "weighted", "geometric" and "greedy" are of all models
     at once, tuned on validation images.
@@ -82,7 +82,9 @@ def evaluate(
     >>> results.pairs[["model_a", "model_b"]].to_numpy().tolist()[0]
     ['a', 'b']
     """
-    every = [models] if isinstance(models, str | Path | Classifier) else list(models)
+    every = [models] if isinstance(models, str | Path | Classifier) else list(models or ())
+    if models is not None and not every:
+        raise UserError("models is an empty list; name some, or leave it out for all of models_dir")
     functions = [model for model in every if isinstance(model, Classifier)]
     require_models(every)
     paths = [model for model in every if isinstance(model, str | Path)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -78,15 +78,16 @@ def read_images(paths: Sequence[Path], size: ImageSize, resize: Resize = "shorte
     images_u8 = np.empty((len(paths), *size, 3), dtype=np.uint8)
     decoded = Decoded(images_u8, [], [], [])
     results = _each(paths, _or_damage(lambda path: _read(path, size, resize)), "decoding images")
-    for index, result in enumerate(results):
-        if not isinstance(result, DamagedImage):
-            images_u8[len(decoded.read)], own_size = result
-            decoded.sizes.append(own_size)
-            decoded.read.append(index)
-        elif skip_damaged:
-            decoded.damaged.append(result)
-        else:
-            raise result
+    with closing(results):  # else progress of a set that was given up goes on being shown for as long as its error is kept
+        for index, result in enumerate(results):
+            if not isinstance(result, DamagedImage):
+                images_u8[len(decoded.read)], own_size = result
+                decoded.sizes.append(own_size)
+                decoded.read.append(index)
+            elif skip_damaged:
+                decoded.damaged.append(result)
+            else:
+                raise result
     return Decoded(images_u8[: len(decoded.read)], decoded.sizes, decoded.read, decoded.damaged)
 
 
@@ -205,7 +206,7 @@ def _or_damage(work: Callable[[Path], Result]) -> Callable[[Path], Result | Dama
     return guarded
 
 
-def _each(paths: Sequence[Path], work: Callable[[Path], Result], what: str) -> Iterator[Result]:
+def _each(paths: Sequence[Path], work: Callable[[Path], Result], what: str) -> Generator[Result]:
     """`work(path)` for each path, in order, on all cores, with a progress bar."""
     from PIL import Image as PILImage
 

@@ -222,16 +222,16 @@ def _posix(name: str) -> str:
 
 
 def _by_tail(rows: Mapping[str, int], images: Sequence[str]) -> dict[str, int]:
-    """Rows by the images' own names. A file may be named from another folder, or by its base name alone if that is unique."""
+    """Rows by the images' own names. A file may be named from a folder above or below the data set's, if that is unique."""
     found = {name: rows[name] for name in images if name in rows}
     if len(found) == len(images):
         return found
     counted = Counter(tail for name in rows for tail in _tails(name))
     by_tail = {tail: row for name, row in rows.items() for tail in _tails(name) if counted[tail] == 1}
-    base_names = Counter(PurePosixPath(name).name for name in images)
+    of_images = Counter(tail for name in images for tail in _tails(name))
     for name in images:
-        base = PurePosixPath(name).name
-        row = by_tail.get(name, rows.get(base) if base_names[base] == 1 else None)
+        shorter = [rows[tail] for tail in _tails(name) if of_images[tail] == 1 and tail in rows]
+        row = by_tail.get(name, shorter[0] if len(shorter) == 1 else None)
         if name not in found and row is not None:
             found[name] = row
     return found

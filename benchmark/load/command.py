@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from core.cli import Parser, add_run_flag, milliseconds, positive, seconds
+from core.cli import INTERRUPTED, Parser, add_run_flag, milliseconds, positive, seconds
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +34,14 @@ def main(arguments: Sequence[str]) -> int:
         from benchmark.load.trial import require_loadgen
 
         require_loadgen()
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr, flush=True)
+        os._exit(INTERRUPTED)  # LoadGen's threads cannot be stopped, and would abort the process as it ends
+
+
+def _run(options: Namespace) -> int:
     from core.files import final_run_folder, run_folder, write_json
 
     with run_folder("load", options.out) as folder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_BARS = 8  # models in one recall plot; more cannot be told apart
 MOST_RECALL_CLASSES = 40  # those with the lowest recall; names of more cannot be read
+FRONT = " (not shown to be off the Pareto front)"
 _LONGEST_FILE_NAME = 200  # bytes; file systems end at 255
 
 
@@ -60,11 +61,13 @@ def plots_of(results: Results) -> dict[str, Callable[[Path], None]]:
 
     where, class_names, comparison = results.where, results.class_names, results.comparison
     jobs: dict[str, Callable[[Path], None]] = {}
-    for model, confusion in confusions(results).items():
+    every = confusions(results)
+    named = file_names(every)
+    for model, confusion in every.items():
         n_images = int(confusion.sum())
         title = f"{model}\n{np.trace(confusion) / n_images:.1%} of {counted(n_images, 'image')} right, {where}"
         heatmap = partial(confusion_heatmap, confusion=confusion, class_names=class_names, title=title)
-        jobs[f"confusion_{_file_name(model)}"] = heatmap
+        jobs[f"confusion_{named[model]}"] = heatmap
     shown = list(recalls(results).values())[:MOST_BARS]
     jobs["recall_per_class"] = partial(recall_bars, recalls=shown, class_names=class_names, where=where)
     for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):
@@ -91,12 +94,16 @@ def recalls(results: Results) -> dict[str, Recall]:
     }
 
 
-def _file_name(model: str) -> str:
-    """`a+b (weighted)` as `a+b_weighted`; a very long name is cut and told apart by a hash."""
-    name = model.replace(" (", "_").replace(")", "")
-    if len(name.encode()) <= _LONGEST_FILE_NAME:
-        return name
-    return name.encode()[: _LONGEST_FILE_NAME - 9].decode(errors="ignore") + "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
+def file_names(models: Iterable[str]) -> dict[str, str]:
+    """`a+b (weighted)` as `a+b_weighted`; a very long name is cut, and it and one that is taken are told apart by a hash."""
+    found: dict[str, str] = {}
+    for model in models:
+        name = f"{model[:-1].replace(' (', '_', 1)}" if " (" in model and model.endswith(")") else model
+        if len(name.encode()) > _LONGEST_FILE_NAME or name in found.values():
+            cut = name.encode()[: _LONGEST_FILE_NAME - 9].decode(errors="ignore")
+            name = f"{cut}_{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+        found[model] = name
+    return found
 
 
 def recall_bars(path: Path, recalls: Sequence[Recall], class_names: tuple[str, ...], where: str) -> None:
@@ -153,7 +160,7 @@ def _legend_below(figure: Figure, names: Sequence[str], width_in: float) -> None
 
 
 def accuracy_against_latency(path: Path, rows: pd.DataFrame, where: str) -> None:
-    """One point a model with 95 % intervals both ways; those on the Pareto front are filled and joined."""
+    """One point a model with 95 % intervals both ways; those not shown to be off the front are filled and joined."""
     from core.figures import new_figure, save_figure, shortened, wrapped
 
     figure, axes = new_figure(width_in=8.0, height_in=5.0 + 0.2 * len(rows))
@@ -167,14 +174,14 @@ def accuracy_against_latency(path: Path, rows: pd.DataFrame, where: str) -> None
             fmt="s" if row["kind"] == "ensemble" else "o",
             markerfacecolor=None if row["on_pareto_front"] else "white",
             elinewidth=0.8,
-            label=f"{shortened(row['model'], 80)}{' (Pareto front)' if row['on_pareto_front'] else ''}",
+            label=f"{shortened(row['model'], 80)}{FRONT if row['on_pareto_front'] else ''}",
         )
     front = rows[rows["on_pareto_front"].astype(bool)].sort_values("latency_p50_ms")
     axes.step(front["latency_p50_ms"], 100 * front["top1_accuracy"].cummax(), where="post", color="0.6", linewidth=1, zorder=0)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.05 * float(rows[["latency_p50_ms", "latency_p50_ci95_high_ms"]].max().max()))
     first = rows.iloc[0]
     axes.set_xlabel(f"latency p50 (ms per batch of {first['batch_size']:.0f}, host to host)")
     axes.set_ylabel("top-1 accuracy (%)")
     axes.set_title(wrapped(f"Accuracy against latency, {where}\n{spoken(first['provider'])}: {first['device_name']}", 8.0))
-    _legend_below(figure, [f"{name} (Pareto front)" for name in rows["model"]], 8.0)
+    _legend_below(figure, [f"{name}{FRONT}" for name in rows["model"]], 8.0)
     save_figure(figure, path)

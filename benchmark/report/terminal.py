@@ -81,7 +81,7 @@ def shown_pairs(results: Results) -> pd.DataFrame:
     Of more than fifteen those of the answer and the first others.
     """
     pairs, timed = results.pairs, _timed_pairs(results)
-    pairs = pairs[pairs["provider"] == results.run["predictions_provider"]]
+    pairs = pairs[pairs["provider"].fillna("") == results.run["predictions_provider"]]  # nothing is run for predictions alone
     nobody_asked = (pairs["family"] == OTHER_ENSEMBLES).to_numpy(dtype=bool)
     was_timed = [names in timed for names in zip(pairs["model_a"], pairs["model_b"], strict=True)]
     in_answer = nobody_asked & np.array(was_timed, dtype=bool)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError, one_line
+from core.errors import UserError, few, one_line
 from core.files import atomic_path
 from models.card import METADATA_KEY, ModelCard, card_from_metadata
 from models.graph import external_data
@@ -228,7 +228,9 @@ def load_graph(path: Path) -> ModelProto:
     try:
         model = onnx.load(path, load_external_data=False)
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; python -m export.to_onnx makes ONNX files from models/") from error
+        others = [other.name for other in sorted(path.parent.glob("*.onnx"))] if path.parent.is_dir() else []
+        there = f"; {path.parent}/ holds {few(others)}" if others else "; python -m export.to_onnx makes ONNX files from models/"
+        raise UserError(f"{path} does not exist{there}") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder; name an .onnx file") from error
     except DecodeError as error:

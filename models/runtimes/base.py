@@ -116,6 +116,12 @@ class Classifier(ABC):
                 f"images must be uint8 RGB (n_images, height, width, 3), not {images_u8.dtype} {images_u8.shape}; "
                 "pass one image alone as image_u8[None]"
             )
+        wanted, size = (self.card.image_height, self.card.image_width), images_u8.shape[1:3]
+        if 0 not in wanted and size != wanted:
+            raise UserError(
+                f"{self.where} takes images of {wanted[0]}×{wanted[1]} (height×width), not {size[0]}×{size[1]}; resize them, or "
+                f"read them with open_dataset(..., image_size={wanted})"
+            )
         return self.predicted(images_u8, len(self.card.class_names)).outputs
 
     def predicted(

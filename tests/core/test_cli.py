@@ -145,6 +145,13 @@ def test_where_a_run_goes_is_said_in_one_way(command: str) -> None:
     """--out DIR or, beside an --out for models, --results-dir; benchmarks, exports, variants and timings alike."""
     help_ = " ".join(packages_imported_for(*command.split(), "--help")[0].split())
     of_runs = "folder in which the run's own folder is made (default: results)"
-    makes_runs = command in ("benchmark", "benchmark selfcheck", "train.bench", "export.to_onnx", "export.quantize")
+    makes_runs = command in (
+        "benchmark",
+        "benchmark load",
+        "benchmark selfcheck",
+        "train.bench",
+        "export.to_onnx",
+        "export.quantize",
+    )
     assert (of_runs in help_) is makes_runs
     assert "(default: results) (default" not in help_

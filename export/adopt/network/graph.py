@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.environment import available_cores
 from core.errors import UserError, few, one_line
 from models.card import METADATA_KEY
 from models.graph import external_data
 from models.graph.contract import load_graph, load_model
 from models.graph.surgery import drop_unused
+from models.runtimes.onnx_runtime import session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
-    from onnxruntime import InferenceSession
 
     from core.records import Float64Array
 
@@ -245,7 +244,7 @@ class Runner:
     """
 
     def __init__(self, model: ModelProto, layout: str, element: int, fixed_batch: int | None = None) -> None:
-        self.session = quiet_session(model)
+        self.session = session(model)
         self.layout, self.element, self.fixed_batch = layout, element, fixed_batch
         self.input = self.session.get_inputs()[0].name
         self.output = self.session.get_outputs()[0].name
@@ -292,18 +291,3 @@ def far_apart(one: NDArray[Any], other: NDArray[Any], tolerance: float) -> bool:
         return True
     largest = max(1.0, float(np.abs(one).max(initial=0)))
     return not float(np.abs(one - other).max(initial=0)) <= tolerance * largest
-
-
-def quiet_session(model: ModelProto) -> InferenceSession:
-    """A session on the CPU that prints nothing: graphs are tried here that may fail. UserError where it cannot be opened."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = available_cores()
-    try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        raise UserError(
-            f"ONNX Runtime cannot open the graph: {one_line(error, 200)}; if it is newer, update onnxruntime"
-        ) from error

@@ -9,13 +9,14 @@ import numpy as np
 
 from core.errors import UserError
 from export.adopt.network.core import Core
-from export.adopt.network.graph import UINT8, quiet_session
+from export.adopt.network.graph import UINT8
 from models import parity
 from models.card import Parity, Preprocessing
 from models.graph.contract import IMAGES, LOGITS
 from models.graph.ending import Ending, wanted_logits
 from models.graph.names import CORE, PREFIX
 from models.preprocessing import grey_levels, normalised
+from models.runtimes import onnx_runtime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,7 +36,7 @@ def prove(
     UserError where one does not hold; nothing is kept then.
     """
     with_pixels = _with_core_input(model)
-    session = quiet_session(with_pixels)
+    session = onnx_runtime.session(with_pixels)
     pixels_name = session.get_outputs()[-1].name
     runs = [session.run([LOGITS, pixels_name], {IMAGES: batch}) for batch in parity.batches(images_u8)]
     logits, pixels = (np.concatenate([run[place] for run in runs]) for place in range(2))

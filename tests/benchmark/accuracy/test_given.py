@@ -78,6 +78,10 @@ def test_predictions_alone_are_a_benchmark(tables: dict[str, Path], tmp_path: Pa
     assert table["model"].tolist() == ["a", "b", "a+b", "oracle"]
     assert table["latency_p50_ms"].isna().all()
     assert table["dataset"].eq("digits").all()
+    verdicts = done.stdout.split("Is the difference real?")[1]
+    asked = pd.read_csv(folder / "pairs.csv").query("family != 'other ensembles'")
+    assert verdicts.count("vs ") == len(asked) == 2
+    assert "more row" not in verdicts
 
 
 def test_ensembles_are_tuned_only_where_the_validation_images_were_predicted_too(
@@ -144,6 +148,8 @@ def test_what_is_no_model_is_one_line(models: list[Path], tmp_path: Path) -> Non
     ):
         with pytest.raises(UserError, match=said):
             evaluate([wrong], data="digits", time_budget_s=0, out=tmp_path / "results")
+    with pytest.raises(UserError, match="models is an empty list"):
+        evaluate([], data="digits")
     for arguments in (["--predictions", "a.csv"], ["--predictions", "=a.csv"]):
         done = in_this_process("benchmark", *arguments, cwd=tmp_path)
         assert done.returncode == 1

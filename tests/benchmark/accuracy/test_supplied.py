@@ -71,6 +71,7 @@ def test_a_probability_of_0_is_one_after_all(tmp_path: Path) -> None:
         lambda name: name.replace("/", "\\"),
         lambda name: f"/home/someone/animals/{name}",
         lambda name: f"./{name}",
+        lambda name: name.removeprefix("test/"),
     ],
 )
 def test_files_are_known_by_how_others_spell_them(spelt: Callable[[str], str], tmp_path: Path) -> None:

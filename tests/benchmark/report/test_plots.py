@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from PIL import Image
@@ -160,10 +162,15 @@ def test_a_plot_that_fails_costs_no_other(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_names_too_long_for_a_file_are_cut_and_stay_apart() -> None:
-    long = [plots._file_name("é" * 200 + ending) for ending in ("+a", "+b")]
-    assert len(set(long)) == 2
-    assert max(len(name.encode()) for name in long) <= 200
-    assert plots._file_name("a+b (weighted)") == "a+b_weighted"
+    named = plots.file_names("é" * 200 + ending for ending in ("+a", "+b"))
+    assert len(set(named.values())) == 2
+    assert max(len(name.encode()) for name in named.values()) <= 200
+    assert plots.file_names(["a+b (weighted)"]) == {"a+b (weighted)": "a+b_weighted"}
+
+
+@given(st.lists(st.sampled_from(["m (x)", "m_x", "m)", "m", "m (x) (x)", "m_x (x)", "a (", "m_x_x"]), unique=True))
+def test_no_two_models_share_a_picture(models: list[str]) -> None:
+    assert len(set(plots.file_names(models).values())) == len(models)
 
 
 def test_matplotlib_is_silent_without_a_home(tmp_path: Path) -> None:

@@ -240,6 +240,9 @@ def test_a_truncated_file_is_refused_in_one_line(kept: float, tmp_path: Path) ->
 def test_a_missing_file_a_folder_and_a_text_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"does not exist; python -m export.to_onnx"):
         load_model(tmp_path / "absent.onnx")
+    write_tiny_model(tmp_path / "there.onnx")
+    with pytest.raises(UserError, match=rf"absent.onnx does not exist; {tmp_path}/ holds there.onnx"):
+        load_model(tmp_path / "absent.onnx")
     with pytest.raises(UserError, match="is a folder"):
         load_model(tmp_path)
     (tmp_path / "text.onnx").write_text("this is no protobuf at all\n" * 20)
