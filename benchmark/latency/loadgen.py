@@ -37,10 +37,10 @@ class CrossCheck:
     ratio: float
 
 
-def require_loadgen() -> None:
-    """UserError where MLPerf LoadGen is not installed."""
+def require_loadgen(what: str = "--loadgen") -> None:
+    """UserError where MLPerf LoadGen, which `what` needs, is not installed."""
     if importlib.util.find_spec("mlperf_loadgen") is None:
-        raise UserError("--loadgen needs MLPerf LoadGen; install it with pip install -c constraints.txt mlcommons-loadgen")
+        raise UserError(f"{what} needs MLPerf LoadGen; install it with pip install -c constraints.txt mlcommons-loadgen")
 
 
 def cross_check(

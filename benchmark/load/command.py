@@ -31,9 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.latency_bound_ms is None and not options.clients:
         raise UserError("load needs --latency-bound-ms X, --clients N …, or both")
     if options.latency_bound_ms is not None:
-        from benchmark.load.trial import require_loadgen
+        from benchmark.latency.loadgen import require_loadgen
 
-        require_loadgen()
+        require_loadgen("load")
     try:
         return _run(options)
     except KeyboardInterrupt:

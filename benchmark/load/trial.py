@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmark.load.clients import N_IMAGES, Client
-from core.errors import UserError
 
 PERCENTILE = 0.99
 MIN_QUERIES = 662  # below this LoadGen's early stopping cannot say anything of a p99
@@ -28,12 +26,6 @@ class Trial:
     p99_ms: float
     completed_per_s: float
     n_failed: int
-
-
-def require_loadgen() -> None:
-    """UserError where MLPerf LoadGen is not installed."""
-    if importlib.util.find_spec("mlperf_loadgen") is None:
-        raise UserError("load needs MLPerf LoadGen; install it with pip install -c constraints.txt mlcommons-loadgen")
 
 
 def run_trial(client: Client, rate_per_s: float, bound_ms: float, seconds: float, seed: int = 0) -> Trial:
