@@ -89,6 +89,8 @@ def timm_graph(source: Path, described: str, size: int, target: Path) -> None:
 
 def keras_graph(source: Path, _: str, size: int, target: Path) -> None:
     """Write the graph of a Keras model of built-in layers."""
+    import models.tf  # isort: skip  # noqa: F401  # first: TensorFlow as everywhere here, quiet and with oneDNN
+
     import keras
 
     from export.tf_graph import core_graph

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import models.tf  # isort: skip  # noqa: F401  # first: it keeps TensorFlow's import quiet
+
 import keras
 import numpy as np
 import onnxruntime
