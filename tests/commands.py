@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from core.cli import run
@@ -82,3 +83,11 @@ def packages_imported_for(module: str, *arguments: object) -> tuple[str, set[str
     assert done.returncode == 0, done.stderr
     names = {found.group(1) for line in done.stderr.splitlines() if (found := re.match(r"import time:.*\|\s+([A-Za-z]\w*)", line))}
     return done.stdout, names & packages_distributions().keys()
+
+
+def arrays_of(path: Path) -> dict[str, Any]:
+    """The arrays of an `.npz` that a command left, read and closed: one left open is warned of in whichever test runs next."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as kept:
+        return {name: kept[name] for name in kept.files}

@@ -15,7 +15,7 @@ from benchmark.accuracy.pairs import OTHER_ENSEMBLES
 from benchmark.command import main
 from core.environment import available_cores
 from data import open_dataset
-from tests.commands import in_this_process
+from tests.commands import arrays_of, in_this_process
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
@@ -91,7 +91,7 @@ def test_the_tables_can_be_made_again_from_the_kept_predictions(run) -> None:
     comparison = pd.read_csv(folder / "comparison.csv").drop_duplicates("model").set_index("model")
     probabilities = []
     for name in ("one", "two"):
-        kept = np.load(folder / "predictions" / f"{name}.npz")
+        kept = arrays_of(folder / "predictions" / f"{name}.npz")
         np.testing.assert_array_equal(kept["labels"], test.labels)
         assert str(kept["dataset_sha256"]) == test.sha256 == comparison.loc[name, "dataset_sha256"]
         assert comparison.loc[name, "top1_accuracy"] == pytest.approx(

@@ -24,7 +24,7 @@ from data import open_dataset
 from models.runtimes.base import Provider
 from models.runtimes.opening import open_file
 from models.runtimes.registry import CPU
-from tests.commands import in_this_process
+from tests.commands import arrays_of, in_this_process
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import tiny_card, write_tiny_model
 
@@ -60,7 +60,7 @@ def test_the_table_of_ensembles_follows_from_the_kept_predictions(run) -> None:
     folder, _ = run
     table = pd.read_csv(folder / "ensembles.csv", keep_default_na=False, na_values=[""])
     held = open_dataset("digits").split("validation", 0)
-    kept = {path.stem: np.load(path) for path in (folder / "predictions").iterdir()}
+    kept = {path.stem: arrays_of(path) for path in (folder / "predictions").iterdir()}
     assert str(kept["one_validation"]["dataset_sha256"]) == held.sha256
     np.testing.assert_array_equal(kept["one_validation"]["labels"], held.labels)
     rows = table[table["rule"] == "weighted"]
@@ -153,7 +153,7 @@ def test_the_oracle_asks_the_members_alone(run, tmp_path: Path) -> None:
     folder, _ = run
     labels, right = None, None
     for name in ("loud", "one", "two"):
-        kept = np.load(folder / "predictions" / f"{name}.npz")
+        kept = arrays_of(folder / "predictions" / f"{name}.npz")
         labels = kept["labels"]
         own = kept["logits"].argmax(axis=1) == labels
         right = own if right is None else right | own

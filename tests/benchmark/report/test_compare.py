@@ -13,6 +13,7 @@ from benchmark.report.compare import main
 from benchmark.report.tables import SAMPLES_COLUMNS, read_csv
 from benchmark.results import read_results
 from core.errors import UserError
+from tests.commands import arrays_of
 
 N_IMAGES, N_CLASSES = 400, 4
 RANDOM = np.random.default_rng(0)
@@ -237,7 +238,7 @@ def test_the_table_keeps_to_the_width_there_is(tmp_path, capsys, monkeypatch, co
 def test_what_few_images_or_noisy_processes_leave_open_is_called_so(tmp_path) -> None:
     old, new = (write_run(tmp_path / name, {"m": 0.8}, seed=seed) for seed, name in enumerate(("old", "new")))
     for folder, shift in ((old, 0), (new, 1)):
-        kept = np.load(folder / "predictions" / "m.npz")
+        kept = arrays_of(folder / "predictions" / "m.npz")
         chosen = {"logits": kept["logits"][:40].copy(), "labels": kept["labels"][:40].copy()}
         chosen["logits"][shift] = np.roll(chosen["logits"][shift], 1)
         np.savez(folder / "predictions" / "m.npz", **chosen)
