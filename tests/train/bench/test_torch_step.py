@@ -1,25 +1,12 @@
-"""What `python -m train.bench` times for PyTorch: one turn of each loop, told line by line in this process."""
+"""What `python -m train.bench` times for PyTorch."""
 
 from __future__ import annotations
 
-import io
-import json
-
 import pytest
 
+from tests.train.bench.step_law import require_turns_that_train
 from train.bench import torch_step
 
 
 def test_both_loops_take_turns_and_train(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = {"seconds": 0.001, "rounds": 2, "image_size": 32, "batch_size": 8, "device": "cpu", "workers": 0}
-    channel = io.StringIO()
-    monkeypatch.setattr("train.bench.worker.own_stdout", lambda: channel)
-    monkeypatch.setattr("train.bench.worker.WARM_UP_STEPS", 1)
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(wanted)))
-    torch_step.main([])
-    told, *turns = map(json.loads, channel.getvalue().splitlines())
-    assert (told["device"], told["image_size"], told["batch_size"]) == ("cpu", 32, 8)
-    assert [(turn["loop"], turn["round"]) for turn in turns] == [("ours", 1), ("plain", 1), ("plain", 2), ("ours", 2)]
-    for turn in turns:
-        assert 0 <= turn["data_s"] <= turn["elapsed_s"]
-        assert 1 <= turn["n_steps"] <= turn["n_images"] <= 8 * turn["n_steps"]
+    require_turns_that_train(torch_step.main, monkeypatch)
