@@ -1,4 +1,4 @@
-"""A ResNet of our own in Keras, or one of its applications, for any number of classes: build, load, prepare images for it.
+"""A network of our own in Keras, or one of its applications, for any number of classes: build, load, prepare images for it.
 
 Twin of `models.torch.network`: the same functions, in the same order.
 """
@@ -17,8 +17,7 @@ import tensorflow as tf
 from core.errors import UserError, one_line
 from models.card import ModelCard, Preprocessing, read_card
 from models.preprocessing import fit
-from models.tf.resnet import resnet
-from models.tf.zoo import BLOCKS, application, application_preprocessing
+from models.tf.zoo import OWN, application, application_preprocessing
 
 if TYPE_CHECKING:
     from core.records import Float32Array, UInt8Array
@@ -30,7 +29,7 @@ BACKEND = "tensorflow"
 def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 32, weights: str = "none") -> keras.Model:
     """`arch` made for images_nhwc float32 (n, image_size, image_size, 3) → logits (n, n_classes).
 
-    arch: a name of `BLOCKS`, or of keras.applications. weights: "none" (random), "imagenet" (keras.applications only), or the
+    arch: a name of `OWN`, or of keras.applications. weights: "none" (random), "imagenet" (keras.applications only), or the
     path of a .keras file of the same architecture, made for any size; its last layer is kept only where its number of classes
     is this one. Raises UserError for a name or size that cannot be, or weights that cannot be had.
     """
@@ -38,16 +37,16 @@ def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 32, wei
         model = build(n_classes, arch=arch, image_size=image_size)
         _fill(model, Path(weights))
         return model
-    if arch not in BLOCKS:
+    if arch not in OWN:
         return application(arch, n_classes, image_size, weights)
     if weights == "imagenet":
         raise UserError(f"{arch} of our own has no ImageNet weights; pass --weights none, or an --arch of keras.applications")
-    return resnet(arch, n_classes, image_size)
+    return OWN[arch](n_classes, image_size)
 
 
 def preprocessing_of(arch: str, image_size: int) -> Preprocessing:
     """What `arch` wants its pixels made into."""
-    if arch not in BLOCKS:
+    if arch not in OWN:
         return application_preprocessing(arch, image_size)
     return Preprocessing(image_size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), layout="nhwc")
 

@@ -11,8 +11,8 @@ import keras
 import tensorflow as tf
 
 from models.small_maps import gains
-from models.tf.zoo import BLOCKS
 
+BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}  # in each stage
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels and the stride of each stage's first block
 # Keras' 0.99 needs hundreds of steps before evaluation sees the data's statistics; short trainings have dozens.
 BN_MOMENTUM = 0.9

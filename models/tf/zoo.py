@@ -1,9 +1,10 @@
-"""The classifiers of keras.applications by name, each for any number of classes."""
+"""The classifiers of keras.applications and our own by name, each for any number of classes."""
 
 from __future__ import annotations
 
 import difflib
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -11,11 +12,16 @@ import numpy as np
 
 from core.errors import UserError, one_line
 from models.card import Preprocessing
+from models.tf.resnet import BLOCKS, resnet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from core.records import Float64Array
 
-BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}  # of our own ResNets (`models.tf.network`), in each stage
+# Our own, of n_classes and image_size in pixels: images_nhwc, pixels from 0 to 1 → logits. A further one is a file that makes it,
+# its layers registered with Keras, and a line here.
+OWN: dict[str, Callable[[int, int], keras.Model]] = {arch: partial(resnet, arch) for arch in BLOCKS}
 
 
 def application(arch: str, n_classes: int, image_size: int, weights: str) -> keras.Model:
@@ -75,7 +81,7 @@ def _preprocessed(arch: str, pixel: list[float]) -> Float64Array:
 def _builder(arch: str) -> Any:
     known = [name for name in dir(keras.applications) if name[0].isupper()]
     if arch not in known:
-        known += BLOCKS
+        known += OWN
         near = difflib.get_close_matches(arch, known, n=5, cutoff=0.4) or ["resnet18", "resnet34", "MobileNetV3Small"]
         raise UserError(f"there is no {arch!r} here or in keras.applications; there are {', '.join(near)} and others")
     return getattr(keras.applications, arch)

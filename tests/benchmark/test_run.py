@@ -12,6 +12,7 @@ from benchmark.accuracy import metrics
 from benchmark.accuracy.metrics import Metric
 from benchmark.command import main
 from benchmark.report.compare import compare
+from benchmark.report.html.sheets import sheets
 from benchmark.results import read_results
 from benchmark.run import evaluate
 from core.errors import UserError
@@ -92,6 +93,7 @@ def test_a_metric_is_one_entry(models, tmp_path, monkeypatch, capsys) -> None:
     (folder,) = (tmp_path / "after").iterdir()
     after = read_results(folder)
     assert list(after.comparison.columns) == [*before.comparison.columns, "brier"]
+    assert "brier" in sheets(after)[0].columns
     figures = after.comparison.set_index("model")["brier"]
     for name, (logits, labels) in after.predictions.items():
         one_hot = np.eye(logits.shape[1])[labels]

@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmark.accuracy import metrics
 from benchmark.results import Results
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ MOST_CSV_BYTES = 300_000  # of one file; a longer one lies in the run folder onl
 _SHOWN = {
     "comparison.csv": (
         "Models",
-        "model kind precision provider batch_size top1_accuracy top1_ci95_low top1_ci95_high macro_f1 nll ece_15bin aurc augrc "
-        "coverage_at_1pct_error latency_p50_ms latency_p50_ci95_low_ms latency_p50_ci95_high_ms latency_p95_ms "
+        "model kind precision provider batch_size top1_accuracy top1_ci95_low top1_ci95_high macro_f1 {metrics} "
+        "latency_p50_ms latency_p50_ci95_low_ms latency_p50_ci95_high_ms latency_p95_ms "
         "throughput_images_per_s size_mb on_pareto_front",
     ),
     "pairs.csv": (
@@ -77,7 +78,8 @@ def sheets(run: Results) -> list[Sheet]:
             frame = frame[frame["count"] > 0].sort_values("count", ascending=False, kind="stable")
         if frame.empty:
             continue
-        columns = tuple(name for name in names.split() if name in frame)
+        wanted = names.format(metrics=" ".join(metric.column for metric in metrics.METRICS))
+        columns = tuple(name for name in wanted.split() if name in frame)
         whole = base64.b64encode(path.read_bytes()).decode() if path.stat().st_size <= MOST_CSV_BYTES else ""
         found.append(Sheet(title, file, columns, _cells(frame[list(columns)][:MOST_ROWS]), n_rows, whole))
     return found

@@ -16,7 +16,7 @@ from PIL import Image
 from core.errors import UserError
 from models.card import ModelCard, Preprocessing, write_card
 from models.tf.network import build, evaluation_batch, load
-from models.tf.zoo import BLOCKS
+from models.tf.resnet import BLOCKS
 from tests.train.narrow import narrow_resnet18
 
 # Keras hands TensorFlow variables to h5py through numpy's older protocol
