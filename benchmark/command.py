@@ -12,6 +12,7 @@ from benchmark.gates import GRAMMAR
 from benchmark.options import Options, SplitName
 from core.cli import Parser, add_run_flag, fraction, milliseconds, positive, seconds
 from data.reading import RESIZES, Resize
+from data.sets import WHAT_DATA_TAKES
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
 from models.runtimes.registry import devices, names
 
@@ -98,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"add ensembles, by {DEFAULT} if no rule is named. {', '.join(untuned_rules())}: every subset of two or more models; "
         f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
-    add("--data", default=default.data, metavar="NAME", help="cifar10, digits, a folder of images by class, or a CSV of file,label")
+    add("--data", default=default.data, metavar="NAME", help=WHAT_DATA_TAKES)
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
     add(
         "--models",

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.cli import Parser, positive, run
+from core.cli import Parser, add_run_flag, positive, run
 from data.reading import MAX_SIDE, RESIZES, Reading
+from data.sets import WHAT_DATA_TAKES
 
 EPILOG = """examples:
   python -m data show digits
@@ -38,14 +39,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    show.add_argument("name", metavar="NAME", help="cifar10, digits, or the path of a folder of images")
+    show.add_argument("name", metavar="NAME", help=WHAT_DATA_TAKES)
     show.add_argument("--data-dir", type=Path, help="where CIFAR-10 lies or is downloaded to (default: $CIFAR10_DIR, or data/)")
-    show.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="folder that tables and picture are put into (default: results/<UTC time>-data-<name>)",
-    )
+    add_run_flag(show)
     show.add_argument("--split-seed", type=int, default=0, help="which images are validation (default: 0)")
     show.add_argument(
         "--resize", choices=RESIZES, default=RESIZES[0], help="how a folder's images get one size (default: shortest)"

@@ -12,7 +12,7 @@ import numpy as np
 from core.console import console
 from core.errors import UserError
 from core.figures import missing_fonts_note
-from core.files import final_run_folder, run_folder, write_csv
+from core.files import RESULTS_DIR, final_run_folder, run_folder, write_csv
 from core.records import SPLITS, ImageSet
 from data.catalog import Dataset
 from data.contact_sheet import write_contact_sheet
@@ -22,29 +22,22 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def show(dataset: Dataset, out: Path | None, split_seed: int = 0, *, exclude_duplicates: bool = False) -> Path:
-    """Print the data set's tables, write them as CSV with the contact sheet; returns the folder that holds them.
+def show(dataset: Dataset, out: Path = RESULTS_DIR, split_seed: int = 0, *, exclude_duplicates: bool = False) -> Path:
+    """Print the data set's tables, write them as CSV with the contact sheet; returns the run folder in `out` that holds them.
 
     The files are `counts.csv` (class_name, split, n_images), `splits.csv` (split, n_images, image_height, image_width,
     sha256), `contact_sheet.png`, and where there are any `duplicates.csv` (split, image, train_image, kind), whose
-    train_image may be one of the data set's own validation images, and `damaged.csv` (file, reason),
-    in `out`, or in a run folder of their own where it is None.
+    train_image may be one of the data set's own validation images, and `damaged.csv` (file, reason).
     """
     image_sets = [dataset.split(split, split_seed) for split in SPLITS if dataset.source(split) in dataset.available]
     looked = look_for_duplicates(image_sets, dataset, exclude=exclude_duplicates)
     image_sets = looked.image_sets
-    if out is not None:
-        _make(out)
-        write_files(image_sets, dataset, out, looked.rows)
-        folder = out
-    else:
-        with run_folder(f"data-{dataset.name}") as partial:
-            write_files(image_sets, dataset, partial, looked.rows)
-        folder = final_run_folder(partial)
+    with run_folder(f"data-{dataset.name}", out) as partial:
+        write_files(image_sets, dataset, partial, looked.rows)
     _print(image_sets, dataset)
     for note in (*dataset.notes, *looked.notes, *missing_fonts_note([dataset.name, *dataset.class_names])):
         console().print(f"note: {note}", markup=False)
-    return folder
+    return final_run_folder(partial)
 
 
 @dataclass(frozen=True)
@@ -153,10 +146,3 @@ def _print(image_sets: Sequence[ImageSet], dataset: Dataset) -> None:
     if "test" not in dataset.available:
         further = "" if dataset.source("validation") not in dataset.available else ": benchmark with --split validation"
         console().print(f"{dataset.name} has no test/ folder, so no test images{further}")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}; pass another folder with --out") from error

@@ -10,12 +10,15 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from core.records import Int64Array, UInt8Array
+if TYPE_CHECKING:  # numpy is not imported for a `--help`
+    from core.records import Int64Array, UInt8Array
+
+    Reader = Callable[[str], tuple[UInt8Array, Int64Array]]
 
 NAMED = {"cifar10": "data.sets.cifar10", "digits": "data.sets.digits"}
-Reader = Callable[[str], tuple[UInt8Array, Int64Array]]
+WHAT_DATA_TAKES = f"{', '.join(NAMED)}, a folder of images by class, or a CSV of file,label"  # for `--help`
 
 
 class NamedSet(Protocol):

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("models", nargs="+", type=Path, metavar="MODEL", help="an .onnx file; a folder of optimum-cli or timm; a .pth with --arch; "
         "a .keras file")  # fmt: skip
-    add("--data", default=DEFAULT_DATASET, metavar="DATA", help="cifar10, digits, or a folder of images (default: cifar10)")
+    add("--data", default=DEFAULT_DATASET, metavar="DATA", help=f"{WHAT_DATA_TAKES} (default: %(default)s)")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
     add("--out", type=Path, metavar="FILE", help="file to write (default: models/<name>_adopted.onnx)")
     add("--output", metavar="NAME", help="of several outputs, the one that holds the classes")

@@ -48,7 +48,9 @@ def test_out_and_split_seed_are_heeded(tmp_path: Path) -> None:
     done = run_data("show", "digits", "--out", str(tmp_path / "here"), "--split-seed", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["here"]
-    shown = {row["split"]: row["sha256"] for row in rows(tmp_path / "here" / "splits.csv")}
+    (folder,) = (tmp_path / "here").iterdir()
+    assert folder.name.endswith("-data-digits")
+    shown = {row["split"]: row["sha256"] for row in rows(folder / "splits.csv")}
     assert shown["validation"] == open_dataset("digits").split("validation", 5).sha256
 
 
@@ -74,7 +76,8 @@ def test_a_folder_without_train_is_shown_too(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "[red]" in done.stdout
     assert "no train images" in done.stderr
-    assert {row["split"] for row in rows(tmp_path / "here/counts.csv")} == {"test"}
+    (folder,) = (tmp_path / "here").iterdir()
+    assert {row["split"] for row in rows(folder / "counts.csv")} == {"test"}
 
 
 @pytest.mark.parametrize(
