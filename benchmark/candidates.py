@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +69,10 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
     """
     notes: list[str] = []
     if explicit:
-        candidates = [_candidate(path) for path in explicit]
+        times = Counter(os.path.abspath(path) for path in explicit)  # a link stays: it gives a file another name
+        as_named = {os.path.abspath(path): path for path in explicit}
+        candidates = [_candidate(as_named[place]) for place in times]
+        notes += [f"{as_named[place]} is named {n} times and was taken once" for place, n in times.items() if n > 1]
     else:
         found = [_of_folder(path, models_dir) for path in _onnx_files(models_dir, dataset)]
         candidates, renamed = _trained_on(dataset, found, models_dir)

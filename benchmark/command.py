@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from benchmark.gates import GRAMMAR
-from benchmark.options import Options, SplitName
+from benchmark.options import Options, SplitName, check_one_source
 from core.cli import Parser, add_run_flag, fraction, milliseconds, positive, seconds
 from data.reading import RESIZES, Resize
 from data.sets import WHAT_DATA_TAKES
@@ -41,12 +41,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def parse(arguments: Sequence[str]) -> Options:
     """The options that `arguments` stand for; exits with status 2 and a usage line where they make no sense."""
-    values = {"ensemble": None, "report": True, **vars(parser().parse_args(arguments))}
+    default, values = Options(), {"ensemble": None, "report": True, **vars(parser().parse_args(arguments))}
+    check_one_source(values["models"], values["models_dir"])
     return Options(
         data=values["data"],
         data_dir=values["data_dir"],
         models=tuple(values["models"]),
-        models_dir=values["models_dir"],
+        models_dir=values["models_dir"] or default.models_dir,
         ensemble=tuple(dict.fromkeys([DEFAULT] if values["ensemble"] == [] else values["ensemble"] or [])),
         device=values["device"],
         openvino=values["openvino"],
@@ -120,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
         help="predictions that something else made, as models without latency: .npz, .csv or .parquet with file or index, label, "
         "and logits or probabilities by class; without --models, these alone",
     )
-    add("--models-dir", type=Path, default=default.models_dir, metavar="DIR", help="folder of ONNX files")
+    add("--models-dir", type=Path, metavar="DIR", help=f"folder of ONNX files; {default.models_dir} if not given")
     add("--split", choices=["test", "validation", "train"], default=default.split, help="the images to predict")
     add("--limit", type=positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
     add(

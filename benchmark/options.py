@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from core.errors import UserError
+from core.files import MODELS_DIR
 from data.reading import RESIZES, Resize
 from ensemble.rules.registry import RULES
 from models.runtimes.registry import AUTO, devices, names
@@ -33,7 +34,7 @@ class Options:
     data: str = "cifar10"
     data_dir: Path | None = None
     models: tuple[Path, ...] = ()
-    models_dir: Path = Path("models")
+    models_dir: Path = MODELS_DIR
     ensemble: tuple[str, ...] = ()
     device: str = AUTO
     openvino: bool = False
@@ -75,11 +76,18 @@ def from_values(values: Mapping[str, Any]) -> Options:
         for one in value if isinstance(value, tuple) else () if value is None else (value,):
             _check(name, one)
         found[name] = Path(value) if name in FOLDERS and value is not None else value
+    check_one_source(found.get("models"), found.get("models_dir"))
     if "models" in found:
         found["models"] = tuple(Path(model) for model in found["models"])
     if "batch_sizes" in found:
         found["batch_sizes"] = tuple(sorted(found["batch_sizes"]))
     return Options(**found)
+
+
+def check_one_source(models: Collection[object] | None, models_dir: Path | None) -> None:
+    """UserError if both files and a folder of them are named: the folder would not be read."""
+    if models and models_dir is not None:
+        raise UserError(f"--models names the files, so --models-dir {models_dir} would not be read; leave one of them out")
 
 
 def _check(name: str, value: Any) -> None:

@@ -155,8 +155,8 @@ def check_limits(options: Options) -> None:
     limits = limits_of(dataclasses.asdict(options))
     if limits.batch_size not in options.batch_sizes:
         raise UserError(f"--at-batch {limits.batch_size} is not timed; add it to --batch-sizes")
-    if limits.words() and options.time_budget_s == 0:
-        raise UserError("--max-latency-ms and --min-accuracy choose by latency too, which --time-budget 0 leaves out; give it some")
+    if limits.max_latency_ms is not None and options.time_budget_s == 0:
+        raise UserError("--max-latency-ms needs latencies, which --time-budget 0 leaves out; give it some seconds")
 
 
 def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Findings, list[Plan]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,33 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 def is_checkout() -> bool:
     """Whether this code runs from a checkout, not from an installed wheel."""
     return not (REPOSITORY / "__init__.py").exists()  # the wheel has one there (`core.installed`)
+
+
+def how_to_install(extra: str) -> str:
+    """The command that adds the packages of an extra of ours to this environment; they are named, as no index need have us."""
+    import importlib.util
+
+    pip = f"{sys.executable} -m pip install" if importlib.util.find_spec("pip") else f"uv pip install --python {sys.executable}"
+    pins = f" --constraint {REPOSITORY / 'constraints.txt'}" if is_checkout() else ""
+    return f"{pip}{pins} {' '.join(packages_of(extra))}"
+
+
+def packages_of(extra: str) -> list[str]:
+    """Names of the packages of an extra, as pyproject.toml or our metadata lists them; its own name if neither does."""
+    import importlib.metadata
+
+    if is_checkout():
+        import tomllib
+
+        stated = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+        required = [f"{text}; extra == '{extra}'" for text in stated["project"]["optional-dependencies"].get(extra, [])]
+    else:
+        try:
+            required = importlib.metadata.requires("netassay") or []
+        except importlib.metadata.PackageNotFoundError:
+            required = []
+    wanted = [text.partition(";") for text in required if re.search(rf"extra == ['\"]{extra}['\"]", text)]
+    return [package.strip() for package, _, marker in wanted if sys.platform not in marker] or [extra]
 
 
 def environment(packages: Sequence[str] = ()) -> dict[str, Any]:

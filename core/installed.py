@@ -52,6 +52,7 @@ API: dict[str, str] = {
     "train": "train",
     "TorchRecipe": "train",
     "TfRecipe": "train",
+    "UserError": "core.errors",
 }
 
 __all__ = ["main", *API]

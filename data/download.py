@@ -56,6 +56,12 @@ def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
     try:
         home.mkdir(parents=True, exist_ok=True)
         was_there = (home / archive.file_name).exists()
+        if not was_there:
+            print(
+                f"there is no CIFAR-10 in {home}: about 170 MB are downloaded into it, once; to use a copy of yours instead, press "
+                f"Ctrl-C and set ${ENVIRONMENT_VARIABLE} or --data-dir to its folder, or choose other images with --data",
+                file=sys.stderr,
+            )
         path = fetch(archive, home)
         folder = _unpack(path, home)
         if not was_there:

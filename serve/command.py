@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.cli import Parser, fraction, positive, seconds
+from core.environment import how_to_install
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
 from serve.options import Options, names_of
@@ -32,10 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"python -m serve needs {', '.join(missing)}; install them with pip install -c constraints.txt --group serve, "
-            "or netassay[serve]"
-        )
+        raise UserError(f"python -m serve needs {', '.join(missing)}; install them with {how_to_install('serve')}")
     from serve.web.server import serve
 
     return serve(options)

@@ -34,6 +34,8 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "tyro":
             raise
+        from core.environment import how_to_install
         from core.errors import UserError
 
-        raise UserError("training needs a framework; pip install 'netassay[torch]' or 'netassay[tensorflow]'") from error
+        how = f"{how_to_install('torch')}, or for TensorFlow {how_to_install('tensorflow')}"
+        raise UserError(f"training needs a framework; install PyTorch with {how}") from error

@@ -9,16 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.environment import how_to_install
 from core.errors import UserError
 
 if TYPE_CHECKING:
     from train.outcome import Outcome
     from train.recipes import AnyRecipe
 
-# By recipe: the module whose `train` takes it, the package that this needs, and what installs it
+# By recipe: the module whose `train` takes it, and the package that this needs, which is also the extra that brings it
 TRAINERS = {
-    "TorchRecipe": ("train.torch.trainer", "torch", "netassay[torch]"),
-    "TfRecipe": ("train.tf.trainer", "tensorflow", "netassay[tensorflow]"),
+    "TorchRecipe": ("train.torch.trainer", "torch"),
+    "TfRecipe": ("train.tf.trainer", "tensorflow"),
 }
 
 
@@ -50,9 +51,9 @@ def main(_arguments: Sequence[str]) -> None:
 
     job = json.load(sys.stdin)
     channel = own_stdout()
-    module, package, extra = TRAINERS[job["kind"]]
+    module, package = TRAINERS[job["kind"]]
     if importlib.util.find_spec(package) is None:
-        raise UserError(f"{job['kind']} needs {package}, which is not installed here; pip install '{extra}'")
+        raise UserError(f"{job['kind']} needs {package}, which is not installed; {how_to_install(package)}")
     recipe = getattr(recipes, job["kind"]).from_dict(job["recipe"])
     outcome = importlib.import_module(module).train(recipe)
     values = {**asdict(outcome), "card": None}  # which lies beside the weights

@@ -37,8 +37,8 @@ class Recipe:
     recipe: Literal["default", "fast"] = "default"
     """Named defaults of all other flags; fast: a good model in the least time. --recipe fast --help shows its values."""
     data: str = "cifar10"
-    """Data set: a name such as cifar10 or digits, the path of a folder with train/<class>/ and, if any, val/<class>/ and test/<class>/, or
-    of a CSV with the columns file, label and split."""
+    """Data set: a name such as cifar10 or digits, the path of a folder with train/<class>/ and, if any, val/<class>/ and
+    test/<class>/, or of a CSV with the columns file, label and split."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="PATH")] = None
     """Folder that holds cifar-10-batches-py/; left out: $CIFAR10_DIR, then data/."""
     resize: Resize = "shortest"

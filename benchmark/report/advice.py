@@ -1,4 +1,4 @@
-"""Which model to deploy, in words: under limits of latency and accuracy, or the trade-off where there are none.
+"""Which model to deploy, in words: under limits of latency and accuracy, or the trade-off if there are none.
 
 Every claim rests on a verdict of the tables. Where no test tells two models apart they are called so, and the one that is
 named first is chosen by accuracy on these images and then by the order of the models, never by which was faster this time.
@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmark.accuracy.pairs import BETTER, WORSE
 from benchmark.latency.pairs import FASTER, MIN_PAIRS, NOT_TESTED
 from benchmark.latency.pairs import NO_DIFFERENCE as AS_FAST
 from benchmark.report.verdicts import Verdicts, verdicts_of
+from core.decimals import counted
 from models.runtimes.registry import short
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from benchmark.results import Results
 
 MOST_NAMED = 3  # models in one sentence; more are counted
+# In accuracy, on these images. A model further behind the best is not preferred for its speed: that no test shows it to be worse
+# says only that the images are few, and it is named as what they cannot tell.
+MOST_UNPROVEN_LOSS = 0.05
 
 
 @dataclass(frozen=True)
@@ -42,16 +46,18 @@ class Limits:
 
 @dataclass(frozen=True)
 class Choice:
-    """One model at one provider and batch size, with the intervals of both figures."""
+    """One model at one provider and batch size, with the intervals of both figures; latencies are nan if it was not timed."""
 
     model: str
     accuracy: float
     accuracy_low: float
-    p50_ms: float
-    p50_high_ms: float
+    n_images: int
+    p50_ms: float = float("nan")
+    p50_high_ms: float = float("nan")
 
     def __str__(self) -> str:
-        return f"{self.model} ({100 * self.accuracy:.2f} %, {self.p50_ms:.3g} ms)"
+        latency = "" if self.p50_ms != self.p50_ms else f", {self.p50_ms:.3g} ms"
+        return f"{self.model} ({100 * self.accuracy:.2f} %{latency})"
 
 
 @dataclass(frozen=True)
@@ -68,22 +74,50 @@ def limits_of(options: Mapping[str, Any]) -> Limits:
 
 
 def advice(results: Results) -> list[Answer]:
-    """An answer for each provider that was timed at the batch size of the limits, in the order of the table."""
+    """An answer for each provider that was timed at the batch size of the limits, in the order of the table.
+
+    If none was, one on accuracy alone.
+    """
     limits = limits_of(results.run["options"])
     timed = results.comparison.dropna(subset=["latency_p50_ms"])
     timed = timed[timed["batch_size"] == limits.batch_size]
     if timed.empty:
-        return []
+        return [_on_accuracy(results, limits)]
     verdicts = verdicts_of(results)
     answers = []
     for provider, rows in timed.groupby("provider", sort=False):
         where = f"at batch {limits.batch_size} on {short(str(provider))}"
         choices = _choices(rows)
         sentence = _sentence(choices, verdicts[str(provider), limits.batch_size], limits)
-        places = {choice.model: re.search(rf"(^| ){re.escape(str(choice))}", sentence) for choice in choices}
-        named = sorted((found.start(), model) for model, found in places.items() if found)
-        answers.append(Answer(f"answer, {where}: {sentence}", tuple(model for _, model in named)))
+        answers.append(_answer(where, sentence, choices))
     return answers
+
+
+def _answer(where: str, sentence: str, choices: Sequence[Choice]) -> Answer:
+    places = {choice.model: re.search(rf"(^| ){re.escape(str(choice))}", sentence) for choice in choices}
+    named = sorted((place.start(), model) for model, place in places.items() if place)
+    return Answer(f"answer, {where}: {sentence}", tuple(model for _, model in named))
+
+
+def _on_accuracy(results: Results, limits: Limits) -> Answer:
+    """What the tests of accuracy say if no latency can be held against the limits."""
+    models = results.comparison[results.comparison["kind"] != "oracle"].drop_duplicates("model")
+    pairs = results.pairs[results.pairs["provider"].fillna("") == results.run["predictions_provider"]]
+    choices, verdicts = [_choice(row) for _, row in models.iterrows()], Verdicts(pairs)
+    choices = [replace(choice, p50_ms=float("nan")) for choice in choices]  # of another batch size
+    exact = [c for c in choices if limits.min_accuracy is None or c.accuracy >= limits.min_accuracy]
+    of_accuracy = replace(limits, max_latency_ms=None)
+    if not exact:
+        sentence = nothing_meets(choices, of_accuracy)
+    elif len(choices) == 1:
+        sentence = f"{choices[0]} is the only model; there is nothing to choose"
+    else:
+        best, said = _most_accurate(exact, verdicts) if len(exact) > 1 else (exact[0], f"deploy {exact[0]}")
+        of = f", of {len(exact)} that meet {of_accuracy.words()}" if of_accuracy.words() else ""
+        sentence = f"{said}{of}{_caveats(best, of_accuracy)}"
+    if limits.max_latency_ms is not None:
+        sentence += f"; whether {limits.max_latency_ms:g} ms are met is not known"
+    return _answer("on accuracy alone, as no latency was measured", sentence, choices)
 
 
 def answer_within(rows: pd.DataFrame, verdicts: Verdicts, limits: Limits) -> str:
@@ -92,10 +126,18 @@ def answer_within(rows: pd.DataFrame, verdicts: Verdicts, limits: Limits) -> str
 
 
 def _choices(rows: pd.DataFrame) -> list[Choice]:
-    return [
-        Choice(row["model"], row["top1_accuracy"], row["top1_ci95_low"], row["latency_p50_ms"], row["latency_p50_ci95_high_ms"])
-        for _, row in rows.iterrows()
-    ]
+    return [_choice(row) for _, row in rows.iterrows()]
+
+
+def _choice(row: pd.Series) -> Choice:
+    return Choice(
+        row["model"],
+        row["top1_accuracy"],
+        row["top1_ci95_low"],
+        int(row["n_images"]),
+        row["latency_p50_ms"],
+        row["latency_p50_ci95_high_ms"],
+    )
 
 
 def _sentence(choices: list[Choice], verdicts: Verdicts, limits: Limits) -> str:
@@ -116,10 +158,26 @@ def trade_off(choices: Sequence[Choice], verdicts: Verdicts) -> str:
     rivals = [choice for choice in choices if choice is not best]
     if not rivals:
         return f"{best} is the only model; there is nothing to choose"
-    as_good = [choice for choice in choices if choice is best or verdicts.accuracy(choice.model, best.model) != WORSE]
-    if as_good == [best]:
+    not_worse = [choice for choice in choices if choice is best or verdicts.accuracy(choice.model, best.model) != WORSE]
+    as_good = [choice for choice in not_worse if best.accuracy - choice.accuracy <= MOST_UNPROVEN_LOSS]
+    unknown = [choice for choice in not_worse if choice not in as_good]
+    if not_worse == [best]:
         return _clearly_best(best, rivals, verdicts)
-    return _among_as_good(best, as_good, verdicts)
+    said = f"deploy {best}, the most accurate" if as_good == [best] else _among_as_good(best, as_good, verdicts)
+    return said + _too_few_images(best, unknown, verdicts)
+
+
+def _too_few_images(best: Choice, unknown: Sequence[Choice], verdicts: Verdicts) -> str:
+    """That the images do not tell whether `unknown`, far less accurate on them, are less accurate; empty if there are none."""
+    if not unknown:
+        return ""
+    nearest = max(unknown, key=lambda choice: choice.accuracy)
+    is_are, more = ("is", "") if len(unknown) == 1 else ("are", " or more")
+    images = counted(best.n_images, "image")
+    return (
+        f"; {images} are too few to tell whether {_all_of(unknown)} {is_are} really less accurate, here by "
+        f"{_points(best, nearest)}{more} ({_p(best, nearest, verdicts)}): use more images"
+    )
 
 
 def _clearly_best(best: Choice, rivals: Sequence[Choice], verdicts: Verdicts) -> str:

@@ -60,7 +60,7 @@ def report_tables(results: Results, names: Names) -> list[list[Table]]:
         whole = comparison_table(rows, f"{where}; {on}", names)
         tables.append([whole, comparison_table(rows, where, names, "accuracy"), comparison_table(rows, on, names, "latency")])
     if not results.pairs.empty:
-        tables.append([verdict_table(results, names)])
+        tables += [[verdict_table(results, names, provider)] for provider in _judged_providers(results)]
     if results.run["tuned_on"] is not None:
         tables.append([calibration_table(results.ensembles, dataset["split"], names)])
     if not results.loadgen.empty:
@@ -75,13 +75,20 @@ def new_table(title: str, caption: str | None = None) -> Table:
     return Table(title=title, title_justify="left", caption=caption, caption_justify="left")
 
 
-def shown_pairs(results: Results) -> pd.DataFrame:
+def _judged_providers(results: Results) -> list[str]:
+    """The provider of the predictions, and each other that an answer is given for, as its pairs have verdicts of their own."""
+    timed = results.latency_pairs["provider"][results.latency_pairs["transfer"] == "host-to-host"]
+    return list(dict.fromkeys([results.run["predictions_provider"], *results.pairs["provider"].dropna(), *timed]))
+
+
+def shown_pairs(results: Results, provider: str) -> pd.DataFrame:
     """The rows of `pairs.csv` that are shown: those of a question, and those that the answer rests on, which were timed too.
+
+    On predictions of `provider`; of the run's own provider if it rounds as that one does.
 
     Of more than fifteen those of the answer and the first others.
     """
-    pairs, timed = results.pairs, _timed_pairs(results)
-    pairs = pairs[pairs["provider"].fillna("") == results.run["predictions_provider"]]  # nothing is run for predictions alone
+    pairs, timed = _pairs_on(results, provider), _timed_pairs(results, provider)
     nobody_asked = (pairs["family"] == OTHER_ENSEMBLES).to_numpy(dtype=bool)
     was_timed = [names in timed for names in zip(pairs["model_a"], pairs["model_b"], strict=True)]
     in_answer = nobody_asked & np.array(was_timed, dtype=bool)
@@ -90,24 +97,31 @@ def shown_pairs(results: Results) -> pd.DataFrame:
     return shown
 
 
-def _timed_pairs(results: Results) -> dict[tuple[str, str], pd.Series]:
-    """The rows of `latency_pairs.csv` at the smallest batch size on the provider of the predictions, by the two names."""
+def _pairs_on(results: Results, provider: str) -> pd.DataFrame:
+    of_provider = results.pairs["provider"].fillna("")  # nothing is run for predictions alone
+    return results.pairs[of_provider == (provider if provider in set(of_provider) else results.run["predictions_provider"])]
+
+
+def _timed_pairs(results: Results, provider: str) -> dict[tuple[str, str], pd.Series]:
+    """The rows of `latency_pairs.csv` of `provider` at the smallest batch size, by the two names."""
     pairs = results.latency_pairs
-    pairs = pairs[(pairs["transfer"] == "host-to-host") & (pairs["provider"] == results.run["predictions_provider"])]
+    pairs = pairs[(pairs["transfer"] == "host-to-host") & (pairs["provider"] == provider)]
     pairs = pairs[pairs["batch_size"] == results.latency_pairs["batch_size"].min()]
     return {(row["model_a"], row["model_b"]): row for _, row in pairs.iterrows()}
 
 
-def verdict_table(results: Results, names: Names) -> Table:
-    """A row per pair: accuracy difference with corrected p and verdict, p50 ratio at the smallest batch size with verdict."""
-    timed, pairs = _timed_pairs(results), shown_pairs(results)
-    more = int((results.pairs["family"] != OTHER_ENSEMBLES).sum()) - int((pairs["family"] != OTHER_ENSEMBLES).sum())
+def verdict_table(results: Results, names: Names, provider: str) -> Table:
+    """One row per pair: accuracy difference with corrected p and verdict, p50 ratio at the smallest batch size with verdict."""
+    timed, pairs = _timed_pairs(results, provider), shown_pairs(results, provider)
+    asked = _pairs_on(results, provider)
+    more = int((asked["family"] != OTHER_ENSEMBLES).sum()) - int((pairs["family"] != OTHER_ENSEMBLES).sum())
     caption = [
         "intervals are of each pair alone; p and verdict are",
         "corrected for the comparisons of its question",
         *([f"{counted(more, 'more row')} in pairs.csv"] if more > 0 else []),
     ]
-    table = new_table("Is the difference real?", "\n".join(caption))
+    where = "" if provider == results.run["predictions_provider"] else f" On {spoken(provider)}"
+    table = new_table(f"Is the difference real?{where}", "\n".join(caption))
     table.add_column("model\nagainst", overflow="fold")
     table.add_column("accuracy, points\n(95 %)", justify="right", overflow="fold")
     table.add_column("more\naccurate?", overflow="fold")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from core.cli import Parser
 from core.errors import UserError
 from data import DEFAULT_DATASET
+from data.sets import WHAT_DATA_TAKES
 
 if TYPE_CHECKING:
     from export.adopt.pipeline import How

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,8 @@ def choose_providers(chosen: Mapping[str, str | None], probe: Path, threads: int
     """The runtimes `chosen` (see `registry.asked_for`) as this machine has them, proved on the model of `probe`, and notes.
 
     A runtime is proved where no other provider takes over heavy nodes of the model. Raises UserError where one that a flag
-    insists on cannot be had; one that may be left out is named in a note.
+    insists on cannot be had; one that may be left out is named in a note, if
+    its device seems to be there.
     """
     providers: list[Provider] = []
     notes: list[str] = []
@@ -24,7 +26,8 @@ def choose_providers(chosen: Mapping[str, str | None], probe: Path, threads: int
         except UserError as error:
             if flag is not IF_POSSIBLE:
                 raise _refusal(flag, error) from error
-            notes.append(f"{RUNTIMES[name].spoken} not measured: {error}")
+            if not RUNTIMES[name].sign or shutil.which(RUNTIMES[name].sign):  # nobody misses a device that is not there
+                notes.append(f"{RUNTIMES[name].spoken} not measured: {error}")
     own = [RUNTIMES[name].provider for name in chosen if RUNTIMES[name].has_own_numerics]
     own = [provider.name for provider in providers if provider.name in own]
     if own:

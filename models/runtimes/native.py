@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from core.environment import cpu_flags, cpu_name
+from core.environment import cpu_flags, cpu_name, how_to_install
 from core.errors import UserError
 from core.records import UInt8Array, softmax
 from models.card import ModelCard
@@ -68,7 +68,4 @@ def _require_alone(path: Path, runtime: Runtime) -> None:
 
 def _require_installed(runtime: Runtime) -> None:
     if importlib.util.find_spec(runtime.library) is None:
-        raise UserError(
-            f"{runtime.spoken} is not installed; install it with pip install 'netassay[{runtime.library}]', in a checkout with "
-            f"pip install -c constraints.txt --group {runtime.library}"
-        )
+        raise UserError(f"{runtime.spoken} is not installed; install it with {how_to_install(runtime.library)}")

@@ -29,6 +29,7 @@ class Runtime:
 
     provider: its name in tables and files, for ONNX Runtime that of the execution provider; spoken: what people read;
     module: the file that opens models on it; library: whose it is; runs: the ending of the files that it takes, "" for none;
+    sign: a program that only machines with its device have, "" for any machine;
     may_lack: of a library's runtimes, one that is left out with a note where this machine cannot run it;
     has_own_numerics: whether it rounds otherwise than ONNX Runtime, so that its rows need the accuracy of its own predictions;
     tolerance: how far its probabilities may be from the softmax of its logits; transfers: the ways that its calls are timed.
@@ -40,6 +41,7 @@ class Runtime:
     library: str
     runs: str = ".onnx"
     may_lack: bool = False
+    sign: str = ""
     has_own_numerics: bool = False
     tolerance: float = ROUNDING
     transfers: tuple[Transfer, ...] = ("host-to-host",)
@@ -52,7 +54,8 @@ IF_POSSIBLE = None
 RUNTIMES = {
     "cpu": Runtime(CPU, "CPU", "models.runtimes.onnx_runtime", ONNX_RUNTIME),
     "cuda": Runtime(
-        CUDA, "GPU (CUDA)", "models.runtimes.onnx_runtime", ONNX_RUNTIME, may_lack=True, transfers=("host-to-host", "device-only")
+        CUDA, "GPU (CUDA)", "models.runtimes.onnx_runtime", ONNX_RUNTIME, may_lack=True, sign="nvidia-smi",
+        transfers=("host-to-host", "device-only"),
     ),
     "openvino": Runtime(OPENVINO, "OpenVINO on CPU", "models.runtimes.openvino", "openvino", has_own_numerics=True),
     # bfloat16 keeps 8 bits of a logit: at a logit of 20 a probability may move by 6 %.

@@ -42,6 +42,15 @@ def _notes(*paths: Path) -> list[str]:
     return find_candidates(paths, Path(), "digits")[1]
 
 
+def test_a_file_named_twice_is_taken_once(trained: ModelCard) -> None:
+    _export(trained)
+    _export(trained, "other")
+    mine, other = Path("mine_torch.onnx"), Path("other.onnx")
+    candidates, notes = find_candidates([mine, other, Path().resolve() / mine], Path(), "digits")
+    assert [candidate.name for candidate in candidates] == ["mine_torch", "other"]
+    assert "mine_torch.onnx is named 2 times and was taken once" in notes[0]
+
+
 def test_an_export_of_the_weights_beside_it_is_not_remarked_on(trained: ModelCard) -> None:
     _train(trained)
     _export(trained)

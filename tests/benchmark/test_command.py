@@ -166,9 +166,8 @@ def test_a_benchmark_imports_neither_framework(models, tmp_path) -> None:
 
 class TestBadInput:
     def quick(self, models: Path, out: Path, *arguments: object) -> CompletedProcess[str]:
-        return in_this_process(
-            "benchmark", "--data", "digits", "--models-dir", models, "--out", out, "--time-budget", 0, "--limit", 20, *arguments
-        )
+        where = () if "--models" in arguments else ("--models-dir", models)
+        return in_this_process("benchmark", "--data", "digits", *where, "--out", out, "--time-budget", 0, "--limit", 20, *arguments)
 
     def test_no_models(self, tmp_path) -> None:
         refused(self.quick(tmp_path, tmp_path / "out"), "no .onnx file", "python -m export.to_onnx")
@@ -182,9 +181,7 @@ class TestBadInput:
 
     def test_unknown_data_set(self, models, tmp_path) -> None:
         refused(
-            in_this_process(
-                "benchmark", "--models-dir", models, "--out", tmp_path, "--models", models / "one.onnx", "--data", "svhn"
-            ),
+            in_this_process("benchmark", "--out", tmp_path, "--models", models / "one.onnx", "--data", "svhn"),
             "svhn",
         )
 

@@ -36,6 +36,15 @@ def test_both_ways_of_asking_mean_the_same(typed: list[str], given: dict[str, ob
     assert parse(typed) == from_values(given)
 
 
+def test_files_and_a_folder_of_them_are_not_both_asked_for() -> None:
+    for ask in (
+        lambda: parse(["--models", "a.onnx", "--models-dir", "mine"]),
+        lambda: from_values({"models": "a.onnx", "models_dir": "mine"}),
+    ):
+        with pytest.raises(UserError, match="--models-dir mine would not be read"):
+            ask()
+
+
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Options) if field.name not in COMMAND_ONLY])
 def test_every_option_can_be_given_its_own_default(field: str) -> None:
     assert from_values({field: getattr(Options(), field)}) == Options()

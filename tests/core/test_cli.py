@@ -30,6 +30,7 @@ COMMANDS = sorted(
         for path in (REPOSITORY / room).rglob("*.py")
         for found in re.findall(r'prog="python -m ([\w. -]+)"', path.read_text(encoding="utf-8"))
     }
+    | {"data show"}
 )
 
 
@@ -150,6 +151,7 @@ def test_where_a_run_goes_is_said_in_one_way(command: str) -> None:
         "benchmark load",
         "benchmark selfcheck",
         "train.bench",
+        "data show",
         "export.to_onnx",
         "export.quantize",
     )

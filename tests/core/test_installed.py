@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from core import environment
 from core import installed as netassay
-from core.environment import REPOSITORY
+from core.environment import REPOSITORY, how_to_install, packages_of
 from core.installed import API, COMMANDS, main_of, renamed
 from data import open_dataset
 from tests.tiny_models import write_tiny_model
@@ -42,6 +44,21 @@ def test_every_public_name_is_a_documented_function_or_class(name):
     assert callable(getattr(netassay, name))
     assert getattr(netassay, name).__doc__
     assert name in netassay.__all__
+
+
+@pytest.mark.parametrize("extra", ["torch", "tensorflow", "serve"])
+def test_what_is_missing_is_installed_by_name_from_any_index(extra, monkeypatch):
+    stated = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    names = {text.partition(";")[0].strip() for text in stated[extra]}
+    assert set(packages_of(extra)) == names
+    monkeypatch.setattr(environment, "is_checkout", lambda: False)
+    listed = ["numpy>=2; python_version > '3'", *(f'{name}; extra == "{extra}"' for name in sorted(names)), "x; extra == 'other'"]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: listed)
+    assert set(packages_of(extra)) == names
+    words = shlex.split(how_to_install(extra))
+    assert words[0] in (sys.executable, "uv")
+    assert names <= set(words)
+    assert "netassay" not in " ".join(words[words.index("install") :])
 
 
 def test_importing_the_public_packages_imports_nothing_slow():

@@ -204,6 +204,15 @@ def test_no_source_answers(serve: Callable[..., Server], tarball: bytes, tmp_pat
     assert len(gone.requests) == 1
 
 
+def test_a_download_is_announced_with_its_size_and_the_way_around_it(
+    serve: Callable[..., Server], tarball: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    download_cifar10(tmp_path, archive(tarball, serve(tarball)))
+    first = capsys.readouterr().err.splitlines()[0]
+    for said in (str(tmp_path), "170 MB", "CIFAR10_DIR", "--data-dir", "Ctrl-C"):
+        assert said in first
+
+
 def test_an_archive_put_there_by_hand_is_used_and_kept(tarball: bytes, tmp_path: Path) -> None:
     (tmp_path / "archive.tar.gz").write_bytes(tarball)
     folder = download_cifar10(tmp_path, archive(tarball, Server(b"", url="http://127.0.0.1:9/archive.tar.gz")))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmark.accuracy.pairs import NO_DIFFERENCE, compare_pairs
 from benchmark.latency.pairs import NO_DIFFERENCE as AS_FAST
 from benchmark.latency.pairs import compare_latencies
-from benchmark.report.advice import Limits, advice
+from benchmark.report.advice import Choice, Limits, advice, trade_off
 from benchmark.report.tables import Pair, latency_pair_rows, pair_rows, sample_rows
 from benchmark.report.verdicts import Verdicts
 from benchmark.results import Results
@@ -42,6 +42,8 @@ def answer(models: dict[str, tuple[int, float]], limits: Limits, n_rounds: int =
     rows = [
         {
             "model": name,
+            "kind": "single",
+            "n_images": N,
             "provider": CPU,
             "batch_size": 1,
             "top1_accuracy": n_right / N,
@@ -51,7 +53,7 @@ def answer(models: dict[str, tuple[int, float]], limits: Limits, n_rounds: int =
         }
         for name, (n_right, _) in models.items()
     ]
-    frame = pd.DataFrame([*rows, {"model": "oracle", "top1_accuracy": 1.0}])
+    frame = pd.DataFrame([*rows, {"model": "oracle", "kind": "oracle", "top1_accuracy": 1.0}])
     pairs = compare_pairs({name: np.arange(N) < n_right for name, (n_right, _) in models.items()}, list(models), {}, CPU)
     (found,) = advice(results(frame, pairs, samples, limits))
     prefix = "answer, at batch 1 on CPU: "
@@ -195,9 +197,50 @@ def test_where_nothing_meets_the_limits_the_nearest_is_named(limits, nearest) ->
     assert answer(MODELS, limits) == nearest
 
 
-def test_without_latency_there_is_no_answer() -> None:
-    frame = pd.DataFrame([{"model": "a", "provider": None, "batch_size": np.nan, "latency_p50_ms": np.nan}])
-    assert advice(results(frame, [], [], Limits(1))) == []
+def on_accuracy(n_right: dict[str, int], limits: Limits) -> str:
+    """The answer for models of which nothing was timed, of 400 images each."""
+    blank = {"provider": None, "batch_size": np.nan, "latency_p50_ms": np.nan, "latency_p50_ci95_high_ms": np.nan}
+    rows = [
+        {"model": name, "kind": "single", "n_images": N, "top1_accuracy": n / N, "top1_ci95_low": n / N - 0.02, **blank}
+        for name, n in n_right.items()
+    ]
+    frame = pd.DataFrame([*rows, {"model": "oracle", "kind": "oracle", "n_images": N, "top1_accuracy": 1.0, **blank}])
+    pairs = compare_pairs({name: np.arange(N) < n for name, n in n_right.items()}, list(n_right), {}, CPU)
+    (found,) = advice(results(frame, pairs, [], limits))
+    prefix = "answer, on accuracy alone, as no latency was measured: "
+    assert found.sentence.startswith(prefix)
+    return found.sentence.removeprefix(prefix)
+
+
+def test_without_latency_the_answer_is_that_of_accuracy() -> None:
+    assert on_accuracy({"a": 300, "b": 380}, Limits(1)) == "deploy b (95.00 %), significantly more accurate than a (75.00 %)"
+    assert on_accuracy({"a": 378, "b": 380}, Limits(1)) == (
+        "deploy b (95.00 %), the most accurate, but not significantly more so than a (94.50 %)"
+    )
+    assert on_accuracy({"a": 378}, Limits(1)) == "a (94.50 %) is the only model; there is nothing to choose"
+    assert on_accuracy({"a": 300, "b": 380}, Limits(1, min_accuracy=0.99)) == "no model meets 99 %; most accurate: b (95.00 %)"
+    said = on_accuracy({"a": 300, "b": 380}, Limits(1, max_latency_ms=5, min_accuracy=0.9))
+    assert said == "deploy b (95.00 %), of 1 that meet 90 %; whether 5 ms are met is not known"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 14), st.integers(0, 14), st.integers(3, 15), st.sampled_from([0.3, 1.0, 3.0]))
+def test_few_images_never_let_speed_excuse_a_large_loss(right_a: int, right_b: int, n_images: int, ms: float) -> None:
+    """Of whatever models: what is deployed is at most five points behind the best; one further behind is said to be unknown."""
+    right = {name: np.arange(n_images) < n for name, n in (("a", right_a), ("b", right_b))}
+    choices = [
+        Choice(name, float(r.mean()), 0.0, n_images, own_ms, own_ms)
+        for (name, r), own_ms in zip(right.items(), (ms, 2.0), strict=True)
+    ]
+    samples = timed({"a": (0, ms), "b": (0, 2.0)}, 10)
+    pairs = compare_pairs(right, list(right), {}, CPU)
+    said = trade_off(choices, Verdicts(pair_rows(pairs), None, sample_rows(samples)))
+    best = max(choice.accuracy for choice in choices)
+    named = said.removeprefix("deploy ").partition(";")[0].partition(":")[0]
+    for choice in choices:
+        if best - choice.accuracy > 0.05 and "significantly more accurate" not in said:
+            assert str(choice) not in named
+            assert f"{n_images} images are too few to tell whether {choice} is really less accurate" in said
 
 
 @settings(max_examples=30, deadline=None)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import replace
 from itertools import combinations
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ from benchmark.accuracy.pairs import OTHER_ENSEMBLES
 from benchmark.report.advice import advice
 from benchmark.report.terminal import print_report, shown_pairs, three_digits
 from benchmark.results import Results
-from models.runtimes.registry import CPU, spoken
+from models.runtimes.registry import CPU, OPENVINO, spoken
 from tests.made_run import results
 
 SHIPPED = ("resnet18_cifar10_tf", "resnet18_cifar10_torch")
@@ -113,7 +115,7 @@ def test_every_pair_of_models_that_the_answer_names_is_in_the_table(n_models: in
     found = results(tuple("abcd"[:n_models]))
     (answer,) = advice(found)
     assert len(answer.models) >= 2
-    shown, text = shown_pairs(found), printed(found, "300", monkeypatch)
+    shown, text = shown_pairs(found, CPU), printed(found, "300", monkeypatch)
     assert (n_models == 3) is (OTHER_ENSEMBLES in set(shown["family"]))
     for pair in combinations(answer.models, 2):
         (row,) = (row for row in shown.itertuples() if {row.model_a, row.model_b} == set(pair))
@@ -121,6 +123,21 @@ def test_every_pair_of_models_that_the_answer_names_is_in_the_table(n_models: in
         assert any(f"vs {row.model_b} " in cell for cell in cells)
         timed = found.latency_pairs
         assert ((timed["model_a"] == row.model_a) & (timed["model_b"] == row.model_b)).sum() == 3
+
+
+def test_every_answer_has_its_verdicts_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second runtime, which rounds as the first does: its answer rests on the same accuracy and on latencies of its own."""
+    found = results(("a", "b"), batch_sizes=(1,))
+    again = found.latency_pairs.assign(provider=OPENVINO, p50_ratio=7.77)
+    both = replace(found, tables={**found.tables, "latency_pairs.csv": pd.concat([found.latency_pairs, again])})
+    text = printed(both, "300", monkeypatch)
+    first, second = text.split("Is the difference real?")[1:]
+    assert second.startswith(" On OpenVINO on CPU")
+    assert ("7.77" in first, "7.77" in second) == (False, True)
+    own = found.pairs.assign(provider=OPENVINO, accuracy_difference=0.3333)
+    both = replace(both, tables={**both.tables, "pairs.csv": pd.concat([found.pairs, own])})
+    first, second = printed(both, "300", monkeypatch).split("Is the difference real?")[1:]
+    assert ("33.33" in first, "33.33" in second) == (False, True)
 
 
 def test_the_star_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

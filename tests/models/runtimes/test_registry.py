@@ -160,8 +160,11 @@ def test_what_flags_ask_for() -> None:
 
 
 @pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this ONNX Runtime has CUDA")
-def test_a_gpu_that_is_not_there_is_a_note_or_an_error(tmp_path: Path) -> None:
+def test_a_gpu_that_cannot_be_used_is_an_error_or_a_note_where_there_is_one(tmp_path: Path, monkeypatch) -> None:
     path = write_tiny_model(tmp_path / "tiny.onnx")
+    monkeypatch.setenv("PATH", str(tmp_path))  # a machine without nvidia-smi
+    assert choose_providers(asked_for("auto"), path, 1)[1] == []
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
     assert [p.name for p in choose_providers(asked_for("auto"), path, 1)[0]] == [CPU]
     assert "onnxruntime-gpu" in choose_providers(asked_for("auto"), path, 1)[1][0]
     with pytest.raises(UserError, match=r"^--device cuda: .*onnxruntime-gpu.*; or pass --device cpu$"):
