@@ -1,4 +1,4 @@
-"""The commands that README tells people to type, and what is to be expected of each on a clone without data or network."""
+"""The commands that README and the guide tell people to type, and what is to be expected of each on a clone without data or network."""
 
 from __future__ import annotations
 
@@ -38,35 +38,36 @@ ADOPTED = "`tests/export/adopt/test_command.py` runs it on a network from elsewh
 NO_CIFAR10 = "needs CIFAR-10, a download of 170 MB"
 ONLY_ACCURACY = Expected(append="--time-budget 0", why="the latencies take a minute and more; the demo measures some")
 
-# Block by block, in the order of README. `tests/test_readme.py` holds the two to each other.
+# Block by block, in the order of README and then of the guide. `tests/test_readme.py` holds them to each other.
 BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
+    {INSTALL: Skipped("installs packages from the network; `tests/core/test_installed.py` installs the wheel")},
     {
-        "make demo": AS_IT_STANDS,
-        "make test": Skipped("it is what runs this"),
-    },
-    {
-        INSTALL: Skipped("installs packages from the network; `tests/core/test_installed.py` installs the wheel"),
         "env/bin/netassay adopt mine.onnx --data path/to/folder --class-names classes.txt": Skipped(ADOPTED),
-        "env/bin/netassay benchmark --models models/mine_adopted.onnx --data path/to/folder": Skipped(ADOPTED),
-        "env/bin/netassay quantize models/mine_adopted.onnx --to int8 --data path/to/folder": Skipped(ADOPTED),
-        "env/bin/netassay benchmark --models a.onnx b.onnx --data path/to/folder --ensemble": Skipped(
+        "env/bin/netassay benchmark --models models/mine_adopted.onnx models/b.onnx --data path/to/folder --ensemble": Skipped(
             "`tests/core/test_installed.py` runs the installed command"
         ),
     },
-    {"source .venv/bin/activate": Skipped("stands before every command that is run")},
     {
-        "python -m export.to_onnx": AS_IT_STANDS,
-        "python -m data show cifar10": Expected((1,), says="no CIFAR-10", why=NO_CIFAR10),
-        "python -m benchmark --ensemble": Expected((1,), says="python -m data show cifar10", why=NO_CIFAR10),
-    },
-    {
-        "python -m data show path/to/folder": AS_IT_STANDS,
+        "make demo": AS_IT_STANDS,
+        "make install": AS_IT_STANDS,
+        "source .venv/bin/activate": Skipped("stands before every command that is run"),
         "python -m train.torch_resnet --data path/to/folder --image-size 64": Expected(
             (1,), says="--weights none", then="--weights none", why="ImageNet weights are a download"
         ),
         "python -m train.tf_resnet --data path/to/folder --image-size 64": AS_IT_STANDS,
         "python -m export.to_onnx --data path/to/folder": AS_IT_STANDS,
         "python -m benchmark --ensemble --data path/to/folder": ONLY_ACCURACY,
+    },
+    {"python -m data show path/to/folder": AS_IT_STANDS},
+    {
+        "env/bin/netassay adopt mine.onnx --data path/to/folder --class-names classes.txt": Skipped(ADOPTED),
+        "env/bin/netassay benchmark --models models/mine_adopted.onnx --data path/to/folder": Skipped(ADOPTED),
+        "env/bin/netassay quantize models/mine_adopted.onnx --to int8 --data path/to/folder": Skipped(ADOPTED),
+    },
+    {
+        "python -m export.to_onnx": AS_IT_STANDS,
+        "python -m data show cifar10": Expected((1,), says="no CIFAR-10", why=NO_CIFAR10),
+        "python -m benchmark --ensemble": Expected((1,), says="python -m data show cifar10", why=NO_CIFAR10),
     },
     {
         "python -m train.torch_resnet": Skipped(f"{NO_CIFAR10} and one of weights, and then hours"),
@@ -104,8 +105,8 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
 
 
 def command_blocks() -> list[list[str]]:
-    """The commands of each fenced block of README, without the comments that stand behind them."""
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    """The commands of each fenced block of README and then of the guide, without the comments that stand behind them."""
+    text = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/guide.md"))
     text = re.sub(r"^```python\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     blocks = re.findall(r"^```(?:sh|bash)?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     commands = [[line.partition("  #")[0].strip() for line in block.splitlines()] for block in blocks]

@@ -1,4 +1,4 @@
-"""README's commands, without running them: each is classified, and each flag is one that its command knows."""
+"""The commands of README and the guide, without running them: each is classified, and each flag is one that its command knows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from tests.readme import BLOCKS, REPOSITORY, Expected, command_blocks
 COMMANDS = list(chain.from_iterable(command_blocks()))
 
 
-def test_the_first_two_commands_are_the_two_that_do_everything() -> None:
-    assert command_blocks()[0] == ["make demo", "make test"]
+def test_the_first_command_is_the_install_that_takes_no_framework() -> None:
+    (first,) = command_blocks()[0]
+    assert first.startswith("python -m venv")
+    assert not {"torch", "tensorflow", "--group"} & set(shlex.split(first))
 
 
 def test_every_command_is_run_on_a_bare_clone_or_says_why_not() -> None:
-    """A new line of README fails here until `tests/readme.py` says what is expected of it."""
+    """A new line of either fails here until `tests/readme.py` says what is expected of it."""
     assert [list(block) for block in BLOCKS] == command_blocks()
     for command, wanted in chain.from_iterable(block.items() for block in BLOCKS):
         if wanted != Expected():
