@@ -1,4 +1,4 @@
-"""The commands of README and the guide as somebody types them who has just cloned the repository: no data, no network, nothing in the environment.
+"""The commands of README and the guide as somebody types them who has just cloned the repository: no data, no network, no settings.
 
 pytest tests/newcomer.py      # minutes: it trains, exports and benchmarks; `make test` runs it as the last environment
 

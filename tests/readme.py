@@ -1,4 +1,4 @@
-"""The commands that README and the guide tell people to type, and what is to be expected of each on a clone without data or network."""
+"""The commands of README and the guide, and what is to be expected of each on a clone without data or network."""
 
 from __future__ import annotations
 
