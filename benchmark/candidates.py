@@ -74,12 +74,12 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
         candidates = [_candidate(as_named[place]) for place in times]
         notes += [f"{as_named[place]} is named {n} times and was taken once" for place, n in times.items() if n > 1]
     else:
-        found = [_of_folder(path, models_dir) for path in _onnx_files(models_dir, dataset)]
-        candidates, renamed = _trained_on(dataset, found, models_dir)
+        in_folder = [_of_folder(path, models_dir) for path in _onnx_files(models_dir, dataset)]
+        candidates, renamed = _trained_on(dataset, in_folder, models_dir)
         notes += renamed
-        others = sorted({candidate.card.dataset for candidate in found if candidate not in candidates})
+        others = sorted({candidate.card.dataset for candidate in in_folder if candidate not in candidates})
         if others:
-            skipped = len(found) - len(candidates)
+            skipped = len(in_folder) - len(candidates)
             notes.append(f"skipped {counted(skipped, 'model')} trained on {', '.join(others)}")
     check_names(candidates)
     check_alike([candidate.card for candidate in candidates])

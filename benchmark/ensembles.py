@@ -62,24 +62,24 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
             f"{members[0].path or members[0].name}; leave it out, or "
             "train and export another (python -m train.torch_resnet, python -m train.tf_resnet, python -m export.to_onnx)"
         )
-    wanted: list[Plan] = []
+    planned: list[Plan] = []
     for rule in (rule for rule in RULES if rule in rules):
         if is_tuned(rule):
-            wanted.append(Plan(rule, tuple(members)))
+            planned.append(Plan(rule, tuple(members)))
             continue
         if len(members) > MOST_MEMBERS:
             raise UserError(
                 f"--ensemble with {len(members)} models would be {2 ** len(members) - len(members) - 1} ensembles; "
                 f"name at most {MOST_MEMBERS} with --models, or pass --ensemble weighted greedy"
             )
-        wanted += [Plan(rule, subset) for size in range(2, len(members) + 1) for subset in combinations(members, size)]
+        planned += [Plan(rule, subset) for size in range(2, len(members) + 1) for subset in combinations(members, size)]
     taken = {candidate.name: candidate.path or "a function" for candidate in candidates}
-    for plan in wanted:
+    for plan in planned:
         if plan.name in taken:
             raise UserError(
                 f"the ensemble {plan.name} would be called like {taken[plan.name]}; rename the file, or leave out --ensemble"
             )
-    return wanted, notes
+    return planned, notes
 
 
 def _combinable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[str]]:
@@ -113,7 +113,7 @@ def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
         how = tune(plan.rule, [findings.validation[name].logits for name in names], findings.tuned_on.labels)
     else:
         how = combination(plan.rule, len(names))
-    logits, kept = combine(how, [findings.predictions[name].logits for name in names])
+    logits, probabilities = combine(how, [findings.predictions[name].logits for name in names])
     image_set = findings.image_set
     predictions = Predictions(plan.name, image_set.split, image_set.sha256, logits)
     entry = Entry(plan.name, "ensemble", names, "ensemble", "", float("nan"), measure(predictions, image_set.labels))
@@ -121,7 +121,7 @@ def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
         fused, card = fuse(load_members([member.file for member in plan.members]), plan.name, how)
         path = fused_folder / f"ensemble_{len(findings.ensembles)}.onnx"
         save_model(fused, card, path)
-        _check_fusion(path, plan.name, image_set, (logits, kept), findings)
+        _check_fusion(path, plan.name, image_set, (logits, probabilities), findings)
         entry = replace(entry, backend=card.backend, precision=card.precision, size_mb=path.stat().st_size / 1e6)
         findings.files[plan.name] = path
     findings.entries.append(entry)
@@ -135,6 +135,6 @@ def _check_fusion(
     """UserError unless the fused graph gives what the rule makes of the members' kept predictions."""
     few = image_set.take(np.arange(min(N_FUSION_IMAGES, len(image_set))))
     logits, probabilities = (values[: len(few)] for values in wanted)
-    found = open_file(path, findings.predictions_provider, findings.threads).predicted(few.images_u8, few.n_classes).outputs
-    agreement = parity.measure(logits, found.logits, few.split, (probabilities, found.probabilities))
+    outputs = open_file(path, findings.predictions_provider, findings.threads).predicted(few.images_u8, few.n_classes).outputs
+    agreement = parity.measure(logits, outputs.logits, few.split, (probabilities, outputs.probabilities))
     require_fused(agreement, f"the fused graph of {name}")

@@ -44,11 +44,11 @@ class Gate:
 
 def parse_gate(text: str, columns: Sequence[str]) -> Gate:
     """The gate that `text` stands for; UserError that names the grammar, or the columns there are."""
-    found = _CONDITION.match(text)
+    match = _CONDITION.match(text)
     try:
-        if found is None:
+        if match is None:
             raise ValueError(text)
-        column, symbol, number, where = found.groups()
+        column, symbol, number, where = match.groups()
         gate = Gate(text, column, symbol, float(number), _parse_filters(where))
     except ValueError as error:
         raise UserError(f"--fail-if '{text}' is not understood; write {GRAMMAR}") from error
@@ -93,10 +93,10 @@ def _failure(row: pd.Series, gate: Gate) -> str | None:
 def _parse_filters(where: str | None) -> tuple[tuple[str, str], ...]:
     if where is None:
         return ()
-    found = [_FILTER.match(part) for part in re.split(r"\band\b", where)]
-    if not all(found):
+    matches = [_FILTER.match(part) for part in re.split(r"\band\b", where)]
+    if not all(matches):
         raise ValueError(where)
-    return tuple((match[1], match[3]) for match in found if match)
+    return tuple((match[1], match[3]) for match in matches if match)
 
 
 def _same(cell: object, value: str) -> bool:

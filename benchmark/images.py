@@ -68,8 +68,8 @@ def images_for(
         notes += fingerprint_notes(models, source, dataset.official(source).sha256)
     if models and resize is not None and resize != models[0].resize:
         notes.append(f"images are resized by '{resize}', the models were trained with '{models[0].resize}'")
-    image_set, found = _checked_for_duplicates(dataset, image_set, split_seed, exclude=choice.exclude_duplicates)
-    return dataset, image_set, [*notes, *dataset.notes, *found]
+    image_set, duplicates = _checked_for_duplicates(dataset, image_set, split_seed, exclude=choice.exclude_duplicates)
+    return dataset, image_set, [*notes, *dataset.notes, *duplicates]
 
 
 def _checked_for_duplicates(dataset: Dataset, image_set: ImageSet, split_seed: int, *, exclude: bool) -> tuple[ImageSet, list[str]]:

@@ -65,7 +65,7 @@ def from_values(values: Mapping[str, Any]) -> Options:
     UserError for a name that is no option, a word that is none of the choices, or a number out of range.
     """
     known = {field.name: field for field in fields(Options) if field.name not in COMMAND_ONLY}
-    found: dict[str, Any] = {}
+    known_values: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
             raise UserError(f"evaluate has no option {name}; there are {', '.join(known)}")
@@ -75,13 +75,13 @@ def from_values(values: Mapping[str, Any]) -> Options:
             value = (value,) if isinstance(value, str | Path | int) else tuple(dict.fromkeys(value))
         for one in value if isinstance(value, tuple) else () if value is None else (value,):
             _check(name, one)
-        found[name] = Path(value) if name in FOLDERS and value is not None else value
-    check_one_source(found.get("models"), found.get("models_dir"))
-    if "models" in found:
-        found["models"] = tuple(Path(model) for model in found["models"])
-    if "batch_sizes" in found:
-        found["batch_sizes"] = tuple(sorted(found["batch_sizes"]))
-    return Options(**found)
+        known_values[name] = Path(value) if name in FOLDERS and value is not None else value
+    check_one_source(known_values.get("models"), known_values.get("models_dir"))
+    if "models" in known_values:
+        known_values["models"] = tuple(Path(model) for model in known_values["models"])
+    if "batch_sizes" in known_values:
+        known_values["batch_sizes"] = tuple(sorted(known_values["batch_sizes"]))
+    return Options(**known_values)
 
 
 def check_one_source(models: Collection[object] | None, models_dir: Path | None) -> None:

@@ -122,11 +122,11 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
     if options.loadgen:
         require_loadgen()
     check_limits(options)
-    findings, wanted = prepare(options, functions)
+    findings, planned = prepare(options, functions)
     with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
         predict_singles(findings, options.profile)
-        predict_validation(findings, wanted[-1].members if wanted else ())
-        for plan in wanted:
+        predict_validation(findings, planned[-1].members if planned else ())
+        for plan in planned:
             add_ensemble(findings, plan, Path(fused_folder))
         judge(findings)
         if options.time_budget_s > 0:
@@ -267,9 +267,9 @@ def _oracle(findings: Findings, members: Sequence[str]) -> Entry:
 def measure_latency(findings: Findings, options: Options, functions: Sequence[Classifier] = ()) -> None:
     """Time every single model and fused ensemble on every provider at every batch size, and the functions."""
     of_files = [provider for provider in findings.providers if runtime_of(provider.name).runs]
-    wanted = timing.configurations(list(findings.files.items()), of_files, options.batch_sizes, findings.threads)
-    wanted += timing.of_functions(functions, options.batch_sizes, findings.threads)
-    if not wanted:
+    configurations = timing.configurations(list(findings.files.items()), of_files, options.batch_sizes, findings.threads)
+    configurations += timing.of_functions(functions, options.batch_sizes, findings.threads)
+    if not configurations:
         return
     budget_s = options.time_budget_s
     with progress("doing", ticking=False) as display:
@@ -279,7 +279,7 @@ def measure_latency(findings: Findings, options: Options, functions: Sequence[Cl
             display.update(task, completed=min(round(elapsed_s), round(budget_s)), doing=doing, refresh=True)
 
         run = timing.run_experiment(
-            wanted,
+            configurations,
             findings.image_set.images_u8,
             budget_s,
             options.seed,

@@ -53,8 +53,8 @@ def packages_of(extra: str) -> list[str]:
             required = importlib.metadata.requires("netassay") or []
         except importlib.metadata.PackageNotFoundError:
             required = []
-    wanted = [text.partition(";") for text in required if re.search(rf"extra == ['\"]{extra}['\"]", text)]
-    return [package.strip() for package, _, marker in wanted if sys.platform not in marker] or [extra]
+    of_extra = [text.partition(";") for text in required if re.search(rf"extra == ['\"]{extra}['\"]", text)]
+    return [package.strip() for package, _, marker in of_extra if sys.platform not in marker] or [extra]
 
 
 def environment(packages: Sequence[str] = ()) -> dict[str, Any]:

@@ -27,9 +27,9 @@ def one_line(error: BaseException, limit: int = 240) -> str:
 def first_difference(ours: Sequence[str], theirs: Sequence[str], our_name: str, their_name: str) -> str:
     """In words, how two unequal lists differ: the names that only one has, else the first place where they differ."""
     only_ours, only_theirs = ([name for name in a if name not in set(b)] for a, b in ((ours, theirs), (theirs, ours)))
-    told = [f"only {name} has {few(only)}" for name, only in ((their_name, only_theirs), (our_name, only_ours)) if only]
-    if told:
-        return f"{'; '.join(told)} ({len(ours)} and {len(theirs)} classes)"
+    differences = [f"only {name} has {few(only)}" for name, only in ((their_name, only_theirs), (our_name, only_ours)) if only]
+    if differences:
+        return f"{'; '.join(differences)} ({len(ours)} and {len(theirs)} classes)"
     place = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     here, there = (names[place] if place < len(names) else "absent" for names in (ours, theirs))
     return f"the same names in another order: class {place} is {here} in {our_name} and {there} in {their_name}"

@@ -73,8 +73,8 @@ def missing_fonts_note(texts: Iterable[str]) -> list[str]:
 
 def font_file(text: str) -> Path:
     """The font file of this machine that has most characters of `text`: DejaVu Sans unless another has more of them."""
-    found = [font for font in (_font_with(ord(sign)) for sign in text if not sign.isspace()) if font is not None]
-    other = [font for font in found if font != _default_font()]
+    fonts = [font for font in (_font_with(ord(sign)) for sign in text if not sign.isspace()) if font is not None]
+    other = [font for font in fonts if font != _default_font()]
     return Path(max(other, key=other.count)[1] if other else _default_font()[1])
 
 

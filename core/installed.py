@@ -93,8 +93,8 @@ def main_of(module: str) -> Callable[[Sequence[str]], int | None]:
     loaded = importlib.import_module(module)
     if hasattr(loaded, "__path__"):
         loaded = importlib.import_module(f"{module}.__main__")
-    found: Callable[[Sequence[str]], int | None] = loaded.main
-    return found
+    function: Callable[[Sequence[str]], int | None] = loaded.main
+    return function
 
 
 def usage() -> str:

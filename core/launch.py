@@ -72,8 +72,8 @@ def converse(
         env=own_environment(), start_new_session=True,  # else a terminal's Ctrl-C would reach it twice
     )  # fmt: skip
     assert child.stdin is not None and child.stdout is not None and child.stderr is not None
-    said: list[str] = []
-    listener = threading.Thread(target=_listen, args=(child.stderr, said, noise), daemon=True)
+    errors: list[str] = []
+    listener = threading.Thread(target=_listen, args=(child.stderr, errors, noise), daemon=True)
     listener.start()
     try:
         with contextlib.suppress(BrokenPipeError), child.stdin:  # it may have ended already, and says why
@@ -87,9 +87,9 @@ def converse(
         child.stdout.close()
         child.stderr.close()
     if stopped:
-        raise KeyboardInterrupt(said[-1] if said else "interrupted")
+        raise KeyboardInterrupt(errors[-1] if errors else "interrupted")
     if child.returncode:
-        raise UserError(said[-1] if said else f"{what} {_ending(child.returncode)}")
+        raise UserError(errors[-1] if errors else f"{what} {_ending(child.returncode)}")
 
 
 def _ending(status: int) -> str:

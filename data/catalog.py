@@ -151,8 +151,8 @@ class Dataset:
 
         After a part of a split was read by itself, only of those that were read whole: a try does not cost what it saved.
         """
-        wanted = [split for split in self.available if split in self._official] if self._in_part else self.available
-        return {split: self.official(split).sha256 for split in wanted}
+        splits = [split for split in self.available if split in self._official] if self._in_part else self.available
+        return {split: self.official(split).sha256 for split in splits}
 
     def _checked_source(self, split: Split) -> Split:
         if split not in SPLITS:
@@ -172,8 +172,8 @@ class Dataset:
         """Which images of the official split that has these `labels` are those of `split`, ascending."""
         if not self._is_divided(split):
             return np.arange(len(labels), dtype=np.int64)
-        kept, held = stratified_holdout(labels, VALIDATION_FRACTION, split_seed)
-        members = kept if split == "train" else held
+        train, validation = stratified_holdout(labels, VALIDATION_FRACTION, split_seed)
+        members = train if split == "train" else validation
         if not len(members):
             raise UserError(f"the train split of {self.name} is too small to take validation images from; add images")
         return members

@@ -62,8 +62,8 @@ def find_damaged(paths: Sequence[Path]) -> list[DamagedImage]:
         with _opened(path) as image:
             to_rgb(image)
 
-    found = _each(paths, _or_damage(work), "looking for damaged images")
-    return [one for one in found if isinstance(one, DamagedImage)]
+    damages = _each(paths, _or_damage(work), "looking for damaged images")
+    return [one for one in damages if isinstance(one, DamagedImage)]
 
 
 def read_images(paths: Sequence[Path], size: ImageSize, resize: Resize = "shortest", *, skip_damaged: bool = False) -> Decoded:

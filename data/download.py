@@ -52,7 +52,7 @@ def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
 
     An archive that was put into `home` by hand is used and kept. UserError where no source gives it, naming each one's fault.
     """
-    made = not home.exists()
+    is_new = not home.exists()
     try:
         home.mkdir(parents=True, exist_ok=True)
         was_there = (home / archive.file_name).exists()
@@ -72,7 +72,7 @@ def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
             f"free some space or choose another folder with --data-dir or ${ENVIRONMENT_VARIABLE}"
         ) from error
     finally:
-        if made and home.exists() and not any(home.iterdir()):
+        if is_new and home.exists() and not any(home.iterdir()):
             home.rmdir()
     return folder
 
@@ -96,9 +96,9 @@ def fetch(archive: Archive, home: Path) -> Path:
             moved = moved or downloader.received > 0 or fault == _WRONG_SHA256
         if not moved:  # nobody answers: asking again would only keep the person waiting
             break
-    told = "; ".join(f"{_host(url)}: {fault}" for url, fault in faults.items())
+    reasons = "; ".join(f"{_host(url)}: {fault}" for url, fault in faults.items())
     raise UserError(
-        f"no CIFAR-10 in {home}, and it could not be downloaded ({told}); where there is a network, python -m data show cifar10 "
+        f"no CIFAR-10 in {home}, and it could not be downloaded ({reasons}); where there is a network, python -m data show cifar10 "
         f"downloads it; else set ${ENVIRONMENT_VARIABLE} to the folder that holds it, or put {archive.file_name} or "
         f"{BATCHES_FOLDER}/ into {home} by hand (make demo needs none of it)"
     )

@@ -81,13 +81,13 @@ def joined(image_sets: Sequence[ImageSet]) -> UInt8Array:
 
 def without(judged: ImageSet, duplicates: Duplicates) -> ImageSet:
     """The judged images that are no training images, with a fingerprint of their own; UserError where none is left."""
-    kept = np.setdiff1d(np.arange(len(judged)), duplicates.found)
-    if not len(kept):
+    remaining = np.setdiff1d(np.arange(len(judged)), duplicates.found)
+    if not len(remaining):
         raise UserError(
             f"every one of the {len(judged)} {judged.split} images of {judged.name} was seen in training, so that "
             "--exclude duplicates leaves none; collect others"
         )
-    return judged.take(kept.astype(np.int64))
+    return judged.take(remaining.astype(np.int64))
 
 
 def duplicates_note(judged: ImageSet, duplicates: Duplicates, *, excluded: bool, with_validation: bool = False) -> list[str]:

@@ -34,17 +34,17 @@ class Passed:
 
     def notes(self) -> list[str]:
         """A line for each kind that occurred."""
-        told = []
+        notes = []
         if self.endings:
             counts = few([f"{count} {ending}" for ending, count in self.endings.most_common()], 8)
             heif = "; .heic and .heif must be converted first" if {".heic", ".heif"} & set(self.endings) else ""
             total = self.endings.total()
-            told.append(f"{_files(total)} passed over, for the ending is not one of an image that can be read: {counts}{heif}")
+            notes.append(f"{_files(total)} passed over, for the ending is not one of an image that can be read: {counts}{heif}")
         if self.dead_links:
-            told.append(f"{_files(self.dead_links)} passed over: symbolic links that lead nowhere")
+            notes.append(f"{_files(self.dead_links)} passed over: symbolic links that lead nowhere")
         if self.irregular:
-            told.append(f"{_files(self.irregular)} passed over: pipes, sockets or devices, not regular files")
-        return told
+            notes.append(f"{_files(self.irregular)} passed over: pipes, sockets or devices, not regular files")
+        return notes
 
 
 def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list[str]]:
@@ -76,10 +76,10 @@ def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list
         unknown = [name for name, paths in classes.items() if paths and name not in names]
         if unknown:
             lacking = [name for name in names if not classes.get(name)]
-            told = f"train/ lacks {few(unknown)}" + f"; {folders[split].name}/ lacks {few(lacking)}" * bool(lacking)
+            differences = f"train/ lacks {few(unknown)}" + f"; {folders[split].name}/ lacks {few(lacking)}" * bool(lacking)
             raise UserError(
-                f"the classes of train/ and {folders[split].name}/ in {root} differ: {told}; rename or remove the folders that "
-                "train/ lacks, or add training images"
+                f"the classes of train/ and {folders[split].name}/ in {root} differ: {differences}; rename or remove the folders "
+                "that train/ lacks, or add training images"
             )
         complete[split] = {name: classes.get(name, []) for name in names}
         absent = [name for name in names if not complete[split][name]]
@@ -130,8 +130,8 @@ def _scan_flat(root: Path, least_classes: int) -> tuple[dict[Split, Classes], li
     empty = [f"{name}/" for name in classes if name not in named]
     without = [f"no images in {few(empty)}: not taken for classes"] if empty else []
     n_images = sum(map(len, named.values()))
-    said = f"{root} has no train/ and no test/: its {len(named)} class folders ({n_images:,} images) are taken as the test split"
-    return {"test": named}, [said, *without, *passed.notes()]
+    note = f"{root} has no train/ and no test/: its {len(named)} class folders ({n_images:,} images) are taken as the test split"
+    return {"test": named}, [note, *without, *passed.notes()]
 
 
 def _unread_folders(root: Path) -> list[str]:
@@ -164,15 +164,15 @@ def _images_under(folder: Path, passed: Passed) -> list[Path]:
     paths: list[Path] = []
     seen = {folder.resolve()}
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        kept = []
+        files = []
         for name in sorted(folders):
             if name.startswith(".") or name in _SYSTEM_FOLDERS:
                 continue
             target = Path(parent, name).resolve()
             if target not in seen:  # a link to a folder that holds it would be walked for ever
                 seen.add(target)
-                kept.append(name)
-        folders[:] = kept
+                files.append(name)
+        folders[:] = files
         for name in names:
             path = Path(parent, name)
             if name.startswith("."):

@@ -55,25 +55,25 @@ def look_for_duplicates(image_sets: Sequence[ImageSet], dataset: Dataset, *, exc
         if exclude:
             raise UserError(f"--exclude duplicates needs training images, and {dataset.name} has none; add a train/ folder")
         return Looked(list(image_sets), [], conflict_note(*image_sets))
-    kept: list[ImageSet] = []
+    remaining: list[ImageSet] = []
     rows: list[tuple[str, str, str, str]] = []
     notes: list[str] = []
     for images in image_sets:
         if dataset.source(images.split) == "train":
-            kept.append(images)
+            remaining.append(images)
             continue
         seen = seen_in_training(dataset, images.split)
         seen_names = [name for one in seen for name in _names(one, dataset)]
-        found = find_duplicates(images.images_u8, joined(seen))
-        notes += duplicates_note(images, found, excluded=exclude, with_validation=len(seen) > 1)
+        duplicates = find_duplicates(images.images_u8, joined(seen))
+        notes += duplicates_note(images, duplicates, excluded=exclude, with_validation=len(seen) > 1)
         names = _names(images, dataset)
-        for index in found.found:
-            same = found.exact[index] >= 0
-            twin = found.exact[index] if same or found.near is None else found.near[index]
+        for index in duplicates.found:
+            same = duplicates.exact[index] >= 0
+            twin = duplicates.exact[index] if same or duplicates.near is None else duplicates.near[index]
             rows.append((images.split, names[index], seen_names[twin], "same pixels" if same else "near"))
-        kept.append(without(images, found) if exclude and len(found.found) else images)
+        remaining.append(without(images, duplicates) if exclude and len(duplicates.found) else images)
     judged = [images for images in image_sets if dataset.source(images.split) != "train"]
-    return Looked(kept, rows, notes + conflict_note(dataset.official("train"), *judged))
+    return Looked(remaining, rows, notes + conflict_note(dataset.official("train"), *judged))
 
 
 def _names(images: ImageSet, dataset: Dataset) -> list[str]:

@@ -19,13 +19,13 @@ def stratified_holdout(labels: Int64Array, fraction: float, seed: int) -> tuple[
         raise ValueError(f"fraction must lie between 0 and 1, not {fraction}")
     if seed < 0:
         raise UserError(f"the split seed must be 0 or more, not {seed}")
-    held = np.zeros(len(labels), dtype=bool)
+    is_held_out = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         keys = np.random.PCG64([seed, int(label)]).random_raw(len(members))
         order = np.argsort(np.asarray(keys), kind="stable")
-        held[members[order[: _held_count(len(members), fraction)]]] = True
-    return np.flatnonzero(~held).astype(np.int64), np.flatnonzero(held).astype(np.int64)
+        is_held_out[members[order[: _held_count(len(members), fraction)]]] = True
+    return np.flatnonzero(~is_held_out).astype(np.int64), np.flatnonzero(is_held_out).astype(np.int64)
 
 
 def spread(n_images: int, wanted: int) -> Int64Array:

@@ -70,8 +70,8 @@ def choose_threshold(how: Combination, member_logits: Sequence[Logits], labels: 
     # lost[k]: images lost where the k surest stop early
     lost = np.concatenate([[0], np.cumsum(gained[order])])
     allowed = int(np.floor(max_accuracy_loss * len(labels) + 1e-9))
-    held = np.logical_and.accumulate(lost <= allowed)
-    return _threshold(top[order], held)
+    is_allowed = np.logical_and.accumulate(lost <= allowed)
+    return _threshold(top[order], is_allowed)
 
 
 def _threshold(descending: Float64Array, held: NDArray[np.bool_]) -> float:

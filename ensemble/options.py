@@ -50,8 +50,8 @@ def checked(
         raise UserError("--max-accuracy-loss is for a cascade; add --cascade")
     if max_accuracy_loss is not None and not 0 <= max_accuracy_loss < 1:
         raise UserError(f"--max-accuracy-loss {max_accuracy_loss} is not a fraction from 0 to 1")
-    kept = None if weights is None else tuple(weights)
-    return Options(members, out, rule, kept, data, data_dir, cascade, max_accuracy_loss or 0.0, force)
+    as_tuple = None if weights is None else tuple(weights)
+    return Options(members, out, rule, as_tuple, data, data_dir, cascade, max_accuracy_loss or 0.0, force)
 
 
 def _check_weights(weights: Sequence[float], n_members: int, rule: str) -> None:

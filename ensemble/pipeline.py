@@ -90,10 +90,10 @@ def build(
     >>> [member.name for member in built.card.members], round(sum(member.weight for member in built.card.members), 6)
     (['a', 'b'], 1.0)
     """
-    found = None if data_dir is None else Path(data_dir)
+    folder = None if data_dir is None else Path(data_dir)
     of = None if data is None else str(data)
     paths = tuple(Path(member) for member in members)
-    options = checked(paths, Path(out), rule, weights, of, found, cascade, max_accuracy_loss, force)
+    options = checked(paths, Path(out), rule, weights, of, folder, cascade, max_accuracy_loss, force)
     lines = tuple(make(options))
     return Built(options.out, load_model(options.out)[1], lines)
 
@@ -137,8 +137,8 @@ def _made_otherwise(options: Options, members: Sequence[LoadedMember]) -> str | 
     if [member.sha256 for member in there.members] != [member.sha256 for member in members]:
         return "was made of other files"
     by_hand = None if options.weights is None else combination(options.rule, len(members), options.weights).weights
-    kept = None if "tuned_on" in there.recipe else tuple(member.weight for member in there.members)
-    if (by_hand is not None or is_tuned(options.rule)) and by_hand != kept:
+    given_weights = None if "tuned_on" in there.recipe else tuple(member.weight for member in there.members)
+    if (by_hand is not None or is_tuned(options.rule)) and by_hand != given_weights:
         return "has other weights"
     loss = there.recipe.get("max_accuracy_loss")
     return "was made with another --max-accuracy-loss" if options.cascade and loss != options.max_accuracy_loss else None
@@ -167,8 +167,8 @@ def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -
 def _members_logits(paths: Sequence[Path], images_u8: UInt8Array, split: str) -> list[Float32Array]:
     """Each member's logits on the same images, one member after another."""
     files = [(path.stem, path) for path in paths]
-    found = predict_files(files, images_u8, lambda name: f"{name} on {split} images")
-    return [prediction.outputs.logits for prediction in found]
+    predictions = predict_files(files, images_u8, lambda name: f"{name} on {split} images")
+    return [prediction.outputs.logits for prediction in predictions]
 
 
 def _noise(options: Options, card: ModelCard, note: str) -> Evidence:
@@ -199,9 +199,9 @@ def _fused(
     cascade = Cascade(how, threshold)
     model, card = fuse_cascade(members, options.out.stem, cascade)
     card = dataclasses.replace(card, recipe={**card.recipe, "max_accuracy_loss": options.max_accuracy_loss})
-    said = run_cascade(cascade, evidence.member_logits)
-    settled = ~said.borderline
-    return model, card, (said.logits[settled][:N_IMAGES], said.probabilities[settled][:N_IMAGES]), settled
+    outcome = run_cascade(cascade, evidence.member_logits)
+    settled = ~outcome.borderline
+    return model, card, (outcome.logits[settled][:N_IMAGES], outcome.probabilities[settled][:N_IMAGES]), settled
 
 
 def _parity(model: ModelProto, images_u8: UInt8Array, split: str, wanted: tuple[Float32Array, Float64Array]) -> Parity:

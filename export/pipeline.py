@@ -56,8 +56,8 @@ def without_built_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             return False
 
     passed_over = [source for source in sources if built_in(source)]
-    kept = [source for source in sources if source not in passed_over]
-    return (kept, passed_over) if kept else (list(sources), [])
+    remaining = [source for source in sources if source not in passed_over]
+    return (remaining, passed_over) if remaining else (list(sources), [])
 
 
 def export_model(

@@ -44,5 +44,5 @@ def _of_other_weights(target: Path, source: Path, card: ModelCard) -> str | None
     made_of = {entry.key: entry.value for entry in model.metadata_props}.get(WEIGHTS_KEY)
     if made_of == sha256_of_file(source) or same_training(there, card):
         return None
-    told = differences(there, card.recipe, card.dataset_sha256)[:3]
-    return f"was made of other weights ({', '.join(told) or 'by their SHA-256'})"
+    changed = differences(there, card.recipe, card.dataset_sha256)[:3]
+    return f"was made of other weights ({', '.join(changed) or 'by their SHA-256'})"

@@ -21,8 +21,8 @@ def synthetic_images(n_images: int, height: int, width: int, seed: int = SEED) -
     """
     generator = np.random.default_rng(seed)
     kinds: tuple[Callable[[np.random.Generator, int, int], UInt8Array], ...] = (_noise, _gradient, _flat, _extremes)
-    made = [kinds[number % len(kinds)](generator, height, width) for number in range(n_images)]
-    return np.stack(made) if made else np.empty((0, height, width, 3), np.uint8)
+    images = [kinds[number % len(kinds)](generator, height, width) for number in range(n_images)]
+    return np.stack(images) if images else np.empty((0, height, width, 3), np.uint8)
 
 
 def _noise(generator: np.random.Generator, height: int, width: int) -> UInt8Array:

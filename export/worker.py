@@ -100,8 +100,8 @@ def main(framework: Framework) -> None:
     def tell(**message: object) -> None:
         print(json.dumps(message), file=channel, flush=True)
 
-    with np.load(job["images"]) as held:
-        images_u8, split = held["images_u8"], str(held["split"])
+    with np.load(job["images"]) as arrays:
+        images_u8, split = arrays["images_u8"], str(arrays["split"])
     source, target = Path(job["source"]), Path(job["target"])
     measured = export_file(framework, source, target, images_u8, split, lambda step: tell(step=step))
     tell(parity=dataclasses.asdict(measured))

@@ -195,10 +195,10 @@ class NoCard(UserError):  # noqa: N818  # what it is, not that it is an error
     def __init__(self, where: Path, data: str = "FOLDER") -> None:
         self.where = where
         command = f"python -m export.adopt {shlex.quote(str(where))} --data {shlex.quote(data)}"
-        made = "models/" + shlex.quote(f"{where.stem}_adopted.onnx")
+        adopted = "models/" + shlex.quote(f"{where.stem}_adopted.onnx")
         super().__init__(
             f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {', '.join(_required_fields())}), as a file from "
-            f"elsewhere; {command} makes {made} of it, which has one"
+            f"elsewhere; {command} makes {adopted} of it, which has one"
         )
 
 

@@ -93,12 +93,12 @@ def require(
 
     logits, probabilities: the largest differences that are allowed; equal_labels: the least fraction of equal labels.
     """
-    held = [("logits", parity.max_abs_logit_difference, logits)]
+    limits = [("logits", parity.max_abs_logit_difference, logits)]
     if parity.max_abs_probability_difference is not None:
-        held.append(("probabilities", parity.max_abs_probability_difference, probabilities))
+        limits.append(("probabilities", parity.max_abs_probability_difference, probabilities))
     faults = [
         f"{name} differ by up to {difference:.3g} (at most {allowed:.3g} allowed)"
-        for name, difference, allowed in held
+        for name, difference, allowed in limits
         if not difference <= allowed
     ]
     if parity.equal_labels < equal_labels:

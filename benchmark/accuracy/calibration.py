@@ -115,11 +115,11 @@ def calibration_rows(rows: Sequence[Calibration]) -> pd.DataFrame:
 
 def worse_calibrated(rows: Sequence[Calibration], split: str) -> list[str]:
     """A line for each member and each ensemble whose ECE on the predicted split tuning made worse."""
-    told: dict[str, str] = {}
+    notes: dict[str, str] = {}
     for row in rows:
         if is_tuned(row.rule) and row.predicted.ece_after > row.predicted.ece_before:
             who = row.member or row.ensemble
             what = f"its own temperature {row.temperature_alone:.2f}" if row.member else "tuning, held against the plain mean,"
             change = f"{row.predicted.ece_before:.4f} to {row.predicted.ece_after:.4f}"
-            told.setdefault(who, f"{who}: {what} makes {split} ECE worse, {change}")
-    return list(told.values())
+            notes.setdefault(who, f"{who}: {what} makes {split} ECE worse, {change}")
+    return list(notes.values())

@@ -39,8 +39,8 @@ class FromFunction:
         columns = by_names(own, image_set, f"the function {model}")
         with progress() as display:
             task = display.add_task(f"predicting {model}", total=len(image_set))
-            found = self.classifier.predicted(image_set.images_u8, len(own), lambda n: display.advance(task, n))
-        return Predictions(model, image_set.split, image_set.sha256, found.outputs.logits[:, columns])
+            prediction = self.classifier.predicted(image_set.images_u8, len(own), lambda n: display.advance(task, n))
+        return Predictions(model, image_set.split, image_set.sha256, prediction.outputs.logits[:, columns])
 
 
 def given_candidates(files: Sequence[tuple[str, Path]], functions: Sequence[Classifier], like: ModelCard) -> list[Candidate]:

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 def predict_singles(findings: Findings, profile: bool) -> None:
     """Predict the split once per model, keep the predictions and measure their accuracy."""
     image_set, files = findings.image_set, {c.name: c.file for c in findings.candidates if c.given is None}
-    found, runs = _predicted(findings, files, image_set, lambda name: f"predicting {name}")
-    found |= {c.name: said_of(c, image_set, findings.predictions) for c in findings.candidates if c.given is not None}
+    predictions, runs = _predicted(findings, files, image_set, lambda name: f"predicting {name}")
+    predictions |= {c.name: said_of(c, image_set, findings.predictions) for c in findings.candidates if c.given is not None}
     for candidate in findings.candidates:
-        card, accuracy = candidate.card, measure(found[candidate.name], image_set.labels)
+        card, accuracy = candidate.card, measure(predictions[candidate.name], image_set.labels)
         kind, members = ("ensemble", tuple(m.name for m in card.members)) if card.rule else ("single", ())
         precision = card.precision if candidate.given is None else ""
         findings.entries.append(Entry(candidate.name, kind, members, card.backend, precision, candidate.size_mb, accuracy))
-    findings.predictions |= {candidate.name: found[candidate.name] for candidate in findings.candidates}
+    findings.predictions |= {candidate.name: predictions[candidate.name] for candidate in findings.candidates}
     findings.files |= files
     if profile and runs:
         inside_s, total_s = sum(run.inside_s for run in runs), sum(run.total_s for run in runs)
@@ -45,9 +45,9 @@ def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None
     """Predict the images that ensembles are tuned on, once a member, and keep the predictions."""
     if findings.tuned_on is not None:
         files = {member.name: member.file for member in members if member.given is None}
-        found, _ = _predicted(findings, files, findings.tuned_on, lambda name: f"{name} on validation images")
-        found |= {m.name: said_of(m, findings.tuned_on, findings.validation) for m in members if m.given is not None}
-        findings.validation |= {member.name: found[member.name] for member in members}
+        predictions, _ = _predicted(findings, files, findings.tuned_on, lambda name: f"{name} on validation images")
+        predictions |= {m.name: said_of(m, findings.tuned_on, findings.validation) for m in members if m.given is not None}
+        findings.validation |= {member.name: predictions[member.name] for member in members}
 
 
 def read_supplied_predictions(findings: Findings, members: Sequence[Candidate]) -> None:
@@ -92,11 +92,11 @@ def _predicted(
         list(files.items()), image_set.images_u8, doing, provider=provider or findings.predictions_provider,
         threads=findings.threads, n_classes=image_set.n_classes,
     )  # fmt: skip
-    kept = {
+    predictions = {
         name: Predictions(name, image_set.split, image_set.sha256, run.outputs.logits)
         for name, run in zip(files, runs, strict=True)
     }
-    return kept, runs
+    return predictions, runs
 
 
 def _difference(findings: Findings, provider: str) -> str:

@@ -96,8 +96,8 @@ def by_names(class_names: Sequence[str], image_set: ImageSet, where: str) -> lis
     if set(class_names) != set(image_set.class_names):
         unknown = [name for name in class_names if name not in image_set.class_names]
         lacking = [name for name in image_set.class_names if name not in class_names]
-        told = [f"{what} {few(names)}" for what, names in (("it lacks", lacking), ("unknown here:", unknown)) if names]
-        raise UserError(f"the classes of {where} are not those of {image_set.name}: {'; '.join(told)}; rename them")
+        differences = [f"{what} {few(names)}" for what, names in (("it lacks", lacking), ("unknown here:", unknown)) if names]
+        raise UserError(f"the classes of {where} are not those of {image_set.name}: {'; '.join(differences)}; rename them")
     return [class_names.index(name) for name in image_set.class_names]
 
 
@@ -223,18 +223,18 @@ def _posix(name: str) -> str:
 
 def _by_tail(rows: Mapping[str, int], images: Sequence[str]) -> dict[str, int]:
     """Rows by the images' own names. A file may be named from a folder above or below the data set's, if that is unique."""
-    found = {name: rows[name] for name in images if name in rows}
-    if len(found) == len(images):
-        return found
+    row_of = {name: rows[name] for name in images if name in rows}
+    if len(row_of) == len(images):
+        return row_of
     counted = Counter(tail for name in rows for tail in _tails(name))
     by_tail = {tail: row for name, row in rows.items() for tail in _tails(name) if counted[tail] == 1}
     of_images = Counter(tail for name in images for tail in _tails(name))
     for name in images:
         shorter = [rows[tail] for tail in _tails(name) if of_images[tail] == 1 and tail in rows]
         row = by_tail.get(name, shorter[0] if len(shorter) == 1 else None)
-        if name not in found and row is not None:
-            found[name] = row
-    return found
+        if name not in row_of and row is not None:
+            row_of[name] = row
+    return row_of
 
 
 def _tails(name: str) -> list[str]:
@@ -248,15 +248,16 @@ def _check_labels(supplied: Supplied, rows: Int64Array, image_set: ImageSet) -> 
     if supplied.labels is None:
         return
     own = [image_set.class_names[label] for label in image_set.labels]
-    said = [supplied.labels[row] for row in rows]
-    if not set(said) <= set(image_set.class_names):
-        said = [supplied.class_names[int(text)] if _is_index(text, supplied) else text for text in said]
-    unlike = [index for index, (a, b) in enumerate(zip(own, said, strict=True)) if a != b]
+    names = [supplied.labels[row] for row in rows]
+    if not set(names) <= set(image_set.class_names):
+        names = [supplied.class_names[int(text)] if _is_index(text, supplied) else text for text in names]
+    unlike = [index for index, (a, b) in enumerate(zip(own, names, strict=True)) if a != b]
     if unlike:
         first = unlike[0]
         raise UserError(
             f"{supplied.path} has other labels than {image_set.name} for {len(unlike):,} of {len(own):,} images (first: "
-            f"{image_set.image_names[first]} is {said[first]} there, {own[first]} here); it is of other images, or in another order"
+            f"{image_set.image_names[first]} is {names[first]} there, {own[first]} here); it is of other images, or in "
+            "another order"
         )
 
 

@@ -113,11 +113,11 @@ def ratios(p50_ms: dict[str, Float64Array]) -> list[Ratio]:
     from core.statistics import bootstrap_ci95
 
     own = np.sum([values for name, values in p50_ms.items() if name not in (FUSED, SEQUENTIAL)], axis=0)
-    wanted = (
+    to_time = (
         ("fused ÷ sum of the members' own p50", p50_ms[FUSED] / own),
         ("the members' sessions one after the other ÷ fused", p50_ms[SEQUENTIAL] / p50_ms[FUSED]),
     )
-    return [Ratio(what, float(np.median(values)), bootstrap_ci95(values)) for what, values in wanted]
+    return [Ratio(what, float(np.median(values)), bootstrap_ci95(values)) for what, values in to_time]
 
 
 def _median(values_ms: Float64Array) -> float:

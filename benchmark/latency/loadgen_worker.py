@@ -36,8 +36,8 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
     for scenario, size in ((SINGLE_STREAM, 1), (OFFLINE, batch_size)):
         warm_up(lambda size=size: infer(0, size), TURN_S)  # type: ignore[misc]
         figures: dict[str, list[float]] = {"ours": [], "loadgen": []}
-        wanted = (infer, size, len(images_u8), scenario)
-        drivers = [("ours", partial(_ours, *wanted)), ("loadgen", partial(_loadgen, *wanted, Path(job["logs"])))]
+        arguments = (infer, size, len(images_u8), scenario)
+        drivers = [("ours", partial(_ours, *arguments)), ("loadgen", partial(_loadgen, *arguments, Path(job["logs"])))]
         for turn in range(TURNS):
             for name, driver in drivers if turn % 2 == 0 else reversed(drivers):  # so that a drift favours neither
                 figures[name].append(driver())
@@ -105,11 +105,11 @@ def _images_per_s(infer: Callable[[int, int], None], size: int) -> float:
 
 def _read_summary(path: Path, scenario: str) -> float:
     text = path.read_text(encoding="utf-8")
-    wanted = r"90\.00 percentile latency \(ns\)\s*:\s*(\d+)" if scenario == SINGLE_STREAM else r"Samples per second\s*:\s*([\d.]+)"
-    found = re.search(wanted, text)
-    if found is None:
-        raise ValueError(f"LoadGen's summary lacks {wanted!r}")
-    value = float(found.group(1))
+    pattern = r"90\.00 percentile latency \(ns\)\s*:\s*(\d+)" if scenario == SINGLE_STREAM else r"Samples per second\s*:\s*([\d.]+)"
+    match = re.search(pattern, text)
+    if match is None:
+        raise ValueError(f"LoadGen's summary lacks {pattern!r}")
+    value = float(match.group(1))
     return value / 1e6 if scenario == SINGLE_STREAM else value
 
 

@@ -136,8 +136,8 @@ def compare_files(
     from models.runtimes.base import Provider
     from models.runtimes.registry import CPU
 
-    wanted = configurations([a, b], [Provider(CPU, "")], [1], threads)
-    samples = run_experiment(wanted, images_u8, seed=seed, n_rounds=n_rounds).samples
+    to_time = configurations([a, b], [Provider(CPU, "")], [1], threads)
+    samples = run_experiment(to_time, images_u8, seed=seed, n_rounds=n_rounds).samples
     (pair,) = compare_latencies(samples, [(a[0], b[0])])
     return pair
 

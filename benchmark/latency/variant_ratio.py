@@ -72,11 +72,11 @@ def measure(
     card = load_model(paths[0])[1]
     provider = prove("cpu" if runtime == ONNX_RUNTIME else runtime, paths[0], threads)
     noise_u8 = np.random.default_rng(0).integers(0, 256, (N_IMAGES, card.image_height, card.image_width, 3), dtype=np.uint8)
-    wanted = configurations([(path.stem, path) for path in paths], [provider], sorted(set(batch_sizes)), threads)
+    to_time = configurations([(path.stem, path) for path in paths], [provider], sorted(set(batch_sizes)), threads)
     with progress("doing", ticking=False) as display:
-        task = display.add_task("timing", total=rounds * len(wanted), doing="")
+        task = display.add_task("timing", total=rounds * len(to_time), doing="")
         report = _counting(lambda done, doing: display.update(task, completed=done, doing=doing, refresh=True))
-        samples = run_experiment(wanted, noise_u8, seed=seed, report=report, n_rounds=rounds).in_order()
+        samples = run_experiment(to_time, noise_u8, seed=seed, report=report, n_rounds=rounds).in_order()
     p50_ms = {(summary.model, summary.batch_size): summary.p50_ms for summary in summarise(samples)}
     pairs = compare_latencies(samples, [(paths[0].stem, path.stem) for path in paths[1:]])
     return p50_ms, sorted(pairs, key=lambda pair: pair.batch_size)
@@ -98,8 +98,10 @@ def against_slowest(variant: str, batch_size: int, p50_ms: dict[tuple[str, int],
     """The sentence that answers whether the variant beats the slowest of its rivals at one batch size."""
     own = [pair for pair in pairs if pair.batch_size == batch_size]
     slowest = max(own, key=lambda pair: p50_ms[pair.model_b, batch_size])
-    said = slowest.verdict if slowest.verdict in ("faster", "slower") else f"{slowest.verdict} in speed"
-    return f"at batch {batch_size}, {variant} against the slowest rival, {slowest.model_b}: {said}, {slowest.ratio:.3f} × its p50"
+    verdict = slowest.verdict if slowest.verdict in ("faster", "slower") else f"{slowest.verdict} in speed"
+    return (
+        f"at batch {batch_size}, {variant} against the slowest rival, {slowest.model_b}: {verdict}, {slowest.ratio:.3f} × its p50"
+    )
 
 
 if __name__ == "__main__":

@@ -112,9 +112,9 @@ def _on_accuracy(results: Results, limits: Limits) -> Answer:
     elif len(choices) == 1:
         sentence = f"{choices[0]} is the only model; there is nothing to choose"
     else:
-        best, said = _most_accurate(exact, verdicts) if len(exact) > 1 else (exact[0], f"deploy {exact[0]}")
+        best, sentence_start = _most_accurate(exact, verdicts) if len(exact) > 1 else (exact[0], f"deploy {exact[0]}")
         of = f", of {len(exact)} that meet {of_accuracy.words()}" if of_accuracy.words() else ""
-        sentence = f"{said}{of}{_caveats(best, of_accuracy)}"
+        sentence = f"{sentence_start}{of}{_caveats(best, of_accuracy)}"
     if limits.max_latency_ms is not None:
         sentence += f"; whether {limits.max_latency_ms:g} ms are met is not known"
     return _answer("on accuracy alone, as no latency was measured", sentence, choices)
@@ -148,8 +148,8 @@ def _sentence(choices: list[Choice], verdicts: Verdicts, limits: Limits) -> str:
         return nothing_meets(choices, limits)
     if len(met) == 1:
         return f"deploy {met[0]}, the only one that meets {limits.words()}{_caveats(met[0], limits)}"
-    named, said = _fastest(met, verdicts) if limits.max_latency_ms is None else _most_accurate(met, verdicts)
-    return f"{said}, of {len(met)} that meet {limits.words()}{_caveats(named, limits)}"
+    named, sentence = _fastest(met, verdicts) if limits.max_latency_ms is None else _most_accurate(met, verdicts)
+    return f"{sentence}, of {len(met)} that meet {limits.words()}{_caveats(named, limits)}"
 
 
 def trade_off(choices: Sequence[Choice], verdicts: Verdicts) -> str:
@@ -163,8 +163,8 @@ def trade_off(choices: Sequence[Choice], verdicts: Verdicts) -> str:
     unknown = [choice for choice in not_worse if choice not in as_good]
     if not_worse == [best]:
         return _clearly_best(best, rivals, verdicts)
-    said = f"deploy {best}, the most accurate" if as_good == [best] else _among_as_good(best, as_good, verdicts)
-    return said + _too_few_images(best, unknown, verdicts)
+    sentence = f"deploy {best}, the most accurate" if as_good == [best] else _among_as_good(best, as_good, verdicts)
+    return sentence + _too_few_images(best, unknown, verdicts)
 
 
 def _too_few_images(best: Choice, unknown: Sequence[Choice], verdicts: Verdicts) -> str:
@@ -198,10 +198,10 @@ def _among_as_good(best: Choice, as_good: Sequence[Choice], verdicts: Verdicts) 
     if len(as_fast) == 1:
         return _fastest_as_good(best, quickest, as_good, verdicts)
     named = sorted(as_fast, key=lambda choice: -choice.accuracy)  # in the order of the models where accuracies are equal
-    said = f"deploy {_either(named)}: {_no_difference(best, quickest, named, verdicts)}"
+    sentence = f"deploy {_either(named)}: {_no_difference(best, quickest, named, verdicts)}"
     if best in as_fast:
-        return said
-    return f"{said}; {best} is the most accurate, but within noise, and takes {best.p50_ms / quickest.p50_ms:.1f} × as long"
+        return sentence
+    return f"{sentence}; {best} is the most accurate, but within noise, and takes {best.p50_ms / quickest.p50_ms:.1f} × as long"
 
 
 def _fastest_as_good(best: Choice, quickest: Choice, as_good: Sequence[Choice], verdicts: Verdicts) -> str:
@@ -251,14 +251,14 @@ def _fastest(met: Sequence[Choice], verdicts: Verdicts) -> tuple[Choice, str]:
     """The fastest of `met` where the tests say so, otherwise all that may be."""
     quickest = min(met, key=lambda choice: choice.p50_ms)
     others = [choice for choice in met if choice is not quickest]
-    said = {choice.model: verdicts.speed(quickest.model, choice.model) for choice in others}
-    as_fast = [choice for choice in met if choice is quickest or said[choice.model] != FASTER]
+    verdict_of = {choice.model: verdicts.speed(quickest.model, choice.model) for choice in others}
+    as_fast = [choice for choice in met if choice is quickest or verdict_of[choice.model] != FASTER]
     if as_fast == [quickest]:
         return quickest, f"deploy {quickest}, significantly faster than {_all_of(others)}"
     named = sorted(as_fast, key=lambda choice: -choice.accuracy)
-    if all(said[choice.model] == AS_FAST for choice in as_fast if choice is not quickest):
+    if all(verdict_of[choice.model] == AS_FAST for choice in as_fast if choice is not quickest):
         return named[0], f"deploy {_either(named)}: {_none(named[1:])} significantly faster"
-    rounds = [verdicts.n_rounds(quickest.model, model) for model, verdict in said.items() if verdict == NOT_TESTED]
+    rounds = [verdicts.n_rounds(quickest.model, model) for model, verdict in verdict_of.items() if verdict == NOT_TESTED]
     return named[0], f"deploy {_either(named)}: {_untested(rounds)}"
 
 

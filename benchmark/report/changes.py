@@ -175,11 +175,11 @@ def _process_p50_ms(run: Results) -> dict[tuple[str, str, int, str], Float64Arra
     timed = run.latency_samples[run.latency_samples["phase"] == "timed"]
     keys = ["model", "provider", "batch_size", "transfer"]
     medians = timed.groupby([*keys, "process"])["latency_ms"].median().reset_index()
-    found: dict[tuple[str, str, int, str], Float64Array] = {}
+    samples_ms: dict[tuple[str, str, int, str], Float64Array] = {}
     for key, group in medians.groupby(keys, sort=False):
         model, provider, batch_size, transfer = cast("tuple[str, str, int, str]", key)
-        found[model, provider, int(batch_size), transfer] = group["latency_ms"].to_numpy(dtype=np.float64)
-    return found
+        samples_ms[model, provider, int(batch_size), transfer] = group["latency_ms"].to_numpy(dtype=np.float64)
+    return samples_ms
 
 
 def _ratio_ci95(before_ms: Float64Array, after_ms: Float64Array) -> tuple[float, float]:

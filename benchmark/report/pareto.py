@@ -46,8 +46,8 @@ def mark_front(comparison: pd.DataFrame, verdicts: Mapping[Place, Verdicts]) -> 
 
 def front_of(models: Sequence[str], verdicts: Verdicts) -> list[str]:
     """The models that no other dominates, in their order; all of them in the rare case that each is dominated by another."""
-    kept = [model for model in models if not any(dominates(other, model, verdicts) for other in models if other != model)]
-    return kept or list(models)
+    front = [model for model in models if not any(dominates(other, model, verdicts) for other in models if other != model)]
+    return front or list(models)
 
 
 def dominates(a: str, b: str, verdicts: Verdicts) -> bool:

@@ -50,12 +50,12 @@ def write_run(folder: Path, findings: Findings, options: Options) -> Results:
 
 def results_of(findings: Findings, options: Options, folder: Path) -> Results:
     """The results that `folder` will hold, answers and Pareto front included; nothing is written."""
-    made = {name: tables.as_stored(frame) for name, frame in _tables(findings).items()}
-    results = Results(folder, as_json(_facts(findings, options)), made)
+    stored = {name: tables.as_stored(frame) for name, frame in _tables(findings).items()}
+    results = Results(folder, as_json(_facts(findings, options)), stored)
     answers = advice(results)
     front = mark_front(results.comparison, verdicts_of(results))
     last = {"comparison.csv": tables.as_stored(front), "latency_pairs.csv": _with_pairs_of(answers, findings, results)}
-    results = dataclasses.replace(results, tables={**made, **last})
+    results = dataclasses.replace(results, tables={**stored, **last})
     return _with_facts(results, answers=[answer.sentence for answer in answers])
 
 
@@ -75,7 +75,7 @@ def _tables(findings: Findings) -> dict[str, pd.DataFrame]:
     device_names = {provider.name: provider.device_name for provider in findings.providers}
     own = {where: measure(predictions, image_set.labels) for where, predictions in findings.own_predictions.items()}
     placements = findings.latency_run.placements if findings.latency_run else {}
-    made = {
+    frames = {
         "comparison.csv": tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own),
         "per_class.csv": tables.per_class_rows(accuracies, class_names),
         "confusion.csv": tables.confusion_rows(accuracies, class_names),
@@ -85,10 +85,10 @@ def _tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "latency_samples.csv.gz": tables.sample_rows(findings.latency_run.samples if findings.latency_run else []),
     }
     if findings.calibration:
-        made["ensembles.csv"] = calibration_rows(findings.calibration)
+        frames["ensembles.csv"] = calibration_rows(findings.calibration)
     if findings.cross_checks:
-        made["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
-    return made
+        frames["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
+    return frames
 
 
 def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:

@@ -56,8 +56,8 @@ class Verdicts:
         self._family = _by_names(pairs, "family")
         self._speeds: dict[tuple[str, str], tuple[int, str]] = {}
         if latency_pairs is not None:
-            n_rounds, said = _by_names(latency_pairs, "n_rounds"), _by_names(latency_pairs, "verdict")
-            self._speeds = {names: (int(n_rounds[names]), str(said[names])) for names in said}
+            n_rounds, verdict_of = _by_names(latency_pairs, "n_rounds"), _by_names(latency_pairs, "verdict")
+            self._speeds = {names: (int(n_rounds[names]), str(verdict_of[names])) for names in verdict_of}
         self._samples = samples
 
     def accuracy(self, a: str, b: str) -> str:

@@ -44,9 +44,9 @@ def batches_folder(data_dir: Path | None) -> Path:
     Each of these may be the batches folder itself or the one that holds it.
     """
     home = home_folder(data_dir)
-    found = find_batches(home)
-    if found is not None:
-        return found
+    batches = find_batches(home)
+    if batches is not None:
+        return batches
     return download_cifar10(home)
 
 

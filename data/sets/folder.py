@@ -127,8 +127,8 @@ class ImageFolder:
         from data.decode import DamagedImage, read_images
 
         every = self._paths(split)
-        wanted = np.arange(len(every)) if chosen is None else chosen
-        paths = [every[index] for index in wanted]
+        indices = np.arange(len(every)) if chosen is None else chosen
+        paths = [every[index] for index in indices]
         try:
             decoded = read_images(paths, self.image_size, self._reading.resize, skip_damaged=self._reading.skip_damaged)
         except DamagedImage as damage:
@@ -137,7 +137,7 @@ class ImageFolder:
         self._damaged |= {damage.path: damage for damage in decoded.damaged}
         if not decoded.read:
             raise UserError(f"none of the {len(paths)} {split} images in {self._root} can be decoded; replace them")
-        files = wanted[decoded.read].astype(np.int64)
+        files = indices[decoded.read].astype(np.int64)
         return decoded.images_u8, self.labels(split)[files], files
 
     def _name(self, path: Path) -> str:

@@ -39,8 +39,8 @@ def metadata_files(root: Path) -> list[Path]:
     A `metadata.csv` that names no labels is somebody's notes on an image folder.
     """
     folders = [root, *(root / name for name in _SPLIT_NAMES)]
-    found = [folder / name for folder in folders for name in METADATA if (folder / name).is_file()]
-    return [table for table in found if _names_labels(table)]
+    tables = [folder / name for folder in folders for name in METADATA if (folder / name).is_file()]
+    return [table for table in tables if _names_labels(table)]
 
 
 def read_tables(tables: Sequence[Path]) -> tuple[dict[Split, Classes], list[str]]:

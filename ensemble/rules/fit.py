@@ -57,10 +57,10 @@ def fit_temperature(logits: Logits, labels: Int64Array) -> float:
     """
     from scipy.optimize import minimize_scalar
 
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda log_t: -true_log_probabilities(logits / np.exp(log_t), labels).mean(),
         bounds=tuple(np.log(TEMPERATURES)),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(np.clip(np.exp(found.x), *TEMPERATURES))
+    return float(np.clip(np.exp(optimum.x), *TEMPERATURES))

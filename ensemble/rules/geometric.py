@@ -61,7 +61,7 @@ def fit_geometric(member_logits: Sequence[Logits], labels: Int64Array) -> Combin
         return float(-true_logs.mean()), np.einsum("mnc,nc->m", stacked, surplus) / len(labels)
 
     n_members = len(stacked)
-    found = minimize(
+    optimum = minimize(
         nll_and_slope,
         np.full(n_members, 1 / n_members),
         jac=True,
@@ -69,7 +69,7 @@ def fit_geometric(member_logits: Sequence[Logits], labels: Int64Array) -> Combin
         bounds=[(0.0, 1 / TEMPERATURES[0])] * n_members,
         options={"ftol": 1e-13, "gtol": 1e-9, "maxiter": 1000},
     )
-    factors = np.where(found.x >= SMALLEST_WEIGHT * found.x.sum(), found.x, 0.0)
+    factors = np.where(optimum.x >= SMALLEST_WEIGHT * optimum.x.sum(), optimum.x, 0.0)
     if factors.sum() <= 0:  # every member is worse than saying nothing
         factors = np.ones(n_members)
         return Combination("geometric", tuple(factors.tolist()), (TEMPERATURES[1],) * n_members)

@@ -107,10 +107,10 @@ def _sharpened_mixture(
         temperatures = np.clip(np.exp(log_factor) * np.asarray(own), *TEMPERATURES)
         return _mixture(rule, weigh, member_logits, labels, temperatures.tolist())
 
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda log_factor: combination_nll(scaled(log_factor), member_logits, labels),
         bounds=(np.log(0.25), 0.0),
         method="bounded",
         options={"xatol": 0.005},
     )
-    return scaled(float(found.x))
+    return scaled(float(optimum.x))

@@ -34,10 +34,10 @@ def mixture_weights(true_logs: Float64Array) -> Float64Array:
     """
     likelihoods = np.exp(true_logs - true_logs.max(axis=0))  # scaled per image, which moves no weight
     weights = _expectation_maximisation(likelihoods)
-    kept = weights >= SMALLEST_WEIGHT
-    if not kept.all():
+    is_member = weights >= SMALLEST_WEIGHT
+    if not is_member.all():
         weights = np.zeros(len(weights))
-        weights[kept] = _expectation_maximisation(likelihoods[kept])
+        weights[is_member] = _expectation_maximisation(likelihoods[is_member])
     return weights
 
 

@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
             except UserError as error:
                 if isinstance(error, NotFound):
                     report.print_search(error.search, name)
-                told = str(error)
-                failures.append(told if str(path) in told else f"{path}: {told}")
+                message = str(error)
+                failures.append(message if str(path) in message else f"{path}: {message}")
             else:
                 if one.search is not None:
                     report.print_search(one.search, name)

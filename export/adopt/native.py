@@ -163,9 +163,9 @@ def _save(graph: Any, target: Path) -> None:
 def main(arguments: Sequence[str]) -> None:
     """The child's command line."""
     framework, source, what, size, target = arguments
-    made = {"torch": torch_graph, "timm": timm_graph, "keras": keras_graph}[framework]
+    graph_of = {"torch": torch_graph, "timm": timm_graph, "keras": keras_graph}[framework]
     try:
-        made(Path(source), what, int(size), Path(target))
+        graph_of(Path(source), what, int(size), Path(target))
     except UserError:
         raise
     except Exception as error:  # exporters raise whatever went wrong inside them

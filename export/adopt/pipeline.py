@@ -208,10 +208,10 @@ def _wrapped(source: Source, core: Core, card: ModelCard, ending: Ending) -> Mod
 
 def _size(source: Source, stated: Stated) -> int:
     """Pixels a side that the network takes: the graph's own, or as stated."""
-    own, wanted = source.graph.size, stated.image_size or source.stated.image_size
+    own, stated_size = source.graph.size, stated.image_size or source.stated.image_size
     if own is not None and stated.image_size is not None and own != stated.image_size:
         raise UserError(f"--image-size {stated.image_size}: the network takes {own}×{own} images; leave the flag out")
-    size = own or wanted
+    size = own or stated_size
     if size is None:
         raise UserError(f"{source.path} takes images of any size; say which it was made for with --image-size PX, such as 224")
     return size
@@ -243,25 +243,25 @@ def _preprocessing(
             f"is with {flags}"
         )
     predict = _predictor(core, Ending(core.n_outputs, groups), images, candidates, say)
-    found = search(candidates, images.labels, predict, how.images, len(images.class_names))
-    if found.best is not None and not stated.has_levels and source.graph.element != UINT8:
-        found = with_unusual(found, stated, images.labels, predict)
-    if found.best is None:
-        raise NotFound(found, flags)
-    return found.best.preprocessing, found, "measured"
+    preprocessing = search(candidates, images.labels, predict, how.images, len(images.class_names))
+    if preprocessing.best is not None and not stated.has_levels and source.graph.element != UINT8:
+        preprocessing = with_unusual(preprocessing, stated, images.labels, predict)
+    if preprocessing.best is None:
+        raise NotFound(preprocessing, flags)
+    return preprocessing.best.preprocessing, preprocessing, "measured"
 
 
 def _predictor(core: Core, ending: Ending, images: TrainImages, candidates: Sequence[Candidate], say: Say) -> Predict:
     """The original's logits of some images under a preprocessing; keeps the last images that were resized, by their geometry."""
     words = {id(one.preprocessing): one.words for one in candidates}
-    kept: dict[str, tuple[bytes, Float32Array]] = {}
+    logits_of: dict[str, tuple[bytes, Float32Array]] = {}
 
     def predict(preprocessing: Preprocessing, which: Int64Array) -> Float32Array:
         say(f"images {which[0] + 1} to {which[-1] + 1}: {words.get(id(preprocessing), 'unusual ones')}")
         resize, key = preprocessing.resize, which.tobytes()
-        if kept.get(resize, (b"",))[0] != key:
-            kept[resize] = key, grey_levels(images.of(resize)[which], preprocessing)
-        pixels = as_shown(kept[resize][1], preprocessing, core.original.element)
+        if logits_of.get(resize, (b"",))[0] != key:
+            logits_of[resize] = key, grey_levels(images.of(resize)[which], preprocessing)
+        pixels = as_shown(logits_of[resize][1], preprocessing, core.original.element)
         return wanted_logits(core.original_logits(core.original.run(pixels)), ending)
 
     return predict

@@ -116,8 +116,8 @@ def _judged(ordered: list[Candidate], running: list[Candidate], labels: Int64Arr
 
 
 def _no_best(n_images: int, best: Sequence[Candidate]) -> str:
-    told = ", ".join(f"{one.words} {one.accuracy:.1%}" for one in best)
-    return f"{n_images} images do not tell the best apart ({told})"
+    accuracies = ", ".join(f"{one.words} {one.accuracy:.1%}" for one in best)
+    return f"{n_images} images do not tell the best apart ({accuracies})"
 
 
 def _looks(n_images: int) -> list[int]:
@@ -135,13 +135,13 @@ def _not_worse(running: list[Candidate], alpha: float) -> list[Candidate]:
     pairs = list(combinations(range(len(running)), 2))
     p_values = holm([mcnemar_p(paired_counts(running[a].right, running[b].right)) for a, b in pairs])
     best = max(range(len(running)), key=lambda index: running[index].accuracy)
-    kept = []
+    remaining = []
     for index, candidate in enumerate(running):
         if index != best:
             candidate.p_against_best = float(p_values[pairs.index((min(best, index), max(best, index)))])
         if index == best or not candidate.p_against_best < alpha:
-            kept.append(candidate)
-    return kept
+            remaining.append(candidate)
+    return remaining
 
 
 def refusal(found: Search, flags: str) -> UserError:
@@ -158,13 +158,13 @@ def candidates_for(stated: Stated, size: int, layout: str, geometries: Sequence[
         ways = (Levels("as stated", *stated.levels(), stated.channels or "rgb"),)
     elif stated.channels is not None and whole_numbers:
         ways = [way for way in ways if way.channels == stated.channels]
-    made = []
+    candidates = []
     for way in ways:
         for resize in geometries:
             words = way.words if len(geometries) == 1 else f"{way.words}; {_RESIZE_WORDS[resize]}"
             whole = build(stated, size, layout, levels=(way.mean, way.std), resize=resize, channels=way.channels)
-            made.append(Candidate(words, whole))
-    return made
+            candidates.append(Candidate(words, whole))
+    return candidates
 
 
 _RESIZE_WORDS = {"shortest": "shorter side resized, centre cut out", "squash": "squashed"}

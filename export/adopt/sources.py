@@ -140,7 +140,7 @@ def _json_beside(folder: Path, name: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} cannot be read as JSON ({one_line(error, 80)}); mend it or take it away") from error
-    return held if isinstance(held, dict) else None
+    return config if isinstance(config, dict) else None

@@ -154,9 +154,9 @@ def int8_core(
             raise UserError(
                 f"ONNX Runtime cannot quantise the graph ({one_line(error, 160)}); add --traceback to see where"
             ) from error
-        made = onnx.load(target)
-    hold_layout(made)
-    return made
+        quantized = onnx.load(target)
+    hold_layout(quantized)
+    return quantized
 
 
 def _last_nodes(core: ModelProto) -> list[str]:

@@ -19,8 +19,8 @@ def rows(variants: Sequence[Variant]) -> list[dict[str, str]]:
 
 
 def _row(variant: Variant) -> dict[str, str]:
-    found = variant.comparison
-    low, high = found.difference_ci95
+    comparison = variant.comparison
+    low, high = comparison.difference_ci95
     values: dict[str, str | float] = {
         "model": variant.target.stem,
         "base": variant.source.stem,
@@ -31,19 +31,19 @@ def _row(variant: Variant) -> dict[str, str]:
         "base_size_mb": variant.base_size_mb,
         "calibration": variant.calibration,
         "n_calibration_images": str(variant.n_calibration_images),
-        "split": found.parity.split,
-        "n_images": str(found.parity.n_images),
-        "base_top1_accuracy": found.base_top1_accuracy,
-        "top1_accuracy": found.top1_accuracy,
-        "accuracy_difference": found.counts.accuracy_difference,
+        "split": comparison.parity.split,
+        "n_images": str(comparison.parity.n_images),
+        "base_top1_accuracy": comparison.base_top1_accuracy,
+        "top1_accuracy": comparison.top1_accuracy,
+        "accuracy_difference": comparison.counts.accuracy_difference,
         "difference_ci95_low": low,
         "difference_ci95_high": high,
-        "mcnemar_p": found.mcnemar_p,
-        "verdict": found.verdict,
-        "equal_labels": found.parity.equal_labels,
-        "max_abs_logit_difference": found.parity.max_abs_logit_difference,
-        "max_abs_probability_difference": found.max_abs_probability_difference,
-        "divergence_nats": found.divergence,
+        "mcnemar_p": comparison.mcnemar_p,
+        "verdict": comparison.verdict,
+        "equal_labels": comparison.parity.equal_labels,
+        "max_abs_logit_difference": comparison.parity.max_abs_logit_difference,
+        "max_abs_probability_difference": comparison.max_abs_probability_difference,
+        "divergence_nats": comparison.divergence,
         "elapsed_s": f"{variant.elapsed_s:.2f}",
     }
     return {name: value if isinstance(value, str) else cell(value) for name, value in values.items()}
@@ -76,18 +76,18 @@ def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path
     for title in ("MB", "top-1 % base", "variant", "points (95 %)", "McNemar p", "max |Δlogit|", "max |Δp|", "equal labels %"):
         table.add_column(title, justify="right")
     for one in variants:
-        found = one.comparison
-        low, high = found.difference_ci95
+        comparison = one.comparison
+        low, high = comparison.difference_ci95
         table.add_row(
             one.target.stem,
             f"{one.base_size_mb:.1f} → {one.size_mb:.1f}",
-            f"{100 * found.base_top1_accuracy:.2f}",
-            f"{100 * found.top1_accuracy:.2f}",
-            f"{100 * found.counts.accuracy_difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
-            f"{found.mcnemar_p:.2g}",
-            f"{found.parity.max_abs_logit_difference:.2g}",
-            f"{found.max_abs_probability_difference:.2g}",
-            f"{100 * found.parity.equal_labels:.2f}",
+            f"{100 * comparison.base_top1_accuracy:.2f}",
+            f"{100 * comparison.top1_accuracy:.2f}",
+            f"{100 * comparison.counts.accuracy_difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
+            f"{comparison.mcnemar_p:.2g}",
+            f"{comparison.parity.max_abs_logit_difference:.2g}",
+            f"{comparison.max_abs_probability_difference:.2g}",
+            f"{100 * comparison.parity.equal_labels:.2f}",
         )
     screen = output_console()
     screen.print(table)
@@ -100,13 +100,13 @@ def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path
 
 def _sentence(variant: Variant) -> str:
     """What a person should take away of one variant."""
-    found = variant.comparison
-    where = f"on {found.parity.n_images} {found.parity.split} images"
+    comparison = variant.comparison
+    where = f"on {comparison.parity.n_images} {comparison.parity.split} images"
     verdicts = {
         WORSE: f"CREDIBLY WORSE than {variant.source.stem} {where}; do not deploy it, or calibrate on more --images",
     }
-    said = verdicts.get(found.verdict, f"{found.verdict} in accuracy from {variant.source.stem} {where}")
-    return f"{variant.target}: {said}{_calibrated(variant)}"
+    verdict = verdicts.get(comparison.verdict, f"{comparison.verdict} in accuracy from {variant.source.stem} {where}")
+    return f"{variant.target}: {verdict}{_calibrated(variant)}"
 
 
 def _calibrated(variant: Variant) -> str:

@@ -148,17 +148,17 @@ def make_variant(base: Base, target: Path, images: VariantImages, options: Optio
         model = _joined(base, core)
         logits = _logits(model, images, f"{options.method} {name}".strip(), report)
         judged[name] = (model, compare(reference, logits, images.validation))
-    kept = min(judged, key=lambda name: judged[name][1].divergence)
-    model, comparison = judged[kept]
+    best = min(judged, key=lambda name: judged[name][1].divergence)
+    model, comparison = judged[best]
     divergences = {name: found.divergence for name, (_, found) in judged.items()}
     n_calibration = len(images.calibration_u8) if METHODS[options.method].calibrates else 0
-    recipe = _recipe(task, method.recipe(task, kept), kept, divergences, n_calibration)
+    recipe = _recipe(task, method.recipe(task, best), best, divergences, n_calibration)
     save_model(model, _card(base.card, target.stem, options.method, recipe, comparison), target)
     sizes = size_bytes(base.path) / 1e6, target.stat().st_size / 1e6
     elapsed_s = time.perf_counter() - started
     notes = tuple(note for note in (METHODS[options.method].note, *images.notes, *method.notes(options)) if note)
     return Variant(
-        base.path, target, base.card, options.method, kept, n_calibration, divergences, comparison, *sizes, elapsed_s, notes
+        base.path, target, base.card, options.method, best, n_calibration, divergences, comparison, *sizes, elapsed_s, notes
     )
 
 

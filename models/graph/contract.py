@@ -99,9 +99,9 @@ def save_model(model: ModelProto, card: ModelCard, path: Path, *, any_version: b
     """
     import onnx
 
-    kept = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
+    others = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
     del model.metadata_props[:]
-    model.metadata_props.extend(kept)
+    model.metadata_props.extend(others)
     model.metadata_props.add(key=METADATA_KEY, value=card.to_json())
     breach = _breach_of_values(model, card) if any_version else contract_breach(model, card)
     if breach:
@@ -133,12 +133,12 @@ def _breach_of_values(model: ModelProto, card: ModelCard) -> str | None:
     if set(outputs) != {LOGITS, PROBABILITIES}:
         return f"outputs are {', '.join(sorted(outputs)) or 'none'}, not {LOGITS} and {PROBABILITIES}"
     per_class = (BATCH, len(card.class_names))
-    wanted = [
+    specification = [
         (inputs[IMAGES], TensorProto.UINT8, (BATCH, card.image_height, card.image_width, 3)),
         (outputs[LOGITS], TensorProto.FLOAT, per_class),
         (outputs[PROBABILITIES], TensorProto.FLOAT, per_class),
     ]
-    for value, element, shape in wanted:
+    for value, element, shape in specification:
         found = _shape(value)
         if len(found) == len(shape) and isinstance(found[0], int):
             return (
@@ -163,8 +163,8 @@ def _version_breach(model: ModelProto) -> str | None:
 def _bring_into_form(model: ModelProto, card: ModelCard) -> None:
     """Undo, in place, what other tools write otherwise without any runtime minding; sizes left open are the card's."""
     graph = model.graph
-    held = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in held]
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
     outputs = [value for value in graph.output if value.name in (LOGITS, PROBABILITIES)]
     if len(outputs) == 2:
         _replace(graph.output, outputs)

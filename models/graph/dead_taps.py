@@ -37,10 +37,10 @@ def without_dead_taps(core: ModelProto) -> ModelProto:
         if cut is None or not any(cut):
             continue
         top, left, bottom, right = cut
-        kept = values[:, :, top : values.shape[2] - bottom, left : values.shape[3] - right]
+        inner = values[:, :, top : values.shape[2] - bottom, left : values.shape[3] - right]
         node.input[1] = f"{node.input[1]}/trimmed_{index}"
-        graph.initializer.append(numpy_helper.from_array(kept.copy(), node.input[1]))
-        _set(node, "kernel_shape", list(kept.shape[2:]))
+        graph.initializer.append(numpy_helper.from_array(inner.copy(), node.input[1]))
+        _set(node, "kernel_shape", list(inner.shape[2:]))
         _set(node, "pads", [pad - lost for pad, lost in zip(_get(node, "pads", [0] * 4), cut, strict=True)])
     drop_unused(graph)
     return trimmed

@@ -44,22 +44,22 @@ def files_of(path: Path) -> list[Path]:
 
 def read_into(model: ModelProto, path: Path) -> None:
     """Read the weights that lie beside `path` into `model`, in place; UserError naming the file that is missing or too short."""
-    found = _beside(model, path)
-    if not found:
+    files = _beside(model, path)
+    if not files:
         return
     from onnx.external_data_helper import load_external_data_for_model
 
-    for part in found:
+    for part in files:
         if not part.is_file():
             raise UserError(f"{path} keeps its weights in {part}, which is missing; copy it there too")
     try:
         load_external_data_for_model(model, str(path.parent))
     except Exception as error:  # onnx's own classes, ValueError and OSError
-        names = ", ".join(map(str, found))
+        names = ", ".join(map(str, files))
         raise UserError(f"the weights of {path} in {names} cannot be read ({one_line(error, 160)}); {COPY}") from error
     for tensor in _tensors(model.graph):
         if not _is_whole(tensor):
-            raise UserError(f"{', '.join(map(str, found))} is shorter than {path} says (truncated?); {COPY}")
+            raise UserError(f"{', '.join(map(str, files))} is shorter than {path} says (truncated?); {COPY}")
 
 
 def _beside(model: ModelProto, path: Path) -> list[Path]:

@@ -50,8 +50,8 @@ def _relabelled(model: ModelProto) -> ModelProto:
         if not all(_is_composed(name, opset_of(model)) for _, name in newer):
             raise ValueError(f"{', '.join(sorted(name for _, name in newer))} is newer than opset {OPSET}")
         copy = inliner.inline_selected_functions(copy, sorted(newer), exclude=False, inline_schema_functions=True)
-    kept = [entry for entry in copy.opset_import if entry.domain not in ("", "ai.onnx")]
-    imports = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(entry.domain, entry.version) for entry in kept)]
+    others = [entry for entry in copy.opset_import if entry.domain not in ("", "ai.onnx")]
+    imports = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(entry.domain, entry.version) for entry in others)]
     del copy.opset_import[:]
     copy.opset_import.extend(imports)
     return copy

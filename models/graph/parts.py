@@ -45,8 +45,8 @@ def require_parts(model: ModelProto, where: Path) -> None:
 
 def cut_prefix(model: ModelProto) -> ModelProto:
     """The part from `images` to the inputs of the cores: float32, in the order `core_inputs` gives."""
-    wanted = core_inputs(model.graph)
-    return _part(model, [node for node in model.graph.node if is_prefix(node)], [IMAGES], wanted)
+    inputs = core_inputs(model.graph)
+    return _part(model, [node for node in model.graph.node if is_prefix(node)], [IMAGES], inputs)
 
 
 def cut_core(model: ModelProto) -> ModelProto:
@@ -86,8 +86,8 @@ def with_core(model: ModelProto, core: ModelProto) -> ModelProto:
 def core_inputs(graph: GraphProto) -> list[str]:
     """What the cores read that they do not make and that is no constant, in order of first use."""
     nodes = [node for node in graph.node if is_core(node)]
-    made = {name for node in nodes for name in node.output} | {tensor.name for tensor in graph.initializer}
-    return list(dict.fromkeys(name for node in nodes for name in node.input if name and name not in made))
+    values = {name for node in nodes for name in node.output} | {tensor.name for tensor in graph.initializer}
+    return list(dict.fromkeys(name for node in nodes for name in node.input if name and name not in values))
 
 
 def _core_outputs(graph: GraphProto) -> list[str]:
@@ -133,12 +133,12 @@ def _shapes(model: ModelProto, names: Collection[str]) -> dict[str, ValueInfoPro
     from onnx import TensorProto, helper, shape_inference
 
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph
-    found = {value.name: value for value in [*inferred.input, *inferred.value_info, *inferred.output] if value.name in names}
+    value_of = {value.name: value for value in [*inferred.input, *inferred.value_info, *inferred.output] if value.name in names}
     for name in names:
-        value = found.setdefault(name, helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+        value = value_of.setdefault(name, helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         if value.type.tensor_type.HasField("shape") and value.type.tensor_type.shape.dim:
             value.type.tensor_type.shape.dim[0].dim_param = BATCH
-    return found
+    return value_of
 
 
 def require_versions(core: ModelProto, where: Path) -> None:
@@ -161,8 +161,8 @@ def hold_layout(core: ModelProto) -> None:
         shape = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         if len(shape) != 4 or shape[1] != 3:
             continue
-        as_it_is, held = f"{CORE}shape_of/{value.name}", f"{CORE}held/{value.name}"
+        as_it_is, held_name = f"{CORE}shape_of/{value.name}", f"{CORE}held/{value.name}"
         for node in core.graph.node:
-            rename_inputs(node, {value.name: held})
+            rename_inputs(node, {value.name: held_name})
         core.graph.initializer.append(numpy_helper.from_array(np.zeros(4, np.int64), as_it_is))  # 0 keeps a dimension
-        core.graph.node.insert(0, helper.make_node("Reshape", [value.name, as_it_is], [held], name=held))
+        core.graph.node.insert(0, helper.make_node("Reshape", [value.name, as_it_is], [held_name], name=held_name))

@@ -32,43 +32,43 @@ def merge_duplicates(graph: GraphProto) -> None:
     renamed = _merge_initializers(graph)
     outputs = {value.name for value in graph.output}
     seen: dict[NodeKey, NodeProto] = {}
-    kept: list[NodeProto] = []
+    nodes: list[NodeProto] = []
     for node in graph.node:
         rename_inputs(node, renamed)
         key = _node_key(node)
         if key is None or key not in seen or outputs.intersection(node.output):
-            kept.append(node)
+            nodes.append(node)
             if key is not None:
                 seen.setdefault(key, node)
             continue
         renamed.update(zip(node.output, seen[key].output, strict=True))
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(nodes)
 
 
 def drop_unused(graph: GraphProto) -> None:
     """Remove nodes and initializers that no output depends on, in place; nodes must be in topological order."""
-    wanted = {value.name for value in graph.output}
-    kept: list[NodeProto] = []
+    needed = {value.name for value in graph.output}
+    nodes: list[NodeProto] = []
     for node in reversed(graph.node):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted.update(_names_read(node))
-    tensors = [tensor for tensor in graph.initializer if tensor.name in wanted]
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(_names_read(node))
+    tensors = [tensor for tensor in graph.initializer if tensor.name in needed]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
-    graph.node.extend(reversed(kept))
+    graph.node.extend(reversed(nodes))
     graph.initializer.extend(tensors)
 
 
 def _merge_initializers(graph: GraphProto) -> dict[str, str]:
     """Remove repeated initializers; returns removed name → kept name."""
-    kept: dict[bytes, TensorProto] = {}
+    first_of: dict[bytes, TensorProto] = {}
     renamed: dict[str, str] = {}
     for tensor in graph.initializer:
-        first = kept.setdefault(_tensor_key(tensor), tensor)
+        first = first_of.setdefault(_tensor_key(tensor), tensor)
         if first is not tensor:
             renamed[tensor.name] = first.name
-    tensors = list(kept.values())
+    tensors = list(first_of.values())
     del graph.initializer[:]
     graph.initializer.extend(tensors)
     return renamed

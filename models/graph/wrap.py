@@ -201,8 +201,8 @@ def _core_ends(core: ModelProto, *, any_type: bool = False) -> tuple[str, str, i
     """Names of the core's only input and only output, and the type of the input."""
     from onnx import TensorProto
 
-    held = {tensor.name for tensor in core.graph.initializer}
-    inputs = [value for value in core.graph.input if value.name not in held]
+    constants = {tensor.name for tensor in core.graph.initializer}
+    inputs = [value for value in core.graph.input if value.name not in constants]
     outputs = list(core.graph.output)
     for what, values in (("input", inputs), ("output", outputs)):
         names = ", ".join(value.name for value in values) or "none"

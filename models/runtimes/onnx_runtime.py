@@ -96,15 +96,15 @@ def session(
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = 4  # its warnings are checked for here, not read by a person
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    wanted: list[Any] = [(provider, OPTIONS.get(provider, {}))]
+    providers: list[Any] = [(provider, OPTIONS.get(provider, {}))]
     if provider != CPU:
-        wanted.append(CPU)
+        providers.append(CPU)
     if provider == CUDA:
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # so that nvidia-smi and CUDA number the GPUs alike
         onnxruntime.preload_dlls()
     try:
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
-        opened: InferenceSession = onnxruntime.InferenceSession(source, settings, providers=wanted)
+        opened: InferenceSession = onnxruntime.InferenceSession(source, settings, providers=providers)
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes for a bad file
         raise UserError(f"ONNX Runtime cannot open {what}: {one_line(error, 160)}; {OPEN_HINT}") from error
     if opened.get_providers()[0] != provider:

@@ -81,9 +81,9 @@ def predict_files(
     n_classes: int | None = None,
 ) -> list[Prediction]:
     """What each of `files`, (name, path), says of the same images: one open at a time, with a progress bar called `doing(name)`."""
-    found = []
+    predictions = []
     with progress() as display:
         for name, path in files:
             advance = partial(display.advance, display.add_task(doing(name), total=len(images_u8)))
-            found.append(open_file(path, provider, threads).predicted(images_u8, n_classes, advance))
-    return found
+            predictions.append(open_file(path, provider, threads).predicted(images_u8, n_classes, advance))
+    return predictions

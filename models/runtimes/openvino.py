@@ -37,8 +37,8 @@ class OpenVINOModel(Classifier):
 
     def run(self, images_u8: UInt8Array) -> Outputs:
         """As `Classifier.run` says; inputs are not copied."""
-        found = self._request.infer({IMAGES: images_u8}, share_inputs=True)
-        return Outputs(np.asarray(found[LOGITS]), np.asarray(found[PROBABILITIES]))
+        outputs = self._request.infer({IMAGES: images_u8}, share_inputs=True)
+        return Outputs(np.asarray(outputs[LOGITS]), np.asarray(outputs[PROBABILITIES]))
 
     def placement(self) -> dict[str, Counter[str]]:
         """As `Classifier.placement` says, in OpenVINO's words: every node of the compiled graph that computes something."""
@@ -47,12 +47,12 @@ class OpenVINOModel(Classifier):
 
     def precisions(self) -> dict[str, str]:
         """For each heavy operator type of the compiled graph, the precision it is computed in, such as f32, bf16 or i8."""
-        found: dict[str, str] = {}
+        executed: dict[str, str] = {}
         for node in self._compiled.get_runtime_model().get_ops():
             info = node.get_rt_info()
             if str(info["layerType"].value) in ("Convolution", "FullyConnected", "MatMul"):
-                found[str(info["layerType"].value)] = str(info["runtimePrecision"].value)
-        return found
+                executed[str(info["layerType"].value)] = str(info["runtimePrecision"].value)
+        return executed
 
 
 def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
@@ -62,7 +62,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
     show the network other images: it shrinks them without the antialiasing that the graph asks for.
     """
     core, hint = _core(), PRECISION_HINTS[runtime.provider]
-    wanted = {
+    settings = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": hint,
         "INFERENCE_NUM_THREADS": threads,
@@ -71,7 +71,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
     try:
         model = core.read_model(path)
         shrinks = _shrinks_antialiased(model)
-        compiled = core.compile_model(model, "CPU", wanted)
+        compiled = core.compile_model(model, "CPU", settings)
     except Exception as error:  # whatever its C++ side raises
         raise UserError(f"OpenVINO cannot open {path}: {one_line(error, 160)}; leave out --openvino") from error
     got = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()

@@ -21,7 +21,7 @@ ROW_HEIGHT = "row_height"  # in `usermeta`: pixels per name on the y axis of cha
 
 def chart_specifications() -> dict[str, dict[str, Any]]:
     """A specification per chart by the id of its place in the page; each reads the data set `rows`, `front` also `limit`."""
-    made = {
+    charts = {
         "front": _front(),
         "recall": _recall(),
         "reliability-a": _reliability("var(--a)"),
@@ -30,7 +30,7 @@ def chart_specifications() -> dict[str, dict[str, Any]]:
         "processes": _processes(),
         "batches": _batches(),
     }
-    return {name: _finished(chart) for name, chart in made.items()}
+    return {name: _finished(chart) for name, chart in charts.items()}
 
 
 def _finished(chart: Any) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def _front() -> altair.LayerChart | altair.FacetChart:
 
     x = alt.X("p50_ms:Q", title="p50, ms per batch", scale=alt.Scale(zero=True, nice=True), axis=alt.Axis(tickCount=8))
     y = alt.Y("accuracy:Q", title="top-1 accuracy, %", scale=alt.Scale(zero=False, padding=12))
-    told = [alt.Tooltip("model:N"), alt.Tooltip("told:N", title="accuracy (95 %)"), alt.Tooltip("timed:N", title="p50 (95 %)")]
-    told.append(alt.Tooltip("size:N", title="size"))
+    tooltips = [alt.Tooltip("model:N"), alt.Tooltip("told:N", title="accuracy (95 %)"), alt.Tooltip("timed:N", title="p50 (95 %)")]
+    tooltips.append(alt.Tooltip("size:N", title="size"))
     base = _rows()
     dimmed = alt.condition("datum.within", alt.value(1), alt.value(0.35))
     across = base.mark_rule(strokeWidth=1.5).encode(x=alt.X("p50_low_ms:Q"), x2="p50_high_ms:Q", y=y, color=_role(), opacity=dimmed)
@@ -84,7 +84,7 @@ def _front() -> altair.LayerChart | altair.FacetChart:
         x=x, y=alt.Y("accuracy_low:Q"), y2="accuracy_high:Q", color=_role(), opacity=dimmed
     )
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=["single", "ensemble"], range=["circle", "square"]), legend=None)
-    points = base.mark_point(size=130, filled=True).encode(x=x, y=y, color=_role(), shape=shape, opacity=dimmed, tooltip=told)
+    points = base.mark_point(size=130, filled=True).encode(x=x, y=y, color=_role(), shape=shape, opacity=dimmed, tooltip=tooltips)
     names = base.mark_text(
         dy=alt.ExprRef("datum.dy"),
         limit=210,
@@ -105,11 +105,15 @@ def _recall() -> altair.LayerChart | altair.FacetChart:
         scale=alt.Scale(domain=["A better", "B better", "no credible difference"], range=list(COLOURS)),
         legend=None,
     )
-    told = [alt.Tooltip("class:N"), alt.Tooltip("told:N", title="difference (95 %)"), alt.Tooltip("recalls:N", title="recall A, B")]
-    told += [alt.Tooltip("p:N", title="corrected p"), alt.Tooltip("images:Q")]
+    tooltips = [
+        alt.Tooltip("class:N"),
+        alt.Tooltip("told:N", title="difference (95 %)"),
+        alt.Tooltip("recalls:N", title="recall A, B"),
+    ]
+    tooltips += [alt.Tooltip("p:N", title="corrected p"), alt.Tooltip("images:Q")]
     nothing = alt.Chart(alt.InlineData(values=[{"zero": 0}])).mark_rule(strokeDash=[3, 3]).encode(x="zero:Q")
     across = _rows().mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", y=y, color=colour)
-    points = _rows().mark_point(size=80, filled=True).encode(x=x, y=y, color=colour, tooltip=told)
+    points = _rows().mark_point(size=80, filled=True).encode(x=x, y=y, color=colour, tooltip=tooltips)
     return alt.layer(nothing, across, points).properties(width="container", usermeta={ROW_HEIGHT: 20})
 
 
@@ -119,8 +123,12 @@ def _reliability(colour: str) -> altair.LayerChart | altair.FacetChart:
     ends = alt.Scale(domain=[0, 100])
     x = alt.X("confidence:Q", title="mean probability of what it says, %", scale=ends)
     y = alt.Y("right:Q", title="right, %", scale=ends)
-    told = [alt.Tooltip("state:N"), alt.Tooltip("told:N", title="right (95 %)"), alt.Tooltip("said:N", title="mean probability")]
-    told.append(alt.Tooltip("images:Q"))
+    tooltips = [
+        alt.Tooltip("state:N"),
+        alt.Tooltip("told:N", title="right (95 %)"),
+        alt.Tooltip("said:N", title="mean probability"),
+    ]
+    tooltips.append(alt.Tooltip("images:Q"))
     shape = alt.Shape("state:N", title=None, legend=alt.Legend(orient="bottom", labelColor=INK, symbolStrokeColor=INK))
     diagonal = alt.Chart(alt.InlineData(values=[{"x": 0, "y": 0}, {"x": 100, "y": 100}])).mark_line(
         strokeDash=[3, 3], strokeWidth=1
@@ -128,7 +136,9 @@ def _reliability(colour: str) -> altair.LayerChart | altair.FacetChart:
     diagonal = diagonal.encode(x="x:Q", y="y:Q")
     faded = alt.condition(f"datum.state === '{BEFORE}'", alt.value(1), alt.value(0.5))
     along = _rows().mark_rule(stroke=colour, strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", opacity=faded)
-    points = _rows().mark_point(size=60, stroke=colour, strokeWidth=2).encode(x=x, y=y, shape=shape, opacity=faded, tooltip=told)
+    points = (
+        _rows().mark_point(size=60, stroke=colour, strokeWidth=2).encode(x=x, y=y, shape=shape, opacity=faded, tooltip=tooltips)
+    )
     return alt.layer(diagonal, along, points).properties(width="container", height=300)
 
 
@@ -179,8 +189,8 @@ def _batches() -> altair.LayerChart | altair.FacetChart:
 
     x = alt.X("batch_size:Q", title="images per batch", scale=alt.Scale(type="log", base=2, padding=12), axis=alt.Axis(format="d"))
     y = alt.Y("per_image_ms:Q", title="p50, ms per image", scale=alt.Scale(type="log"), axis=alt.Axis(tickCount=5))
-    told = ["model:N", alt.Tooltip("batch_size:Q"), alt.Tooltip("timed:N", title="p50 per batch")]
+    tooltips = ["model:N", alt.Tooltip("batch_size:Q"), alt.Tooltip("timed:N", title="p50 per batch")]
     lines = _rows().mark_line(strokeWidth=1.5).encode(x=x, y=y, color=_role(), detail="model:N")
     along = _rows().mark_rule().encode(x=x, y=alt.Y("low_ms:Q"), y2="high_ms:Q", color=_role())
-    points = _rows().mark_point(filled=True, size=80).encode(x=x, y=y, color=_role(), tooltip=told)
+    points = _rows().mark_point(filled=True, size=80).encode(x=x, y=y, color=_role(), tooltip=tooltips)
     return alt.layer(lines, along, points).properties(width="container", height=260)

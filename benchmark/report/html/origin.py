@@ -35,26 +35,26 @@ def _as_json(value: Any) -> Any:
 
 def facts(run: Results) -> list[tuple[str, str]]:
     """What a reader needs to judge or repeat the run, label and text."""
-    kept = run.run
-    machine, dataset = kept.get("environment", {}), kept["dataset"]
-    devices = dict.fromkeys(str(provider.get("device_name", "")) for provider in kept.get("providers", []))
+    run_json = run.run
+    machine, dataset = run_json.get("environment", {}), run_json["dataset"]
+    devices = dict.fromkeys(str(provider.get("device_name", "")) for provider in run_json.get("providers", []))
     packages = ", ".join(f"{name} {version}" for name, version in machine.get("packages", {}).items())
     commit = str(machine.get("git_commit") or "")
     changed = " with changes that are not committed" if machine.get("git_dirty") else ""
-    found = [
+    lines = [
         ("images", f"{dataset.get('n_images', 0):,} of {dataset.get('name', '')} {dataset.get('split', '')}"),
         ("fingerprint of the images", str(dataset.get("sha256", ""))),
-        *((f"SHA-256 of {model['name']}", str(model.get("sha256", ""))) for model in kept["models"]),
+        *((f"SHA-256 of {model['name']}", str(model.get("sha256", ""))) for model in run_json["models"]),
         ("device", ", ".join(devices)),
         (
             "processor",
             f"{machine.get('cpu', '')}, {machine.get('cores_available', '')} cores, {' '.join(machine.get('cpu_flags', []))}",
         ),
-        ("threads", str(kept.get("threads", ""))),
+        ("threads", str(run_json.get("threads", ""))),
         ("system", str(machine.get("platform", ""))),
         ("Python", str(machine.get("python", ""))),
         ("packages", packages),
         ("state of the code", f"{commit}{changed}"),
-        ("made by", command_of(kept.get("options", {}))),
+        ("made by", command_of(run_json.get("options", {}))),
     ]
-    return [(label, text) for label, text in found if text.strip(" ,")]
+    return [(label, text) for label, text in lines if text.strip(" ,")]

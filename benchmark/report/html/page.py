@@ -48,9 +48,9 @@ def write_run_page(folder: Path, results: Results, image_set: ImageSet) -> Path:
     results: of the run, whose own folder may not be there yet.
     """
     write_names(folder, image_set)
-    found = contents_of([dataclasses.replace(results, folder=folder)])
-    write_pictures(folder, image_set, pool(*found))
-    named = found._replace(seen=dataclasses.replace(found.seen, run_names=(results.folder.name,)))
+    contents = contents_of([dataclasses.replace(results, folder=folder)])
+    write_pictures(folder, image_set, pool(*contents))
+    named = contents._replace(seen=dataclasses.replace(contents.seen, run_names=(results.folder.name,)))
     return _write(_text(named), folder / PAGE_FILE)
 
 
@@ -121,12 +121,12 @@ def _run(seen: Shown, position: int) -> dict[str, Any]:
 
 def _changes(runs: Sequence[Results]) -> list[dict[str, Any]]:
     """What changed from the first run to each of the others, or why that cannot be said."""
-    told: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
     for other in runs[1:]:
         try:
             compared = compare(runs[0], other)
         except UserError as error:
-            told.append({"rows": [], "not_compared": [str(error)]})
+            changes.append({"rows": [], "not_compared": [str(error)]})
             continue
-        told.append({"rows": compared.changes.to_dict("records"), "not_compared": list(compared.not_compared)})
-    return told
+        changes.append({"rows": compared.changes.to_dict("records"), "not_compared": list(compared.not_compared)})
+    return changes

@@ -66,7 +66,7 @@ class Sheet:
 
 def sheets(run: Results) -> list[Sheet]:
     """The tables of a run that have rows, in the order in which they are asked for."""
-    found = []
+    shown = []
     for file, (title, names) in _SHOWN.items():
         path = run.folder / file
         if not path.is_file():
@@ -78,11 +78,11 @@ def sheets(run: Results) -> list[Sheet]:
             frame = frame[frame["count"] > 0].sort_values("count", ascending=False, kind="stable")
         if frame.empty:
             continue
-        wanted = names.format(metrics=" ".join(metric.column for metric in metrics.METRICS))
-        columns = tuple(name for name in wanted.split() if name in frame)
+        listed = names.format(metrics=" ".join(metric.column for metric in metrics.METRICS))
+        columns = tuple(name for name in listed.split() if name in frame)
         whole = base64.b64encode(path.read_bytes()).decode() if path.stat().st_size <= MOST_CSV_BYTES else ""
-        found.append(Sheet(title, file, columns, _cells(frame[list(columns)][:MOST_ROWS]), n_rows, whole))
-    return found
+        shown.append(Sheet(title, file, columns, _cells(frame[list(columns)][:MOST_ROWS]), n_rows, whole))
+    return shown
 
 
 def _cells(frame: pd.DataFrame) -> tuple[tuple[Cell, ...], ...]:

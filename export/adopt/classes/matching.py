@@ -43,15 +43,15 @@ def match_by_name(model: OutputClasses, data_classes: Sequence[str]) -> tuple[Cl
     respelled = []
     complete = True
     for name in data_classes:
-        found = exact.get(name) or loose.get(normalised(name)) or []
-        if len(found) == 1:
-            proposal[name] = found
-            if name not in model.classes[found[0]].names:
-                respelled.append((model.classes[found[0]].name, name))
+        indices = exact.get(name) or loose.get(normalised(name)) or []
+        if len(indices) == 1:
+            proposal[name] = indices
+            if name not in model.classes[indices[0]].names:
+                respelled.append((model.classes[indices[0]].name, name))
             continue
         complete = False
-        proposal[name] = found or _resembling(name, loose)
-    if len({found[0] for found in proposal.values() if found}) < len(data_classes):
+        proposal[name] = indices or _resembling(name, loose)
+    if len({indices[0] for indices in proposal.values() if indices}) < len(data_classes):
         complete = False
     if not complete:
         return None, proposal
@@ -134,14 +134,14 @@ def _words(name: str) -> set[str]:
 def _index(model: OutputClasses, spelling: type[str] | object) -> dict[str, list[int]]:
     """Every spelling of a class → the outputs that have it; a class's own name before the others' aliases."""
     assert callable(spelling)
-    found: dict[str, list[int]] = {}
+    indices_of: dict[str, list[int]] = {}
     for index, one in enumerate(model.classes):
-        found.setdefault(spelling(one.name), []).append(index)
-    own = set(found)
+        indices_of.setdefault(spelling(one.name), []).append(index)
+    own = set(indices_of)
     for index, one in enumerate(model.classes):
         for alias in {spelling(alias) for alias in one.aliases} - own:
-            found.setdefault(alias, []).append(index)
-    return found
+            indices_of.setdefault(alias, []).append(index)
+    return indices_of
 
 
 def _resembling(name: str, loose: Mapping[str, list[int]]) -> list[int]:
@@ -180,11 +180,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _output(text: str, exact: Mapping[str, list[int]], loose: Mapping[str, list[int]], n_outputs: int, where: str) -> int:
     """The output that `text` names: by name first, for a class may be called "7"; else by index."""
-    found = exact.get(text) or loose.get(normalised(text)) or []
-    if len(found) == 1:
-        return found[0]
-    if len(found) > 1:
-        raise UserError(f"{where}: {len(found)} outputs are called {text!r} ({few([str(i) for i in found])}); give the index")
+    indices = exact.get(text) or loose.get(normalised(text)) or []
+    if len(indices) == 1:
+        return indices[0]
+    if len(indices) > 1:
+        raise UserError(f"{where}: {len(indices)} outputs are called {text!r} ({few([str(i) for i in indices])}); give the index")
     if text.isdecimal() and int(text) < n_outputs:
         return int(text)
     near = difflib.get_close_matches(normalised(text), loose, n=3, cutoff=0.6)

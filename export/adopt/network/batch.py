@@ -33,20 +33,20 @@ def with_any_batch(
     """
     own = fixed_batch or 1
     own_runner = Runner(model, layout, element, own)
-    wanted = own_runner.run(pixels_nhwc[: max(BATCH_SIZES)])
+    expected = own_runner.run(pixels_nhwc[: max(BATCH_SIZES)])
     faults = []
     ways = [
         (_renamed(model), SYMBOLIC if fixed_batch is None else FREED),
         (_freed(model, own, layout, pixels_nhwc.shape[1]), FREED),
     ]
     for candidate, how in ways:
-        fault = _fault(candidate, layout, element, pixels_nhwc, wanted, tolerance)
+        fault = _fault(candidate, layout, element, pixels_nhwc, expected, tolerance)
         if fault is None:
             return candidate, how
         faults.append(fault)
     if opset_of(model) >= _SLICE_WITH_INPUTS:
         in_turn = _in_turn(model, own, layout, pixels_nhwc.shape[1], own_runner.row_shape)
-        fault = _fault(in_turn, layout, element, pixels_nhwc, wanted, tolerance)
+        fault = _fault(in_turn, layout, element, pixels_nhwc, expected, tolerance)
         if fault is None:
             return in_turn, IN_TURN
         faults.append(fault)
@@ -169,11 +169,11 @@ def _reached(graph: GraphProto) -> set[str]:
 def _in_order(nodes: list[NodeProto], graph: GraphProto) -> list[NodeProto]:
     """Nodes sorted so that each comes after what it reads."""
     known = {value.name for value in (*graph.input, *graph.initializer)} | {""}
-    made = {name for node in nodes for name in node.output}
+    outputs = {name for node in nodes for name in node.output}
     ordered: list[NodeProto] = []
     waiting = nodes
     while waiting:
-        ready = [node for node in waiting if all(name in known or name not in made for name in node.input)]
+        ready = [node for node in waiting if all(name in known or name not in outputs for name in node.input)]
         if not ready:
             return [*ordered, *waiting]
         ordered += ready

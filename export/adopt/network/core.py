@@ -140,10 +140,10 @@ def _at_our_opset(model: ModelProto, foreign: Foreign, pixels_nhwc: NDArray[Any]
     own = opset_of(model)
     converted, reason = at_own_opset(model)
     if converted is not None:
-        wanted = Runner(model, foreign.layout, foreign.element, foreign.fixed_batch).run(pixels_nhwc)
+        expected = Runner(model, foreign.layout, foreign.element, foreign.fixed_batch).run(pixels_nhwc)
         try:
-            found = Runner(converted, foreign.layout, foreign.element, foreign.fixed_batch).run(pixels_nhwc)
-            if not far_apart(wanted, found, tolerance):
+            logits = Runner(converted, foreign.layout, foreign.element, foreign.fixed_batch).run(pixels_nhwc)
+            if not far_apart(expected, logits, tolerance):
                 return converted, []
             reason = "the converted graph says something else"
         except UserError as error:

@@ -78,8 +78,8 @@ def read(path: Path, output: str | None = None) -> Foreign:
     if model.functions:
         model = inliner.inline_local_functions(model)
     graph = model.graph
-    held = {tensor.name for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer))}
-    _keep(graph.input, [value for value in graph.input if value.name not in held])
+    constants = {tensor.name for tensor in (*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer))}
+    _keep(graph.input, [value for value in graph.input if value.name not in constants])
     model.ir_version = max(model.ir_version, 8)  # below 4, onnx takes initializers for inputs wherever it can
     image, layout = _image_input(graph, path)
     shape = _shape(image)
@@ -181,8 +181,8 @@ def _output(model: ModelProto, wanted: str | None, path: Path) -> str:
         logits = [name for name in usable if name in inner]
         usable = logits if len(logits) == 1 and len(usable) == 2 else usable
     if len(usable) != 1:
-        told = [f"{value.name} {_words(_shape(value))}" for value in graph.output]
-        raise UserError(f"{path} has {len(names)} outputs ({few(told, 8)}); say with --output NAME which holds the classes")
+        outputs = [f"{value.name} {_words(_shape(value))}" for value in graph.output]
+        raise UserError(f"{path} has {len(names)} outputs ({few(outputs, 8)}); say with --output NAME which holds the classes")
     return usable[0]
 
 

@@ -43,12 +43,12 @@ def prove(
     pixels_nhwc = pixels.transpose(0, 2, 3, 1) if preprocessing.layout == "nchw" else pixels
     _require_pixels(pixels_nhwc, images_u8, preprocessing, core.original.element)
     output = core.original.run(pixels_nhwc.astype(np.float64))
-    wanted = wanted_logits(core.original_logits(output), replace(ending, probabilities=False))
+    expected = wanted_logits(core.original_logits(output), replace(ending, probabilities=False))
     if core.original_holds == "logits":
-        measured = parity.measure(wanted, logits, split)
+        measured = parity.measure(expected, logits, split)
     else:  # logits of a probability near 0 are far apart without meaning anything
-        measured = parity.measure(np.exp(_log_softmax(wanted)), np.exp(_log_softmax(logits)), split)
-    largest = float(np.abs(wanted).max()) if core.original_holds == "logits" else 1.0
+        measured = parity.measure(np.exp(_log_softmax(expected)), np.exp(_log_softmax(logits)), split)
+    largest = float(np.abs(expected).max()) if core.original_holds == "logits" else 1.0
     allowed = 10 * core.tolerance * max(1.0, largest)
     if not measured.max_abs_logit_difference <= allowed:
         what = "logits" if core.original_holds == "logits" else "probabilities"
@@ -61,12 +61,12 @@ def prove(
 
 def _require_pixels(pixels_nhwc: NDArray[Any], images_u8: UInt8Array, preprocessing: Preprocessing, element: int) -> None:
     """UserError unless the pixels that the graph prepared are those of Pillow and numpy."""
-    wanted = as_shown(grey_levels(images_u8, preprocessing), preprocessing, element)
+    expected = as_shown(grey_levels(images_u8, preprocessing), preprocessing, element)
     if element == UINT8:
         # a value within rounding of a half may become the one or the other whole number
-        off, allowed = np.abs(pixels_nhwc.astype(np.float64) - wanted), 0.5 + _GREY_LEVELS
+        off, allowed = np.abs(pixels_nhwc.astype(np.float64) - expected), 0.5 + _GREY_LEVELS
     else:
-        off = np.abs(pixels_nhwc.astype(np.float64) - wanted) * np.asarray(preprocessing.std) * 255
+        off = np.abs(pixels_nhwc.astype(np.float64) - expected) * np.asarray(preprocessing.std) * 255
         allowed = _GREY_LEVELS if element == 1 else 1.0
     if not off.max(initial=0) <= allowed:
         raise UserError(

@@ -35,8 +35,8 @@ def reliability_of(shown: Shown, model: Model) -> list[dict[str, Any]]:
     rows = reliability(model.said.confidence, model.right, BEFORE)
     temperature = temperature_of(shown, model)
     if temperature is not None:
-        kept = shown.runs[model.run].predictions[model.name]
-        scaled = said(Predicted((kept.logits / temperature).astype(np.float32), kept.labels))
+        predicted = shown.runs[model.run].predictions[model.name]
+        scaled = said(Predicted((predicted.logits / temperature).astype(np.float32), predicted.labels))
         rows += reliability(scaled.confidence, model.right, AFTER)
     return rows
 
@@ -53,10 +53,10 @@ def selective(model: Model) -> dict[str, Any]:
     """Error against coverage, thinned, with the areas under both curves and the coverage at 1 % error."""
     confidence, right = model.said.confidence, model.right
     curve = risk_coverage(confidence, right)
-    kept = np.unique(np.linspace(0, len(curve.coverage) - 1, MOST_POINTS).round().astype(int))
+    indices = np.unique(np.linspace(0, len(curve.coverage) - 1, MOST_POINTS).round().astype(int))
     return {
-        "coverage": curve.coverage[kept].tolist(),
-        "error": curve.error[kept].tolist(),
+        "coverage": curve.coverage[indices].tolist(),
+        "error": curve.error[indices].tolist(),
         "aurc": aurc(confidence, right),
         "augrc": augrc(confidence, right),
         "coverage_at_1pct_error": coverage_at_error(confidence, right),

@@ -32,15 +32,15 @@ class Gallery:
 
 def galleries(shown: Shown, pairs: Sequence[PairShown]) -> list[Gallery]:
     """Label-error candidates, what each ensemble mends and breaks beside its best member, and what a variant turns over."""
-    found = [_wrong_alike(shown)]
+    every = [_wrong_alike(shown)]
     for index, model in enumerate(shown.models):
         if model.members:
-            found += _of_ensemble(shown, index, pairs)
+            every += _of_ensemble(shown, index, pairs)
     for model in shown.models:
         base = next((other for other in shown.of_run(model.run) if other.name == model.variant_of), None)
         if base is not None:
-            found.append(_turned_over(model, base))
-    return [gallery for gallery in found if gallery.total]
+            every.append(_turned_over(model, base))
+    return [gallery for gallery in every if gallery.total]
 
 
 def gallery_of(title: str, about: str, images: Int64Array) -> Gallery:
@@ -141,11 +141,11 @@ def pool(shown: Shown, pairs: Sequence[PairShown], others: Sequence[Gallery], ke
 
     kept: those whose pictures the runs hold, of which more are taken where galleries leave room.
     """
-    wanted = [pair.cells[cell][:MOST_OF_GALLERY].tolist() for cell in CELLS for pair in pairs]
-    wanted = [*(list(gallery.images) for gallery in others), *wanted, *_of_confusions(shown)]
+    by_gallery = [pair.cells[cell][:MOST_OF_GALLERY].tolist() for cell in CELLS for pair in pairs]
+    by_gallery = [*(list(gallery.images) for gallery in others), *by_gallery, *_of_confusions(shown)]
     chosen: dict[int, None] = {}
     for rank in range(MOST_OF_GALLERY):
-        for images in wanted:
+        for images in by_gallery:
             if rank < len(images) and len(chosen) < MOST_PICTURES:
                 chosen[int(images[rank])] = None
     for index in kept:

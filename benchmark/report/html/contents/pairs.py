@@ -118,9 +118,9 @@ def recall_differences(a: Model, b: Model, labels: Int64Array, n_classes: int) -
     counts = [PairedCounts(int(both[k]), int(only_a[k]), int(only_b[k]), int(neither[k])) for k in present]
     p_values = [mcnemar_p(table) for table in counts]
     adjusted = holm(p_values)
-    kept = np.sort(np.argsort(p_values, kind="stable")[:MOST_CLASSES])
+    indices = np.sort(np.argsort(p_values, kind="stable")[:MOST_CLASSES])
     rows = []
-    for index in kept:
+    for index in indices:
         table, n_images = counts[index], counts[index].n_images
         recall_a, recall_b = ((table.both_right + only) / n_images for only in (table.only_a_right, table.only_b_right))
         tested = (difference_ci95(table), p_values[index], float(adjusted[index]))

@@ -56,12 +56,12 @@ def _encoded(pixels: np.ndarray, side: int) -> bytes:
 
 def kept_pictures(runs: Sequence[Results]) -> dict[int, bytes]:
     """The WebP pictures that the runs keep, by image; empty for runs that were made before there were any."""
-    found: dict[int, bytes] = {}
+    jpeg_of: dict[int, bytes] = {}
     for run in runs:
         if (run.folder / PICTURES_FILE).is_file():
             with zipfile.ZipFile(run.folder / PICTURES_FILE) as archive:
-                found |= {int(Path(name).stem): archive.read(name) for name in archive.namelist()}
-    return found
+                jpeg_of |= {int(Path(name).stem): archive.read(name) for name in archive.namelist()}
+    return jpeg_of
 
 
 def file_names(runs: Sequence[Results]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ MOST_PLACES = 12
 
 def places(shown: Shown) -> list[dict[str, Any]]:
     """A place per run, provider and batch size that was timed: its points, and the answer at each limit of latency."""
-    found = []
+    timed_places = []
     for position, run in enumerate(shown.runs):
         timed = run.comparison.dropna(subset=["latency_p50_ms"]) if "latency_p50_ms" in run.comparison else run.comparison[:0]
         verdicts = verdicts_of(run) if len(timed) and "provider" in run.pairs else {}
@@ -31,7 +31,7 @@ def places(shown: Shown) -> list[dict[str, Any]]:
             where = f"{spoken(provider)}, batch {batch_size}"
             limits = _limits(rows["latency_p50_ms"].to_numpy()) if (provider, batch_size) in verdicts else []
             answers = [answer_within(rows, verdicts[provider, batch_size], Limits(batch_size, limit)) for limit in limits]
-            found.append(
+            timed_places.append(
                 {
                     "label": where if len(shown.runs) == 1 else f"{where} ({shown.run_names[position]})",
                     "device": str(rows.iloc[0].get("device_name") or ""),
@@ -44,7 +44,7 @@ def places(shown: Shown) -> list[dict[str, Any]]:
                     "processes": _processes(run.latency_samples, provider, batch_size, known),
                 }
             )
-    return found[:MOST_PLACES]
+    return timed_places[:MOST_PLACES]
 
 
 def _point(row: Mapping[Hashable, Any], shown_as: str) -> dict[str, Any]:
@@ -67,8 +67,8 @@ def _point(row: Mapping[Hashable, Any], shown_as: str) -> dict[str, Any]:
 def _limits(p50_ms: np.ndarray) -> list[float]:
     """Limits of three digits for the slider: from below the fastest to above the slowest, and just above each p50."""
     low, high = 0.8 * p50_ms.min(), 1.25 * p50_ms.max()
-    wanted = [*np.geomspace(low, high, N_STEPS), *p50_ms]
-    return sorted({_three_digits_up(float(value)) for value in wanted})
+    limits = [*np.geomspace(low, high, N_STEPS), *p50_ms]
+    return sorted({_three_digits_up(float(value)) for value in limits})
 
 
 def _three_digits_up(value: float) -> float:

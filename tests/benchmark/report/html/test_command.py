@@ -22,14 +22,14 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_a_run_leaves_a_page_and_says_where(arguments, tmp_path: Path) -> None:
     done = in_this_process("benchmark", *arguments, "--out", tmp_path)
     (folder,) = tmp_path.iterdir()
-    assert (done.returncode, done.stdout.splitlines()[-2:]) == (0, [f"results: {folder}", f"report: {folder / PAGE_FILE}"])
+    assert (done.returncode, done.stdout.splitlines()[-3:-1]) == (0, [f"results: {folder}", f"report: {folder / PAGE_FILE}"])
     assert "1 model on digits test" in (folder / PAGE_FILE).read_text(encoding="utf-8")
 
 
 def test_no_report_leaves_it_out(arguments, tmp_path: Path) -> None:
     done = in_this_process("benchmark", *arguments, "--no-report", "--out", tmp_path)
     (folder,) = tmp_path.iterdir()
-    assert done.stdout.splitlines()[-1] == f"results: {folder}"
+    assert done.stdout.splitlines()[-2] == f"results: {folder}"
     assert not (folder / PAGE_FILE).exists()
     again = in_this_process("benchmark", "report", folder)
     assert (again.returncode, again.stdout) == (0, f"report: {folder / PAGE_FILE}\n")
