@@ -31,10 +31,10 @@ class Given(Protocol):
 
     @property
     def classifier(self) -> Classifier | None:
-        """What can be timed; None where there is nothing to call."""
+        """What can be timed; None if there is nothing to call."""
 
     def predictions(self, model: str, image_set: ImageSet) -> Predictions:
-        """What the model says of every image, in order, by the classes of `image_set`; UserError where it has nothing to say."""
+        """What the model says of every image, in order, by the classes of `image_set`; UserError if it has nothing to say."""
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,21 @@ class Candidate:
 
     @property
     def file(self) -> Path:
-        """The ONNX file; ValueError where there is none."""
+        """The ONNX file; ValueError if there is none."""
         if self.path is None or self.given is not None:
             raise ValueError(f"{self.name} is not an ONNX file")
         return self.path
 
     @property
     def size_mb(self) -> float:
-        """Size of the ONNX file, with weights that lie beside it, in MB (10^6 bytes); nan where there is none."""
+        """Size of the ONNX file, with weights that lie beside it, in MB (10^6 bytes); nan if there is none."""
         return float("nan") if self.given is not None else size_bytes(self.file) / 1e6
 
 
 def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) -> tuple[list[Candidate], list[str]]:
     """The files named, or those of `models_dir` whose cards name `dataset`; and notes on files passed over or stale.
 
-    Raises UserError where there is none, one is broken, two have one name, or their classes or image sizes differ.
+    Raises UserError if there is none, one is broken, two have one name, or their classes or image sizes differ.
     """
     notes: list[str] = []
     if explicit:
@@ -89,7 +89,7 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
 def _trained_on(dataset: str, found: Sequence[Candidate], models_dir: Path) -> tuple[list[Candidate], list[str]]:
     """Those of `found` that were trained on `dataset`, and a note where their cards call it otherwise; UserError for none.
 
-    A folder may have been renamed since: where no card has its name, the models of the one folder that cards name are taken.
+    A folder may have been renamed since: if no card has its name, the models of the one folder that cards name are taken.
     Whether their classes are those of the folder is checked once it is read.
     """
     from data.sets import NAMED
@@ -141,7 +141,7 @@ def _candidate(path: Path) -> Candidate:
 
 
 def _stale(candidate: Candidate) -> str | None:
-    """A note where the weights file beside an export is of another training than the export; None where nothing tells so."""
+    """A note where the weights file beside an export is of another training than the export; None if nothing tells so."""
     weights = weights_beside(candidate.file)
     if weights is None:
         return None
@@ -166,7 +166,7 @@ def _onnx_files(models_dir: Path, dataset: str) -> list[Path]:
 
 
 def check_names(candidates: Sequence[Candidate]) -> None:
-    """UserError where two models would have one name."""
+    """UserError if two models would have one name."""
     seen: dict[str, Path | str] = {}
     for candidate in candidates:
         where = candidate.path or "a function"

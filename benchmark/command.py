@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
     add("--data", default=default.data, metavar="NAME", help=WHAT_DATA_TAKES)
-    add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
+    add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ if not given")
     add(
         "--models",
         type=Path,
@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="FILE",
-        help="ONNX files; all of --models-dir where not given",
+        help="ONNX files; all of --models-dir if not given",
     )
     add(
         "--predictions",
@@ -132,12 +132,12 @@ def parser() -> argparse.ArgumentParser:
         help="leave out images that are also training images, or near to one",
     )
     add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
-    add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained where not given")
+    add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")
     add("--device", choices=devices(), default=default.device, help="auto: CPU, and GPU where it is proved")
     add("--openvino", action="store_true", help="rows of OpenVINO's runtime too, in float32 and in bf16 where the CPU has it")
     add("--runtime", nargs="+", action="extend", choices=names(), default=[], metavar="NAME", help="rows of these too: %(choices)s")
     add("--batch-sizes", type=positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
-    add("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use where not given")
+    add("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use if not given")
     add(
         "--time-budget",
         type=seconds,
@@ -159,6 +159,6 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--max-latency-ms", type=milliseconds, metavar="X", help="say what to deploy where p50 may be X ms at most")
     add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
-    add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed where not given")
+    add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed if not given")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     return made

@@ -42,7 +42,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """How it is called in the tables: its members' names joined by +, and the rule where it is not the plain mean."""
+        """How it is called in the tables: its members' names joined by +, and the rule if it is not the plain mean."""
         joined = "+".join(member.name for member in self.members)
         return joined if self.rule == DEFAULT else f"{joined} ({self.rule})"
 
@@ -92,7 +92,7 @@ def _combinable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
 
 
 def tuning_images(dataset: Dataset, wanted: Sequence[Plan], limit: int | None, seed: int) -> ImageSet | None:
-    """The validation images that the tuned ones of `wanted` need, `limit` of them at most; None where none is tuned."""
+    """The validation images that the tuned ones of `wanted` need, `limit` of them at most; None if none is tuned."""
     tuned = [plan for plan in wanted if is_tuned(plan.rule)]
     if not tuned:
         return None

@@ -29,7 +29,7 @@ class Ensemble:
 class Findings:
     """Filled step by step; an entry, predictions and a file for every single model and ensemble, by name.
 
-    own_predictions: by model and provider, where a provider rounds otherwise than the one that `predictions` are from.
+    own_predictions: by model and provider, if a provider rounds otherwise than the one that `predictions` are from.
     pairs: those that a person asks for, and the other single models; more_pairs: the rest, for pairs.csv, the answer and the front.
     """
 
@@ -55,5 +55,5 @@ class Findings:
 
     @property
     def predictions_provider(self) -> str:
-        """The provider that `predictions` are from; empty where nothing is run here."""
+        """The provider that `predictions` are from; empty if nothing is run here."""
         return self.providers[0].name if self.providers else ""

@@ -59,7 +59,7 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
 
 
 def failures(results: Results, gates: Sequence[Gate]) -> list[str]:
-    """A line for each row that a gate fails: the condition, the model and its figure.
+    """One line per row that a gate fails: the condition, the model and its figure.
 
     A figure that is missing cannot pass, and neither can a gate whose filters leave no row.
     """
@@ -76,7 +76,7 @@ def failures(results: Results, gates: Sequence[Gate]) -> list[str]:
 
 
 def _failure(row: pd.Series, gate: Gate) -> str | None:
-    """The line for one row; None where it passes."""
+    """The line for one row; None if it passes."""
     import pandas as pd
 
     batch = "" if pd.isna(row["batch_size"]) else f" at batch {row['batch_size']:.0f} on {row['provider']}"

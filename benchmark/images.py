@@ -46,9 +46,9 @@ def images_for(
 ) -> tuple[Dataset, ImageSet, list[str]]:
     """The data set, the chosen images of `split`, and notes on what differs from the cards and what is odd about the images.
 
-    cards: none where nothing but predictions is measured, which fit any images. resize: other than the cards say, which is
+    cards: none if nothing but predictions is measured, which fit any images. resize: other than the cards say, which is
     noted. Where there is a limit, no more images of a folder are read than it leaves.
-    Raises UserError where the data cannot be had, or validation images would differ from one model to the next.
+    Raises UserError if the data cannot be had, or validation images would differ from one model to the next.
     """
     models = [card.trained() for card in cards]
     if models:

@@ -51,47 +51,47 @@ class Results:
 
     @cached_property
     def comparison(self) -> pd.DataFrame:
-        """A row per model, provider and batch size: accuracy in [0, 1], NLL in nats, latency in ms, size in MB."""
+        """One row per model, provider and batch size: accuracy in [0, 1], NLL in nats, latency in ms, size in MB."""
         return self._table("comparison.csv")
 
     @cached_property
     def per_class(self) -> pd.DataFrame:
-        """A row per model and class: precision, recall with its interval, F1, number of images."""
+        """One row per model and class: precision, recall with its interval, F1, number of images."""
         return self._table("per_class.csv")
 
     @cached_property
     def confusion(self) -> pd.DataFrame:
-        """A row per model, true class and predicted class: the number of images, zeros included."""
+        """One row per model, true class and predicted class: the number of images, zeros included."""
         return self._table("confusion.csv")
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """A row per pair of models: accuracy difference with interval, McNemar's p, Holm's p, verdict."""
+        """One row per pair of models: accuracy difference with interval, McNemar's p, Holm's p, verdict."""
         return self._table("pairs.csv")
 
     @cached_property
     def latency(self) -> pd.DataFrame:
-        """A row per model, provider, batch size and transfer: percentiles in ms with intervals; no rows where not timed."""
+        """One row per model, provider, batch size and transfer: percentiles in ms with intervals; no rows where not timed."""
         return self._table("latency.csv")
 
     @cached_property
     def latency_pairs(self) -> pd.DataFrame:
-        """A row per pair of models, provider, batch size and transfer: ratio of p50 with interval, p, verdict."""
+        """One row per pair of models, provider, batch size and transfer: ratio of p50 with interval, p, verdict."""
         return self._table("latency_pairs.csv")
 
     @cached_property
     def latency_samples(self) -> pd.DataFrame:
-        """A row per call that was timed, in ms, in the order of the calls."""
+        """One row per call that was timed, in ms, in the order of the calls."""
         return self._table("latency_samples.csv.gz")
 
     @cached_property
     def ensembles(self) -> pd.DataFrame:
-        """A row per ensemble and member: weight, temperature, calibration before and after; no rows without ensembles."""
+        """One row per ensemble and member: weight, temperature, calibration before and after; no rows without ensembles."""
         return self._table("ensembles.csv", otherwise=ENSEMBLES_COLUMNS)
 
     @cached_property
     def loadgen(self) -> pd.DataFrame:
-        """A row per model and scenario of MLPerf LoadGen: its figure beside ours; no rows where it did not run."""
+        """One row per model and scenario of MLPerf LoadGen: its figure beside ours; no rows where it did not run."""
         return self._table("loadgen.csv", otherwise=LOADGEN_COLUMNS)
 
     @cached_property
@@ -156,7 +156,7 @@ class Results:
         return f"Results({str(self.folder)!r})"
 
     def _table(self, name: str, otherwise: Sequence[str] = ()) -> pd.DataFrame:
-        """A table at hand, or read; one that not every run has is empty where it is absent, with the columns `otherwise`."""
+        """A table at hand, or read; one that not every run has is empty if it is absent, with the columns `otherwise`."""
         if name in self.tables:
             return self.tables[name]
         if otherwise and not (self.folder / name).exists():
@@ -170,7 +170,7 @@ class Results:
 
 
 def read_results(folder: str | Path) -> Results:
-    """The benchmark whose run folder is `folder`; UserError where it is no such folder or a file of it is missing.
+    """The benchmark whose run folder is `folder`; UserError if it is no such folder or a file of it is missing.
 
     >>> results = read_results("results/OLD")
     >>> results.per_class["class_name"].unique().tolist() == list(results.class_names)

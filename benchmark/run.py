@@ -77,7 +77,7 @@ def evaluate(
     Raises UserError, as the command does, for what cannot be measured.
 
     >>> results = evaluate(["models/a.onnx", "models/b.onnx"], data="digits", ensemble=["mean"], time_budget_s=0)
-    >>> results.comparison["model"].tolist()  # the oracle is right where any member is
+    >>> results.comparison["model"].tolist()  # the oracle is right if any member is
     ['a', 'b', 'a+b', 'oracle']
     >>> results.pairs[["model_a", "model_b"]].to_numpy().tolist()[0]
     ['a', 'b']
@@ -102,7 +102,7 @@ def evaluate(
 
 
 def run_benchmark(options: Options) -> int:
-    """Run what `options` ask for, print the comparison and where the files are; 3 where a gate fails, otherwise 0."""
+    """Run what `options` ask for, print the comparison and where the files are; 3 if a gate fails, otherwise 0."""
     gates = [parse_gate(text, comparison_columns()) for text in options.fail_if]
     results = _measured(options)
     print_report(results)
@@ -151,7 +151,7 @@ def _write_page(folder: Path, results: Results, findings: Findings) -> None:
 
 
 def check_limits(options: Options) -> None:
-    """UserError where the answer would be held against a latency that is not measured."""
+    """UserError if the answer would be held against a latency that is not measured."""
     limits = limits_of(dataclasses.asdict(options))
     if limits.batch_size not in options.batch_sizes:
         raise UserError(f"--at-batch {limits.batch_size} is not timed; add it to --batch-sizes")
@@ -295,7 +295,7 @@ def measure_latency(findings: Findings, options: Options, functions: Sequence[Cl
 
 
 def cascade_notes(findings: Findings) -> list[str]:
-    """A line for each cascade, whose p50 tells of the images that stop early only."""
+    """One line per cascade, whose p50 tells of the images that stop early only."""
     cascades = {c.name for c in findings.candidates if (c.card.rule or "").startswith("cascade")}
     smallest = min((s.batch_size for s in findings.latencies), default=0)
     return [

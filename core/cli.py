@@ -1,6 +1,6 @@
 """What stands between a command and the person who typed it: one-line errors, exit codes, `--traceback`, types of arguments.
 
-`--out` names the place of what a command is asked for: FILE, where that is one file; DIR, the folder that it is put into, or that
+`--out` names the place of what a command is asked for: FILE, if that is one file; DIR, the folder that it is put into, or that
 the run's own folder is made in (`add_run_flag`). A command that makes models keeps a record of how, too: exports and variants go
 into `--out` and their record into `--results-dir`; trained weights go into `--models-dir` and their record into `--out`.
 """
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def require_values(arguments: Sequence[str]) -> None:
-    """UserError where one of `arguments` is empty: a shell variable that is not set, mostly."""
+    """UserError if one of `arguments` is empty: a shell variable that is not set, mostly."""
     flag = ""
     for argument in arguments:
         if argument.startswith("--"):

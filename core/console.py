@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_SIGNS = "plain-signs"  # the error handler for encodings that lack a character
-PIPED_COLUMNS = 120  # what a table should keep to where nothing says how wide the reader is
-LINE_EVERY_S = 10.0  # where there is no terminal: often enough to see that it is alive, too rarely to fill a log
+PIPED_COLUMNS = 120  # what a table should keep to if nothing says how wide the reader is
+LINE_EVERY_S = 10.0  # if there is no terminal: often enough to see that it is alive, too rarely to fill a log
 _UNBOUNDED = 100_000  # columns: wider than any table, so that nothing is folded or cut where it is piped
 _HEIGHT = 25  # lines, which nothing here depends on
 
@@ -58,7 +58,7 @@ def output_console() -> Console:
 
 
 def columns_to_fit() -> int:
-    """How wide a table may be: the terminal's width; piped, `$COLUMNS`, or 120 where that is not set."""
+    """How wide a table may be: the terminal's width; piped, `$COLUMNS`, or 120 if that is not set."""
     if _is_terminal():
         return output_console().width
     given = os.environ.get("COLUMNS", "")
@@ -71,7 +71,7 @@ def fits(table: Table) -> bool:
 
 
 def natural_width(table: Table) -> int:
-    """Columns that a table takes where nothing limits it."""
+    """Columns that a table takes if nothing limits it."""
     from rich.console import Console
     from rich.measure import Measurement
 
@@ -170,7 +170,7 @@ def progress(*extra_fields: str, ticking: bool = True) -> Iterator[Progress]:
 
 
 def print_line(display: Progress, line: str) -> None:
-    """Print a line as it stands, above the bar where there is one."""
+    """Print a line as it stands, above the bar if there is one."""
     display.console.print(line, markup=False, highlight=False)
 
 

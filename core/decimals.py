@@ -30,7 +30,7 @@ def signed(value: float, places: int) -> str:
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
-    """`1 image`, `2 images`, `10,000 images`; plural: where an s does not make it."""
+    """`1 image`, `2 images`, `10,000 images`; plural: if an s does not make it."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 

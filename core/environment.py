@@ -90,7 +90,7 @@ def cpu_name() -> str:
 
 
 def cpu_flags() -> list[str]:
-    """Those of `RELEVANT_CPU_FLAGS` that this processor reports; empty where the system does not say."""
+    """Those of `RELEVANT_CPU_FLAGS` that this processor reports; empty if the system does not say."""
     reported = set(_cpuinfo("flags").split())
     return [flag for flag in RELEVANT_CPU_FLAGS if flag in reported]
 
@@ -108,12 +108,12 @@ def machine_line() -> str:
 
 
 def import_switches() -> dict[str, str]:
-    """The values of `IMPORT_SWITCHES` that hold here, the user's own where they are set."""
+    """The values of `IMPORT_SWITCHES` that hold here, the user's own if they are set."""
     return {name: os.environ.get(name, value) for name, value in IMPORT_SWITCHES.items()}
 
 
 def memory_gib() -> float | None:
-    """Physical memory in GiB, None where the system does not say."""
+    """Physical memory in GiB, None if the system does not say."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):

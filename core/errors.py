@@ -19,7 +19,7 @@ class UserError(Exception):
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:
-    """The first `limit` characters of an exception's text, on one line; its type where it has no text."""
+    """The first `limit` characters of an exception's text, on one line; its type if it has no text."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -43,7 +43,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write `figure` as PNG; the same figure gives the same bytes, so nothing in the file names a version or a time.
 
     Every text is drawn as it stands (a dollar sign starts no formula), in fonts of this machine that have its characters
-    (see `unprintable`); the picture grows where a text would be cut.
+    (see `unprintable`); the picture grows if a text would be cut.
     """
     _as_it_stands(figure)
     with warnings.catch_warnings():
@@ -63,7 +63,7 @@ def unprintable(texts: Iterable[str]) -> str:
 
 
 def missing_fonts_note(texts: Iterable[str]) -> list[str]:
-    """A line where a picture with `texts` shows boxes in place of characters."""
+    """A line if a picture with `texts` shows boxes in place of characters."""
     signs = unprintable(texts)
     if not signs:
         return []
@@ -105,7 +105,7 @@ def _default_font() -> Font:
 
 @cache
 def _font_with(character: int) -> Font | None:
-    """The first font, DejaVu Sans before all others, that has a character; None where no font has."""
+    """The first font, DejaVu Sans before all others, that has a character; None if no font has."""
     return next((font for font in _fonts() if character in _characters(font[1])), None)
 
 

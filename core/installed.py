@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def dispatch(arguments: Sequence[str]) -> int:
-    """Run the command that `arguments` begin with; UserError where there is no such command."""
+    """Run the command that `arguments` begin with; UserError if there is no such command."""
     from core.errors import UserError
 
     if not arguments or arguments[0] in ("-h", "--help"):

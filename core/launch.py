@@ -148,7 +148,7 @@ def own_environment() -> dict[str, str]:
 
 
 def bytecode_settings() -> dict[str, str]:
-    """Environment variables with which children keep compiled modules in a temporary folder, where they are kept nowhere else.
+    """Environment variables with which children keep compiled modules in a temporary folder, if they are kept nowhere else.
 
     With PYTHONDONTWRITEBYTECODE, or packages in a folder that may not be written, each child would compile numpy again,
     which takes longer than all else until its session is open.

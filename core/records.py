@@ -28,7 +28,7 @@ class ImageSet:
 
     images_u8: uint8 RGB, (n_images, height, width, 3); labels: int64 class indices, (n_images,);
     sha256: fingerprint of exactly these pixels, labels and class names (`fingerprint`); files: each image's file below the
-    data set's folder, or official split and index (`test/12`), empty where nobody needs to know (see `image_names`).
+    data set's folder, or official split and index (`test/12`), empty if nobody needs to know (see `image_names`).
     """
 
     images_u8: UInt8Array

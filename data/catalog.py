@@ -72,7 +72,7 @@ class Dataset:
         self._in_part = False
 
     def official(self, split: Split) -> ImageSet:
-        """The whole official split; UserError where the data set lacks it.
+        """The whole official split; UserError if the data set lacks it.
 
         "train" includes the images that `split` takes for validation where the data set has no validation split of its own.
         """
@@ -99,7 +99,7 @@ class Dataset:
 
         Validation is the data set's own, and train then whole; else 10 % of the official train split, stratified, by seed.
         Every choice is made on validation; test is touched once, for the final figures. The seed does not move test. Only
-        the chosen images are read where they are files.
+        the chosen images are read if they are files.
         """
         source = self._checked_source(split)
         if chosen is not None and self._can_choose(source) and self._files is not None:
@@ -116,7 +116,7 @@ class Dataset:
         return replace(whole.take(members), split=split)
 
     def labels(self, split: Split, split_seed: int = 0) -> Int64Array:
-        """The labels of `split`, (n_images,); reads no image where they are files, unless damaged ones are to be skipped."""
+        """The labels of `split`, (n_images,); reads no image if they are files, unless damaged ones are to be skipped."""
         source = self._checked_source(split)
         known = self._files.labels(source) if self._can_choose(source) and self._files else self.official(source).labels
         return known[self._members(split, known, split_seed)]

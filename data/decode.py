@@ -126,7 +126,7 @@ def to_rgb(image: Image) -> Image:
 
 
 def fit(image: Image, size: ImageSize, resize: Resize = "shortest") -> Image:
-    """The image in `size` (height, width), bilinear with antialiasing; the image itself where it has that size.
+    """The image in `size` (height, width), bilinear with antialiasing; the image itself if it has that size.
 
     shortest: resized, aspect kept, to just cover `size`, and its centre; for a square, the same pixels as torchvision's
     Resize(S) and CenterCrop(S) on a PIL image. squash: resized without regard to its aspect. pad: resized, aspect kept, to

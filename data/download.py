@@ -50,7 +50,7 @@ CIFAR10 = Archive(
 def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
     """Download into `home`, made if need be, and unpack; returns the folder of the batch files.
 
-    An archive that was put into `home` by hand is used and kept. UserError where no source gives it, naming each one's fault.
+    An archive that was put into `home` by hand is used and kept. UserError if no source gives it, naming each one's fault.
     """
     is_new = not home.exists()
     try:

@@ -22,7 +22,7 @@ from core.records import Float32Array, ImageSet, Int64Array, Split, UInt8Array
 if TYPE_CHECKING:
     from data.catalog import Dataset
 
-# A pair is near where its thumbnails correlate by this much, and it stands out: what is missing to 1 is at most this share of
+# A pair is near if its thumbnails correlate by this much, and it stands out: what is missing to 1 is at most this share of
 # what is missing to the tenth-best training image. Without the second, all centred digits, all blue skies would be near.
 _LEAST_CORRELATION = 0.9
 _STANDS_OUT = 0.2
@@ -35,7 +35,7 @@ _BLOCK_VALUES = 2**24  # of correlations at once: 64 MiB
 class Duplicates:
     """For each judged image, (n_images,), the index of the training image with the same pixels, and of one that is near; -1: none.
 
-    near: None where it was not looked for.
+    near: None if it was not looked for.
     """
 
     exact: Int64Array
@@ -65,7 +65,7 @@ def seen_in_training(dataset: Dataset, split: Split, split_seed: int = 0) -> lis
     """What a network may have met before it is judged on `split`: the training images; before the test images also the
     validation images of a data set that has its own, by which epochs and ensembles are chosen.
 
-    Empty where the data set has no training images.
+    Empty if the data set has no training images.
     """
     if "train" not in dataset.available:
         return []
@@ -75,12 +75,12 @@ def seen_in_training(dataset: Dataset, split: Split, split_seed: int = 0) -> lis
 
 
 def joined(image_sets: Sequence[ImageSet]) -> UInt8Array:
-    """The images of all sets, one after another; not copied where there is one set."""
+    """The images of all sets, one after another; not copied if there is one set."""
     return image_sets[0].images_u8 if len(image_sets) == 1 else np.concatenate([images.images_u8 for images in image_sets])
 
 
 def without(judged: ImageSet, duplicates: Duplicates) -> ImageSet:
-    """The judged images that are no training images, with a fingerprint of their own; UserError where none is left."""
+    """The judged images that are no training images, with a fingerprint of their own; UserError if none is left."""
     remaining = np.setdiff1d(np.arange(len(judged)), duplicates.found)
     if not len(remaining):
         raise UserError(
@@ -91,7 +91,7 @@ def without(judged: ImageSet, duplicates: Duplicates) -> ImageSet:
 
 
 def duplicates_note(judged: ImageSet, duplicates: Duplicates, *, excluded: bool, with_validation: bool = False) -> list[str]:
-    """What a person should know of them: no line where there are none.
+    """What a person should know of them: no line if there are none.
 
     with_validation: whether they were looked for among validation images too.
     """

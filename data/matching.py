@@ -25,10 +25,10 @@ def open_matching(
     skip_damaged: bool = True,
     otherwise: str = "",
 ) -> Dataset:
-    """The data set `data`, or the one that the models were trained on where it is None, with the models' classes.
+    """The data set `data`, or the one that the models were trained on if it is None, with the models' classes.
 
-    resize: other than the models were trained with. otherwise: what else a person can do, for the error where a folder was
-    not named. UserError where the data cannot be had or have other classes or, not being a folder, another image size.
+    resize: other than the models were trained with. otherwise: what else a person can do, for the error if a folder was
+    not named. UserError if the data cannot be had or have other classes or, not being a folder, another image size.
     """
     first = models[0]
     if data is None and first.dataset not in NAMED:
@@ -58,7 +58,7 @@ def name_on_cards(data: str) -> str:
 
 
 def why_absent(trained: Trained, data: str | None, data_dir: Path | None) -> str | None:
-    """Why the data set `data`, or the model's where it is None, cannot be read without a download; None where it can be tried."""
+    """Why the data set `data`, or the model's if it is None, cannot be read without a download; None if it can be tried."""
     name = data or trained.dataset
     if name in NAMED:
         return named_set(name).why_absent(data_dir)
@@ -70,7 +70,7 @@ def why_absent(trained: Trained, data: str | None, data_dir: Path | None) -> str
 def common_split_seed(models: Sequence[Trained], dataset: Dataset, otherwise: str) -> int:
     """The seed that took the models' validation images out of the train split.
 
-    UserError where the models differ in it, for some have then seen what others have not, and where `require_unseen` refuses.
+    UserError if the models differ in it, for some have then seen what others have not, and where `require_unseen` refuses.
     otherwise: what else a person can do, for the errors.
     """
     require_unseen(models, dataset, otherwise)
@@ -84,7 +84,7 @@ def common_split_seed(models: Sequence[Trained], dataset: Dataset, otherwise: st
 
 
 def require_unseen(models: Sequence[Trained], dataset: Dataset, otherwise: str = "") -> None:
-    """UserError where validation images would be taken out of a train split that a model was trained on as a whole."""
+    """UserError if validation images would be taken out of a train split that a model was trained on as a whole."""
     whole = [model.model for model in models if "validation" in model.dataset_sha256]
     if whole and not dataset.has_own_validation:
         raise UserError(

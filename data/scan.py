@@ -14,7 +14,7 @@ from core.records import SPLITS, Split
 
 # Each split's folder; the first name is the one that messages use.
 SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
-# Folders that are hardly classes, where a data set has no folder of the right name.
+# Folders that are hardly classes, if a data set has no folder of the right name.
 _MISSPELT = frozenset("train training trainset val valid validation dev eval test testing testset images labels".split())
 EXTENSIONS = frozenset(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
 # What systems and people lay beside images: no one takes it for one, so nobody is told that it is passed over.
@@ -33,7 +33,7 @@ class Passed:
     irregular: int = 0
 
     def notes(self) -> list[str]:
-        """A line for each kind that occurred."""
+        """One line per kind that occurred."""
         notes = []
         if self.endings:
             counts = few([f"{count} {ending}" for ending, count in self.endings.most_common()], 8)
@@ -50,7 +50,7 @@ class Passed:
 def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list[str]]:
     """Image files by split and class, in sorted order, and notes on what is not read.
 
-    The classes are those of train/ where there is one; the other splits may lack some of them, but have no others. A folder
+    The classes are those of train/ if there is one; the other splits may lack some of them, but have no others. A folder
     of class folders without train/ and test/ is a test split.
     Raises UserError, naming what is wrong, for anything but these two layouts.
     """

@@ -26,7 +26,7 @@ def show(dataset: Dataset, out: Path = RESULTS_DIR, split_seed: int = 0, *, excl
     """Print the data set's tables, write them as CSV with the contact sheet; returns the run folder in `out` that holds them.
 
     The files are `counts.csv` (class_name, split, n_images), `splits.csv` (split, n_images, image_height, image_width,
-    sha256), `contact_sheet.png`, and where there are any `duplicates.csv` (split, image, train_image, kind), whose
+    sha256), `contact_sheet.png`, and if there are any `duplicates.csv` (split, image, train_image, kind), whose
     train_image may be one of the data set's own validation images, and `damaged.csv` (file, reason).
     """
     image_sets = [dataset.split(split, split_seed) for split in SPLITS if dataset.source(split) in dataset.available]
@@ -84,7 +84,7 @@ def _names(images: ImageSet, dataset: Dataset) -> list[str]:
 def write_files(
     image_sets: Sequence[ImageSet], dataset: Dataset, folder: Path, duplicates: Sequence[tuple[str, str, str, str]] = ()
 ) -> None:
-    """The tables and the contact sheet of the first image set, which is the training split where there is one."""
+    """The tables and the contact sheet of the first image set, which is the training split if there is one."""
     counts = [
         (class_name, images.split, n_images)
         for images in image_sets
@@ -103,7 +103,7 @@ _SPLIT_COLUMNS = ("split", "n_images", "image_height", "image_width", "sha256")
 
 
 def splits_rows(image_sets: Sequence[ImageSet], dataset: Dataset) -> list[tuple[str, int, int, int, str]]:
-    """A row for each split, and one for the official train split where validation is taken from it: its fingerprint goes into
+    """One row per split, and one for the official train split where validation is taken from it: its fingerprint goes into
     the model cards.
     """
     sets = [(images.split, images) for images in image_sets]

@@ -29,7 +29,7 @@ def stratified_holdout(labels: Int64Array, fraction: float, seed: int) -> tuple[
 
 
 def spread(n_images: int, wanted: int) -> Int64Array:
-    """Ascending indices of `wanted` of `n_images`, all where there are fewer, evenly spread: a folder's images lie by class."""
+    """Ascending indices of `wanted` of `n_images`, all if there are fewer, evenly spread: a folder's images lie by class."""
     return np.linspace(0, n_images - 1, min(wanted, n_images)).round().astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""A confidence cascade: the first member answers alone where it is sure enough, and the whole ensemble where it is not."""
+"""A confidence cascade: the first member answers alone where it is sure enough, and the whole ensemble if it is not."""
 
 from __future__ import annotations
 

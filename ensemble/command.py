@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options that `arguments` stand for; UserError where they contradict each other."""
+    """The options that `arguments` stand for; UserError if they contradict each other."""
     values = vars(parser().parse_args(arguments))
     return checked(
         tuple(values["members"]), values["out"], values["rule"], values["weights"], values["data"], values["data_dir"],
@@ -49,8 +49,8 @@ def parser() -> argparse.ArgumentParser:
         help="; ".join(f"{name}: {rule.help}" for name, rule in RULES.items()),
     )
     add("--weights", type=float, nargs="+", metavar="W", help="by hand, one a member; nothing is tuned then")
-    add("--data", metavar="NAME", help="data set to tune and check on; the one that the members' cards name where not given")
-    add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
+    add("--data", metavar="NAME", help="data set to tune and check on; the one that the members' cards name if not given")
+    add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ if not given")
     add("--cascade", action="store_true", help="the first member alone where it is sure enough, all of them where it is not")
     add(
         "--max-accuracy-loss",

@@ -86,7 +86,7 @@ def fuse(members: Sequence[LoadedMember], name: str, how: Combination | None = N
 
 
 def require_fused(parity: Parity, what: str) -> None:
-    """UserError naming `what` where a probability is more than 1e-4 from what the members' own outputs make of it."""
+    """UserError naming `what` if a probability is more than 1e-4 from what the members' own outputs make of it."""
     claim = f"{what} does not say what its members say"
     require(parity, claim, probabilities=MAX_ABS_PROBABILITY_DIFFERENCE, advice="nothing was kept; export them again")
 

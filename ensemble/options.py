@@ -36,7 +36,7 @@ def checked(
     max_accuracy_loss: float | None,
     force: bool = False,
 ) -> Options:
-    """The options, `weighted` where the default rule is given weights; UserError where they contradict each other."""
+    """The options, `weighted` where the default rule is given weights; UserError if they contradict each other."""
     if rule not in RULES:
         raise UserError(f"there is no rule {rule!r}; choose from {', '.join(RULES)}")
     if out.suffix != ".onnx":

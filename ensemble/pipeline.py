@@ -44,7 +44,7 @@ N_IMAGES = 512  # that a fused graph is compared with its members on, at most
 class Evidence:
     """Images with what each member says of them; `tuned_on` is None for seeded noise, which nothing is chosen on.
 
-    note: why noise had to do; empty where images did.
+    note: why noise had to do; empty if images did.
     """
 
     images_u8: np.ndarray
@@ -99,7 +99,7 @@ def build(
 
 
 def make(options: Options) -> Iterator[str]:
-    """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept where a check fails."""
+    """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept if a check fails."""
     members = load_members(options.members)
     _require_replaceable(options, members)
     yield from _warnings(members)
@@ -122,7 +122,7 @@ def make(options: Options) -> Iterator[str]:
 
 
 def _require_replaceable(options: Options, members: Sequence[LoadedMember]) -> None:
-    """UserError where ``options.out`` is there and is not the ensemble of the same files by the same rule, unless --force."""
+    """UserError if ``options.out`` is there and is not the ensemble of the same files by the same rule, unless --force."""
     if not options.force and options.out.exists() and (why := _made_otherwise(options, members)):
         refuse_to_replace(options.out, why, "--out FILE for another name")
 
@@ -205,7 +205,7 @@ def _fused(
 
 
 def _parity(model: ModelProto, images_u8: UInt8Array, split: str, wanted: tuple[Float32Array, Float64Array]) -> Parity:
-    """Agreement with what the rule makes of the members' own outputs; UserError where there is too little of it."""
+    """Agreement with what the rule makes of the members' own outputs; UserError if there is too little of it."""
     opened = open_graph(model, FUSED_GRAPH)
     # Logits of a probability near 0 are far apart without meaning anything.
     check_batches(opened, images_u8, wanted[0].shape[1], logits=math.inf, probabilities=MAX_ABS_PROBABILITY_DIFFERENCE)

@@ -25,7 +25,7 @@ _PLAIN_MEAN = ", or take the plain mean: --ensemble mean, or python -m ensemble 
 
 
 def open_members_dataset(cards: Sequence[ModelCard], data: str | None, data_dir: Path | None) -> Dataset:
-    """The data set of the members, or the one called `data`; UserError where its classes are not the members'."""
+    """The data set of the members, or the one called `data`; UserError if its classes are not the members'."""
     return open_matching([card.trained() for card in cards], data, data_dir, otherwise=", or give --weights")
 
 
@@ -37,8 +37,8 @@ def is_at_hand(cards: Sequence[ModelCard], data: str | None, data_dir: Path | No
 def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
     """The validation images that no member was trained on, ready to tune on.
 
-    UserError where the members were trained with different validation images, for some have then seen what others have
-    not, where there are fewer than 20, and where `require_validation` refuses.
+    UserError if the members were trained with different validation images, for some have then seen what others have
+    not, if there are fewer than 20, and where `require_validation` refuses.
     """
     split_seed = common_split_seed([card.trained() for card in cards], dataset, _PLAIN_MEAN)
     image_set = dataset.split("validation", split_seed)

@@ -31,12 +31,12 @@ class ParityImages:
 def parity_images(
     card: ModelCard, n_images: int, folder: Path | None, data_dir: Path | None, open_before: dict[str, Dataset] | None = None
 ) -> ParityImages:
-    """At most `n_images` images of the data set that `card` names, spread evenly over a split; made-up ones where it is not here.
+    """At most `n_images` images of the data set that `card` names, spread evenly over a split; made-up ones if it is not here.
 
-    The split is validation where it has that many, else train, else test: nothing is chosen on these images, yet test is
-    left alone where it can be. folder: where a folder data set lies, which no card says; data_dir: where CIFAR-10 lies.
+    The split is validation if it has that many, else train, else test: nothing is chosen on these images, yet test is
+    left alone if it can be. folder: where a folder data set lies, which no card says; data_dir: where CIFAR-10 lies.
     Nothing is downloaded: a data set that is not on this machine is replaced by `synthetic_images`, with a note.
-    Raises UserError where `folder` cannot be read or the data have other classes or image sizes than the card.
+    Raises UserError if `folder` cannot be read or the data have other classes or image sizes than the card.
     """
     data = None if card.dataset in NAMED or folder is None else str(folder)
     absent = why_absent(card.trained(), data, data_dir)

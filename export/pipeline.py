@@ -31,7 +31,7 @@ TRAIN_FIRST = "train one with python -m train.torch_resnet or python -m train.tf
 
 
 def find_weights(paths: Sequence[Path], models_dir: Path) -> list[Path]:
-    """The files to export, each once: `paths`, or every .pth and .keras of `models_dir`; UserError where there is none."""
+    """The files to export, each once: `paths`, or every .pth and .keras of `models_dir`; UserError if there is none."""
     if paths:
         return list(dict.fromkeys(paths))
     if not models_dir.is_dir():
@@ -43,9 +43,9 @@ def find_weights(paths: Sequence[Path], models_dir: Path) -> list[Path]:
 
 
 def without_built_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """`sources` in two: those to export where a folder of images is given, and those trained on a data set that has a name.
+    """`sources` in two: those to export if a folder of images is given, and those trained on a data set that has a name.
 
-    The second is empty where nothing else would be left. A file without a card that can be read stays, to be refused later.
+    The second is empty if nothing else would be left. A file without a card that can be read stays, to be refused later.
     """
     from data.sets import NAMED
 
@@ -75,7 +75,7 @@ def export_model(
     data_dir: where CIFAR-10 lies, so that the two are compared on these images, `n_images` of them at most, instead of made-up
     ones; force: replace an ONNX file that was made of other weights. The framework runs in a process of its own.
 
-    Raises UserError where the weights cannot be exported, or the ONNX graph gives other logits than the native model: then
+    Raises UserError if the weights cannot be exported, or the ONNX graph gives other logits than the native model: then
     nothing is kept.
 
     >>> exported = export_model("models/a.pth")
@@ -179,7 +179,7 @@ def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
 
 
 def require_writable(out: Path) -> None:
-    """UserError where `out` cannot take files: better known before a minute of work than after."""
+    """UserError if `out` cannot take files: better known before a minute of work than after."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Whether an export may take the place of the ONNX file that is there: only where both come from one training."""
+"""Whether an export may take the place of the ONNX file that is there: only if both come from one training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def note_weights(model: ModelProto, source: Path) -> None:
 
 
 def require_replaceable(target: Path, source: Path, card: ModelCard) -> None:
-    """UserError where `target` is there and was made of other weights than `source`, whose card is `card`.
+    """UserError if `target` is there and was made of other weights than `source`, whose card is `card`.
 
     Weights that were trained again by the same recipe on the same images are not others: their ONNX file is out of date.
     """

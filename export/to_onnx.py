@@ -3,7 +3,7 @@
 python -m export.to_onnx                      # every .pth and .keras in models/
 python -m export.to_onnx models/resnet18_digits.pth
 
-Nothing is downloaded: where a model's own images are not on this machine, it is compared with its export on made-up ones.
+Nothing is downloaded: if a model's own images are not on this machine, it is compared with its export on made-up ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from export.options import Options
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Export, print the table, keep it as a run; 1 where a file failed."""
+    """Export, print the table, keep it as a run; 1 if a file failed."""
     given = _parser().parse_args(arguments)
     # core.cli takes --traceback out of the arguments, and the children must know of it too.
     options = Options(given.images, given.data, given.data_dir, given.force, "--traceback" in sys.argv)

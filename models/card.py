@@ -30,7 +30,7 @@ class Preprocessing:
     """From uint8 RGB images to what a network was trained on; lies inside the ONNX graph.
 
     The image is resized (antialiased, float32, as PIL's filter `interpolation` does) so that its shorter side (`resize`
-    "shortest") or both sides ("squash") are `resize_size` pixels, `input_size` where that is None; the centre square of
+    "shortest") or both sides ("squash") are `resize_size` pixels, `input_size` if that is None; the centre square of
     `input_size` is cut out; and each channel, in the order `channels` says, becomes ``(pixel / 255 - mean) / std``, laid out
     as `layout` says.
     """
@@ -70,7 +70,7 @@ class Preprocessing:
 class Parity:
     """Agreement of a file with what it was made of (the native model, an ensemble's members) on `n_images` raw images.
 
-    split: of a data set, or "synthetic" (for an ensemble "random") where its images were not to be had. An ensemble is held to
+    split: of a data set, or "synthetic" (for an ensemble "random") if its images were not to be had. An ensemble is held to
     its probabilities, for the logits of a probability near 0 are far apart without meaning anything.
     """
 
@@ -178,7 +178,7 @@ def write_card(card: ModelCard, weights: Path) -> Path:
 
 
 def read_card(weights: Path) -> ModelCard:
-    """The card beside a native weights file; UserError where there is none."""
+    """The card beside a native weights file; UserError if there is none."""
     path = card_path(weights)
     try:
         text = path.read_text(encoding="utf-8")
@@ -203,7 +203,7 @@ class NoCard(UserError):  # noqa: N818  # what it is, not that it is an error
 
 
 def card_from_metadata(metadata: dict[str, str], where: Path) -> ModelCard:
-    """The card inside an ONNX file's metadata; `NoCard`, which names the command that makes one, where there is none."""
+    """The card inside an ONNX file's metadata; `NoCard`, which names the command that makes one, if there is none."""
     if METADATA_KEY not in metadata:
         raise NoCard(where)
     return ModelCard.from_json(metadata[METADATA_KEY], where)

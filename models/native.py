@@ -14,7 +14,7 @@ def onnx_path(weights: Path, folder: Path) -> Path:
 
 
 def weights_beside(onnx: Path) -> Path | None:
-    """The weights file in the folder of an ONNX file from which an export would make that name; None where there is none."""
+    """The weights file in the folder of an ONNX file from which an export would make that name; None if there is none."""
     for suffix, ending in ONNX_ENDINGS.items():
         weights = onnx.with_name(onnx.name.removesuffix(ending) + suffix)
         if onnx.name.endswith(ending) and weights.is_file():

@@ -34,9 +34,9 @@ def check_batches(
     outputs depend on its batch.
 
     logits, probabilities: how far each may be apart between batches, as a share of the largest value or of 1, if that is more;
-    infinity where it does not matter.
+    infinity if it does not matter.
     """
-    images_u8 = np.resize(images_u8, (max(BATCH_SIZES), *images_u8.shape[1:]))  # repeats where there are too few
+    images_u8 = np.resize(images_u8, (max(BATCH_SIZES), *images_u8.shape[1:]))  # repeats if there are too few
     outputs = {size: model.run(images_u8[:size]) for size in BATCH_SIZES}
     for size in BATCH_SIZES:
         check_first_batch(outputs[size], size, n_classes, f"{model.where} at batch {size}", SOFTMAX_TOLERANCE)
@@ -65,7 +65,7 @@ def measure(
 ) -> Parity:
     """Agreement of two sets of logits, (n_images, n_classes) each, of the same images; NaN anywhere is infinitely far.
 
-    probabilities: wanted and found, where these are held to each other; labels are theirs then.
+    probabilities: wanted and found, if these are held to each other; labels are theirs then.
     """
     if wanted.shape != found.shape:
         raise UserError(f"logits of shape {wanted.shape} were wanted, and the ONNX graph gives {found.shape}")

@@ -18,7 +18,7 @@ NO_IDENTITY = ("data", "recipe")
 
 
 def same_training(one: ModelCard, other: ModelCard) -> bool:
-    """Whether both cards tell of the same recipe on the same images; False where they tell of none."""
+    """Whether both cards tell of the same recipe on the same images; False if they tell of none."""
     return bool(one.recipe) and not differences(one, other.recipe, other.dataset_sha256)
 
 

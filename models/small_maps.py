@@ -1,6 +1,6 @@
 """Where a 3×3 convolution's weight gradient is faster as one matrix product than by oneDNN's kernels: on small maps, with AVX2.
 
-There oneDNN's gradient goes image by image, and where a map is 2×2 it does so by many small products (its gemm:jit kernel), each
+There oneDNN's gradient goes image by image, and if a map is 2×2 it does so by many small products (its gemm:jit kernel), each
 of which passes over all of the weights: 9 MB in a ResNet18's last stage, for the four positions of one image. One product over
 the whole batch reads them once. Processor time, oneDNN's ÷ ours, forward and backward of one convolution, least of five, one
 core of an AMD EPYC (Zen 3), batches of 16 to 256: 512 channels at 1×1 24 in Keras and 19 in PyTorch, at 2×2 2.4 and 2.1; in

@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("--host", default=default.host, help="address to listen on; 0.0.0.0 for other machines too (%(default)s)")
     add("--port", type=_port, default=default.port, help="0 takes any free one (%(default)s)")
     add("--runtime", choices=runtimes, default=default.runtime, help="what runs the models: %(choices)s (%(default)s)")
-    add("--threads", type=positive, metavar="N", help="within one run; the cores this process may use where not given")
+    add("--threads", type=positive, metavar="N", help="within one run; the cores this process may use if not given")
     add(
         "--max-batch",
         type=positive,

@@ -38,7 +38,7 @@ class Calibration:
 
     A member's figures are its own, at temperature 1 and at `temperature_alone`, the best for it by itself; an ensemble's
     before are those of the plain mean of its members. weight, temperature: what the rule uses; nan for the whole.
-    validation: nan where the ensemble was not tuned.
+    validation: nan if the ensemble was not tuned.
     """
 
     ensemble: str
@@ -114,7 +114,7 @@ def calibration_rows(rows: Sequence[Calibration]) -> pd.DataFrame:
 
 
 def worse_calibrated(rows: Sequence[Calibration], split: str) -> list[str]:
-    """A line for each member and each ensemble whose ECE on the predicted split tuning made worse."""
+    """One line per member and each ensemble whose ECE on the predicted split tuning made worse."""
     notes: dict[str, str] = {}
     for row in rows:
         if is_tuned(row.rule) and row.predicted.ece_after > row.predicted.ece_before:

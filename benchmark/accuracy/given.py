@@ -23,7 +23,7 @@ class FromFile:
     classifier: None = None
 
     def predictions(self, model: str, image_set: ImageSet) -> Predictions:
-        """The rows of the file that are of `image_set`; UserError where some are missing or contradict it."""
+        """The rows of the file that are of `image_set`; UserError if some are missing or contradict it."""
         return align(self.supplied, model, image_set)
 
 
@@ -60,7 +60,7 @@ def given_candidates(files: Sequence[tuple[str, Path]], functions: Sequence[Clas
 
 
 def card_of_data(name: str, class_names: Sequence[str]) -> ModelCard:
-    """What is known of models where there is no card: the data set `name` and its classes, images of any size."""
+    """What is known of models if there is no card: the data set `name` and its classes, images of any size."""
     return ModelCard("", "", "", tuple(class_names), name, {}, 0, 0, 0, 0)
 
 

@@ -89,7 +89,7 @@ def smallest_difference(pairs: Sequence[Pair], n_images: int) -> dict[str, float
     """What `n_images` can show at best, of the family with the most tests that a person asks for; None without pairs.
 
     Keys: n_tests, n_discordant_images (all of them right by the same model), accuracy_difference: their share of the images;
-    above 1 where no difference could be shown.
+    above 1 if no difference could be shown.
     """
     sizes = [sum(pair.family == family for pair in pairs) for family in QUESTIONS]
     n_tests = max(sizes)
@@ -100,7 +100,7 @@ def smallest_difference(pairs: Sequence[Pair], n_images: int) -> dict[str, float
 
 
 def smallest_difference_note(pairs: Sequence[Pair], n_images: int, split: str) -> list[str]:
-    """A line that says how small a difference these images can show; none where nothing is compared."""
+    """A line that says how small a difference these images can show; none if nothing is compared."""
     least = smallest_difference(pairs, n_images)
     if least is None:
         return []

@@ -53,7 +53,7 @@ def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None
 def read_supplied_predictions(findings: Findings, members: Sequence[Candidate]) -> None:
     """The predictions that are there already, of the split and of the images that `members` are tuned on.
 
-    UserError where some are missing or contradict the images: before anything else is predicted.
+    UserError if some are missing or contradict the images: before anything else is predicted.
     """
     for candidate in findings.candidates:
         if candidate.given is not None and candidate.given.classifier is None:

@@ -20,7 +20,7 @@ MOST_ERROR = 0.01  # of the answers, at which coverage is told
 
 
 class RiskCoverage(NamedTuple):
-    """A point per threshold, coverage ascending: shares of images answered, and of these the share that is wrong."""
+    """One point per threshold, coverage ascending: shares of images answered, and of these the share that is wrong."""
 
     coverage: Float64Array
     error: Float64Array
@@ -49,7 +49,7 @@ def augrc(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
 
 
 def coverage_at_error(confidence: NDArray[np.floating], right: NDArray[np.bool_], most_error: float = MOST_ERROR) -> float:
-    """The largest share of images that a threshold answers with at most `most_error` of the answers wrong; 0 where none does."""
+    """The largest share of images that a threshold answers with at most `most_error` of the answers wrong; 0 if none does."""
     sizes, errors = _groups(confidence, right)
     answered, wrong = np.cumsum(sizes), np.cumsum(errors)
     allowed = answered[wrong <= most_error * answered * (1 + 1e-12)]  # 1 of 100 is 1 %, whatever binary fractions say

@@ -32,8 +32,8 @@ Kind = Literal["logits", "probabilities"]
 class Supplied:
     """A file of predictions as it was read.
 
-    names: of the images, one per row, as `ImageSet.image_names` or as others spell files, None where `dataset_sha256` says
-    which images they are; labels: what the file says the images show, as class names or indices, None where it does not say;
+    names: of the images, one per row, as `ImageSet.image_names` or as others spell files, None if `dataset_sha256` says
+    which images they are; labels: what the file says the images show, as class names or indices, None if it does not say;
     scores: (n_rows, n_classes), by `class_names`.
     """
 
@@ -79,7 +79,7 @@ _NEEDED = "it needs a column file or index, and one per class, called by the cla
 def align(supplied: Supplied, model: str, image_set: ImageSet) -> Predictions:
     """The rows of `supplied` that are of `image_set`, in its order, as logits by its classes.
 
-    Probabilities become their logarithms, which the softmax turns into them again. UserError where images have no row or two,
+    Probabilities become their logarithms, which the softmax turns into them again. UserError if images have no row or two,
     labels contradict those of the images, or the classes are not the same ones.
     """
     columns = by_names(supplied.class_names, image_set, str(supplied.path))
@@ -244,7 +244,7 @@ def _tails(name: str) -> list[str]:
 
 
 def _check_labels(supplied: Supplied, rows: Int64Array, image_set: ImageSet) -> None:
-    """UserError where the file says that an image shows something else; indices are of the file's own classes."""
+    """UserError if the file says that an image shows something else; indices are of the file's own classes."""
     if supplied.labels is None:
         return
     own = [image_set.class_names[label] for label in image_set.labels]

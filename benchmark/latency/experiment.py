@@ -101,10 +101,10 @@ def run_experiment(
 
     A round runs every model once at some batch sizes, in an order drawn from `seed`, each in a fresh child process with
     nothing else alive, so that drift of the machine hits all alike: what is compared is always timed in the same rounds.
-    Which batch sizes is up to `benchmark.latency.schedule`: `first_batch_size`, the smallest where not given, comes first.
-    images_u8: raw images to feed, repeated where a batch needs more. `report(elapsed_s, doing)` is called before each
+    Which batch sizes is up to `benchmark.latency.schedule`: `first_batch_size`, the smallest if not given, comes first.
+    images_u8: raw images to feed, repeated if a batch needs more. `report(elapsed_s, doing)` is called before each
     process, and `announce(line)` before the first one, with what is at least needed, and after the first round, with the plan.
-    Raises UserError where a configuration cannot run.
+    Raises UserError if a configuration cannot run.
     """
     order = random.Random(seed)  # noqa: S311 - a schedule, not a secret
     samples: list[LatencySamples] = []
@@ -138,7 +138,7 @@ def run_experiment(
 
 
 def _models_by_place(wanted: Sequence[Configuration], first_batch_size: int | None) -> dict[Place, list[str]]:
-    """The models of each place; places of the batch size that comes first, the smallest where not given, before all others."""
+    """The models of each place; places of the batch size that comes first, the smallest if not given, before all others."""
     first = min(c.batch_size for c in wanted) if first_batch_size is None else first_batch_size
     models: dict[Place, list[str]] = {}
     for configuration in sorted(wanted, key=lambda c: c.batch_size != first):

@@ -38,7 +38,7 @@ class CrossCheck:
 
 
 def require_loadgen(what: str = "--loadgen") -> None:
-    """UserError where MLPerf LoadGen, which `what` needs, is not installed."""
+    """UserError if MLPerf LoadGen, which `what` needs, is not installed."""
     if importlib.util.find_spec("mlperf_loadgen") is None:
         raise UserError(f"{what} needs MLPerf LoadGen; install it with pip install -c constraints.txt mlcommons-loadgen")
 

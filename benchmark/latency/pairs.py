@@ -75,7 +75,7 @@ def compare_rounds(
 
 
 def sign_flip_p(differences: Float64Array) -> float:
-    """Two-sided p of the sign-flip test (Fisher's randomisation test for pairs) of no difference; 1 where all are 0.
+    """Two-sided p of the sign-flip test (Fisher's randomisation test for pairs) of no difference; 1 if all are 0.
 
     Were the two equal, each difference would as soon have the other sign. Each is clipped at the median of their sizes
     first: one disturbed process must not decide, and as a clip that signs do not move, it leaves the test exact.

@@ -121,7 +121,7 @@ class Schedule:
         return [place for place in self.rounds if self.rounds[place]]
 
     def _wanting(self, rounds: dict[Place, int]) -> str:
-        """What `rounds` leave out, with the budgets that have room for it; empty where every place gets its verdicts."""
+        """What `rounds` leave out, with the budgets that have room for it; empty if every place gets its verdicts."""
         first = [place for place in rounds if place[1] == self.first_batch_size]
         left_out = [place for place, n in rounds.items() if not n]
         parts = []
@@ -134,7 +134,7 @@ class Schedule:
         return "".join(f"; {part}" for part in parts)
 
     def _named(self, places: Sequence[Place]) -> str:
-        """`batch 32 and 256`, by provider where there are several."""
+        """`batch 32 and 256`, by provider if there are several."""
         several = len({place[0] for place in self.rounds}) > 1
         named = []
         for provider in dict.fromkeys(place[0] for place in places):
@@ -220,7 +220,7 @@ class RoundCosts:
         """Seconds of a round of `place`: the mean of its own, or what the nearest place that was measured lets one expect.
 
         A call is taken to grow with the batch size, which is what a processor does that one image keeps busy already, and
-        the most that any does. ValueError where nothing was measured yet.
+        the most that any does. ValueError if nothing was measured yet.
         """
         if place in self._measured:
             return sum(fmean(cost.process_s for cost in costs) for costs in self._measured[place].values())

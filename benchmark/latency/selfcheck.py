@@ -97,7 +97,7 @@ def compare_with_copies(
 
 
 def _report(pairs: Sequence[LatencyPair], by: float) -> int:
-    """Print how often the verdicts were right; 1 where they cannot be believed."""
+    """Print how often the verdicts were right; 1 if they cannot be believed."""
     from statistics import median
 
     from benchmark.latency.pairs import NO_DIFFERENCE, SLOWER

@@ -105,7 +105,7 @@ _AGAINST_NOISE = "close other programs, fix the clock speed, or give a longer --
 
 
 def stability_note(process_p50_ms: Float64Array) -> str:
-    """Empty where the processes' p50 agree within 10 %; otherwise by how much they do not, and what to do about it."""
+    """Empty if the processes' p50 agree within 10 %; otherwise by how much they do not, and what to do about it."""
     apart = spread(process_p50_ms)
     return "" if apart <= SPREAD_LIMIT else f"runs differed by {100 * apart:.0f} %: results are noisy; {_AGAINST_NOISE}"
 

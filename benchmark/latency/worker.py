@@ -71,7 +71,7 @@ def measure_calls(model: Classifier, images_u8: Any, batch_size: int, transfer: 
 def warm_up(call: Callable[[], object], at_most_s: float) -> list[float]:
     """Milliseconds of the calls made until the medians of the last two stretches of five agree within 3 %.
 
-    Stops after `at_most_s` all the same; makes none where that is not above 0.
+    Stops after `at_most_s` all the same; makes none if that is not above 0.
     """
     calls_ms: list[float] = []
     deadline = time.perf_counter() + at_most_s
@@ -105,7 +105,7 @@ def sample(call: Callable[[], object], sample_s: float) -> list[float]:
 
 
 def most_calls_s(call_s: float, sample_s: float) -> float:
-    """Seconds that a process spends in calls that take `call_s` each, where its warm-up does not settle before its end."""
+    """Seconds that a process spends in calls that take `call_s` each, if its warm-up does not settle before its end."""
     warm_up_s = max(0.0, sample_s * WARMUP_SHARE - call_s)
     return call_s * (1 + math.ceil(warm_up_s / call_s) + math.ceil(sample_s / call_s))
 

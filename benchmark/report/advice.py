@@ -31,7 +31,7 @@ MOST_UNPROVEN_LOSS = 0.05
 
 @dataclass(frozen=True)
 class Limits:
-    """What a deployment asks for; None where it does not matter. batch_size: at which latency counts."""
+    """What a deployment asks for; None if it does not matter. batch_size: at which latency counts."""
 
     batch_size: int
     max_latency_ms: float | None = None
@@ -192,7 +192,7 @@ def _clearly_best(best: Choice, rivals: Sequence[Choice], verdicts: Verdicts) ->
 
 
 def _among_as_good(best: Choice, as_good: Sequence[Choice], verdicts: Verdicts) -> str:
-    """The fastest of those that are not significantly less accurate than the best, where it is the fastest by test."""
+    """The fastest of those that are not significantly less accurate than the best, if it is the fastest by test."""
     quickest = min(as_good, key=lambda choice: choice.p50_ms)
     as_fast = [c for c in as_good if c is quickest or verdicts.speed(quickest.model, c.model) != FASTER]
     if len(as_fast) == 1:

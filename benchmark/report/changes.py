@@ -47,14 +47,14 @@ class Change:
 
 
 def accuracy_refusals(old: Results, new: Results) -> list[str]:
-    """Why the accuracies of two runs cannot be compared; empty where they can."""
+    """Why the accuracies of two runs cannot be compared; empty if they can."""
     if old.dataset_sha256 == new.dataset_sha256:
         return []
     return [f"accuracies, for the images differ (fingerprints {old.dataset_sha256[:12]}… and {new.dataset_sha256[:12]}…)"]
 
 
 def latency_refusals(old: Results, new: Results) -> list[str]:
-    """Why the latencies of two runs cannot be compared; empty where they can."""
+    """Why the latencies of two runs cannot be compared; empty if they can."""
     if old.latency_samples.empty or new.latency_samples.empty:
         return ["latencies, for one run did not measure any"]
     unlike = [what for what in old.machine if old.machine[what] != new.machine[what]]
@@ -126,7 +126,7 @@ def latency_changes(old: Results, new: Results) -> list[Change]:
 def judge(changes: Sequence[Change]) -> list[tuple[float, str]]:
     """Holm's p and a verdict for each change; accuracies and latencies are two families.
 
-    A latency of so few processes that no change of it could pass is left out of its family, where it would only cost the
+    A latency of so few processes that no change of it could pass is left out of its family, if it would only cost the
     others: its Holm's p is nan and its verdict `cannot tell`.
     """
     families = [[c for c in changes if not c.provider], _that_can_tell([c for c in changes if c.provider])]
@@ -147,7 +147,7 @@ def _that_can_tell(timed: list[Change]) -> list[Change]:
 def _verdict(change: Change, holm_p: float) -> str:
     """A latency must differ credibly and by more than the margin by which a machine drifts from one run to another.
 
-    What did not is unchanged where its whole interval lies within the margin; where it reaches further nobody can tell.
+    What did not is unchanged if its whole interval lies within the margin; where it reaches further nobody can tell.
     """
     if change.same:
         return NO_CHANGE

@@ -24,7 +24,7 @@ COLUMNS = "model metric provider batch_size old new change change_ci95_low chang
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the changes; status 3 with --fail-on-regression where a metric regressed."""
+    """Print the changes; status 3 with --fail-on-regression if a metric regressed."""
     parser = Parser(prog="python -m benchmark compare", description=__doc__)
     parser.add_argument("old", type=Path, help="run folder of the first benchmark")
     parser.add_argument("new", type=Path, help="run folder of the second")
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 class Comparison:
     """What changed between two benchmarks.
 
-    changes: a row per model and metric that both have (and provider and batch size, for a latency): old, new, the change
+    changes: one row per model and metric that both have (and provider and batch size, for a latency): old, new, the change
     (new minus old; for a latency in ms new over old) with its interval, p, Holm's p and a verdict in words.
     not_compared: what could not be compared, and why, a sentence each.
     """
@@ -63,7 +63,7 @@ def compare(old: str | Path | Results, new: str | Path | Results) -> Comparison:
     """What changed from one benchmark to another, each a run folder or its results; prints nothing.
 
     Accuracies are compared image by image (McNemar), latencies process by process (Mann-Whitney), p corrected by Holm's
-    method. Raises UserError where nothing can be compared: no model in common, other images, another machine.
+    method. Raises UserError if nothing can be compared: no model in common, other images, another machine.
 
     >>> compare("results/OLD", "results/NEW").regressed
     False
@@ -88,7 +88,7 @@ def compare(old: str | Path | Results, new: str | Path | Results) -> Comparison:
 
 
 def report(compared: Comparison, out: Path | None, fail_on_regression: bool) -> int:
-    """Print what changed, write it to `out` where that is given, and return the exit status."""
+    """Print what changed, write it to `out` if that is given, and return the exit status."""
     from benchmark.report.names import fitting
     from benchmark.report.tables import write_csv
     from core.console import fits, output_console, print_lines
@@ -114,7 +114,7 @@ def _alone(old: Results, new: Results) -> list[str]:
 
 
 def _untold(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[str]:
-    """A line for each pair of numbers of processes that are too few, naming the batch sizes."""
+    """One line per pair of numbers of processes that are too few, naming the batch sizes."""
     from benchmark.report.changes import CANNOT_TELL
 
     few: dict[tuple[int, int], set[int]] = {}
@@ -177,7 +177,7 @@ def _empty(compared: Comparison, headings: Sequence[str]) -> Table:
 
 
 def _change(row: pd.Series) -> str:
-    """The change with its interval, where it has one: a ratio of latencies, or a difference."""
+    """The change with its interval, if it has one: a ratio of latencies, or a difference."""
     change, low, high = row["change"], row["change_ci95_low"], row["change_ci95_high"]
     if row["provider"]:
         return f"{change:.3f}× ({low:.3f}–{high:.3f})" if low == low else f"{change:.3f}×"

@@ -31,7 +31,7 @@ class Names:
         return self.short.get(name) or "+".join(self.short.get(part, part) for part in name.split("+"))
 
     def legend(self) -> list[str]:
-        """A line per model that is called by a letter."""
+        """One line per model that is called by a letter."""
         width = max((len(self.short[name]) for name in self.singles), default=0)
         return [f"{self.short[name]:<{width}} = {name}" for name in self.singles]
 
@@ -47,7 +47,7 @@ def short_names(*runs: Results) -> Names:
 
 
 def fitting(tables: Callable[[Names], list[list[Table]]], *runs: Results) -> tuple[Names, list[list[Table]]]:
-    """`tables` with the models' names where they fit, else with letters where these help.
+    """`tables` with the models' names where they fit, else with letters if these help.
 
     Each table is followed by narrower ones that hold the same. Letters are no help where the names are as short, or where no
     more of the tables fit with them.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def mark_front(comparison: pd.DataFrame, verdicts: Mapping[Place, Verdicts]) -> pd.DataFrame:
-    """The table with `on_pareto_front` and `pareto_ties` filled; both empty where latency was not measured.
+    """The table with `on_pareto_front` and `pareto_ties` filled; both empty if latency was not measured.
 
-    A model is off the front only where a test has found another better in one respect and the tests have not found that
+    A model is off the front only if a test has found another better in one respect and the tests have not found that
     one worse in the other. `pareto_ties` are those on the front from which no test tells it apart, joined by semicolons.
     """
     import pandas as pd

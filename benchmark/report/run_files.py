@@ -103,7 +103,7 @@ def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:
 
 
 def _with_pairs_of(answers: Sequence[Answer], findings: Findings, results: Results) -> pd.DataFrame:
-    """`latency_pairs.csv` with the pairs of models that an answer names, where they are not there yet."""
+    """`latency_pairs.csv` with the pairs of models that an answer names, if they are not there yet."""
     there = {(pair.model_a, pair.model_b) for pair in findings.latency_pairs}
     known = list(zip(results.pairs["model_a"], results.pairs["model_b"], strict=True))
     named = [set(pair) for answer in answers for pair in combinations(answer.models, 2)]

@@ -1,4 +1,4 @@
-"""The tidy tables of a run: one observation a row, units in the column names, significant digits, empty where not measurable."""
+"""The tidy tables of a run: one observation a row, units in the column names, significant digits, empty if not measurable."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Entry:
     """One model of the comparison, single or ensemble, with its accuracy; `size_mb` nan for what is not a file."""
 
     name: str
-    kind: str  # single, ensemble, or oracle: right where any member is, which no model can be
+    kind: str  # single, ensemble, or oracle: right if any member is, which no model can be
     members: tuple[str, ...]
     backend: str
     precision: str
@@ -94,7 +94,7 @@ def comparison_rows(
     image_set: ImageSet,
     own: Mapping[tuple[str, str], Accuracy] | None = None,
 ) -> pd.DataFrame:
-    """`comparison.csv`: a row per model, provider and batch size, host to host; one without latency for an oracle.
+    """`comparison.csv`: one row per model, provider and batch size, host to host; one without latency for an oracle.
 
     own: accuracy by model and provider, for providers whose predictions are not those of the entries. The Pareto columns
     are filled by `benchmark.report.pareto.mark_front`.
@@ -113,7 +113,7 @@ def comparison_rows(
 
 
 def per_class_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -> pd.DataFrame:
-    """`per_class.csv`: a row per model and class."""
+    """`per_class.csv`: one row per model and class."""
     import pandas as pd
 
     rows = [
@@ -125,7 +125,7 @@ def per_class_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -
 
 
 def confusion_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -> pd.DataFrame:
-    """`confusion.csv`: a row per model, true and predicted class, zeros included."""
+    """`confusion.csv`: one row per model, true and predicted class, zeros included."""
     import pandas as pd
 
     rows = [
@@ -140,7 +140,7 @@ def confusion_rows(accuracies: Sequence[Accuracy], class_names: Sequence[str]) -
 def latency_rows(
     latencies: Sequence[LatencySummary], providers: Sequence[Provider], placements: dict[str, dict[str, int]]
 ) -> pd.DataFrame:
-    """`latency.csv`: a row per configuration, with what really ran where."""
+    """`latency.csv`: one row per configuration, with what really ran where."""
     import pandas as pd
 
     known = {provider.name: provider for provider in providers}
@@ -160,7 +160,7 @@ def latency_rows(
 
 
 def latency_pair_rows(pairs: Sequence[LatencyPair]) -> pd.DataFrame:
-    """`latency_pairs.csv`: a row per pair of models, provider, batch size and transfer."""
+    """`latency_pairs.csv`: one row per pair of models, provider, batch size and transfer."""
     import pandas as pd
 
     rows = [
@@ -171,7 +171,7 @@ def latency_pair_rows(pairs: Sequence[LatencyPair]) -> pd.DataFrame:
 
 
 def cross_check_rows(checks: Sequence[CrossCheck]) -> pd.DataFrame:
-    """`loadgen.csv`: a row per model and scenario."""
+    """`loadgen.csv`: one row per model and scenario."""
     import pandas as pd
 
     rows = [(c.model, c.scenario, c.batch_size, c.figure, c.ours, c.loadgen, c.ratio) for c in checks]
@@ -179,7 +179,7 @@ def cross_check_rows(checks: Sequence[CrossCheck]) -> pd.DataFrame:
 
 
 def pair_rows(pairs: Sequence[Pair]) -> pd.DataFrame:
-    """`pairs.csv`: a row per pair of models."""
+    """`pairs.csv`: one row per pair of models."""
     import pandas as pd
 
     rows = []
@@ -192,7 +192,7 @@ def pair_rows(pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def sample_rows(samples: Sequence[LatencySamples]) -> pd.DataFrame:
-    """`latency_samples.csv.gz`: a row per call, in the order they were made: loading the session, the first, warm-up, the timed."""
+    """`latency_samples.csv.gz`: one row per call, in order: loading the session, the first call, warm-up, the timed ones."""
     import pandas as pd
 
     rows = []

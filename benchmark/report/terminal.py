@@ -47,7 +47,7 @@ def print_report(results: Results) -> None:
 
 
 def report_tables(results: Results, names: Names) -> list[list[Table]]:
-    """Every table, in order: each followed by the narrower ones that hold the same, where there are such."""
+    """Every table, in order: each followed by the narrower ones that hold the same, if there are such."""
     comparison, dataset = results.comparison, results.run["dataset"]
     where = f"{dataset['name']}, {counted(dataset['n_images'], dataset['split'] + ' image')}"
     timed = comparison.dropna(subset=["provider"])
@@ -141,7 +141,7 @@ def verdict_table(results: Results, names: Names, provider: str) -> Table:
 
 
 def _latency_cells(pair: pd.Series | None) -> list[str]:
-    """Ratio of p50 and the verdict; empty where the pair was not timed."""
+    """Ratio of p50 and the verdict; empty if the pair was not timed."""
     if pair is None:
         return ["", ""]
     low, high, n_rounds = pair["ratio_ci95_low"], pair["ratio_ci95_high"], int(pair["n_rounds"])
@@ -151,7 +151,7 @@ def _latency_cells(pair: pd.Series | None) -> list[str]:
 
 
 def calibration_table(ensembles: pd.DataFrame, split: str, names: Names) -> Table:
-    """NLL and ECE on the predicted split before and after tuning, a row per member and per ensemble."""
+    """NLL and ECE on the predicted split before and after tuning, one row per member and per ensemble."""
     table = new_table(
         f"Calibration on {split} images, tuned on validation images",
         "before: a model at temperature 1, an ensemble as the plain mean of its members",
@@ -173,7 +173,7 @@ def calibration_table(ensembles: pd.DataFrame, split: str, names: Names) -> Tabl
 
 
 def cross_check_table(checks: pd.DataFrame, names: Names) -> Table:
-    """Our figure, LoadGen's and their ratio, a row per model and scenario."""
+    """Our figure, LoadGen's and their ratio, one row per model and scenario."""
     table = new_table("Cross-check against MLPerf LoadGen, same sessions")
     table.add_column("model", overflow="fold")
     for heading in ("scenario", "figure"):
@@ -187,7 +187,7 @@ def cross_check_table(checks: pd.DataFrame, names: Names) -> Table:
 
 
 def comparison_table(rows: pd.DataFrame, title: str, names: Names, part: str = "") -> Table:
-    """A row per model: accuracy with interval, calibration, size, p50 at each batch size, throughput at the largest.
+    """One row per model: accuracy with interval, calibration, size, p50 at each batch size, throughput at the largest.
 
     part: "accuracy" or "latency" for the columns of one of them alone, which is narrower.
     """
@@ -215,7 +215,7 @@ def comparison_table(rows: pd.DataFrame, title: str, names: Names, part: str = "
 
 
 def _captions(rows: pd.DataFrame, batch_sizes: Sequence[int], part: str) -> str | None:
-    """What a row or a sign of the comparison means, where it is there."""
+    """What a row or a sign of the comparison means, if it is there."""
     captions = [WHAT_IS_BEST_POSSIBLE] if part != "latency" and (rows["kind"] == "oracle").any() else []
     captions += [ON_FRONT] if batch_sizes else []
     return "\n".join(captions) or None
@@ -236,7 +236,7 @@ def _accuracy_cells(row: pd.Series) -> list[str]:
 
 
 def _p50_cell(own: pd.DataFrame, batch_size: int) -> str:
-    """p50 with its interval, starred on the Pareto front; empty where it was not measured."""
+    """p50 with its interval, starred on the Pareto front; empty if it was not measured."""
     rows = own[own["batch_size"] == batch_size]
     if rows.empty:
         return ""

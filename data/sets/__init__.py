@@ -1,7 +1,7 @@
 """One file per data set; those that have a name stand here, and nowhere else.
 
 A data set by name is a module with CLASS_NAMES, in the order of the labels, IMAGE_SIZE (height, width), `reader(data_dir)`, which
-gives a function from "train" or "test" to uint8 RGB images and labels, and `why_absent(data_dir)`: None where reading needs no
+gives a function from "train" or "test" to uint8 RGB images and labels, and `why_absent(data_dir)`: None if reading needs no
 download, else in words what is missing and what to do.
 """
 
@@ -28,10 +28,10 @@ class NamedSet(Protocol):
     IMAGE_SIZE: tuple[int, int]
 
     def reader(self, data_dir: Path | None) -> Reader:
-        """Reads a split; downloads the data first where they are absent."""
+        """Reads a split; downloads the data first if they are absent."""
 
     def why_absent(self, data_dir: Path | None) -> str | None:
-        """What is missing to read it without a download; None where nothing is."""
+        """What is missing to read it without a download; None if nothing is."""
 
 
 def named_set(name: str) -> NamedSet:

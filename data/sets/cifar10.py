@@ -24,13 +24,13 @@ _VALUES_PER_IMAGE = 3 * 32 * 32
 
 
 def reader(data_dir: Path | None) -> Callable[[str], tuple[UInt8Array, Int64Array]]:
-    """A function that reads a split from where CIFAR-10 lies; downloads it first where it is absent."""
+    """A function that reads a split from where CIFAR-10 lies; downloads it first if it is absent."""
     folder = batches_folder(data_dir)
     return lambda split: read_split(folder, split)
 
 
 def why_absent(data_dir: Path | None) -> str | None:
-    """Where it was looked for and how to get it; None where it is there."""
+    """Where it was looked for and how to get it; None if it is there."""
     home = home_folder(data_dir)
     if find_batches(home) is not None:
         return None
@@ -58,7 +58,7 @@ def read_split(folder: Path, split: str) -> tuple[UInt8Array, Int64Array]:
 
 
 def read_batch(path: Path) -> tuple[UInt8Array, Int64Array]:
-    """Images and labels of one batch file, any number of them; UserError naming the file where it is not a batch."""
+    """Images and labels of one batch file, any number of them; UserError naming the file if it is not a batch."""
     batch = _load(path)
     pixels, labels = batch.get(b"data"), batch.get(b"labels")
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.shape[1] != _VALUES_PER_IMAGE:

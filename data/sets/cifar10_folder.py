@@ -21,7 +21,7 @@ def home_folder(data_dir: Path | None) -> Path:
 
 
 def find_batches(home: Path) -> Path | None:
-    """The batches folder in `home`, or `home` itself if it is one; None where neither holds a batch file."""
+    """The batches folder in `home`, or `home` itself if it is one; None if neither holds a batch file."""
     every_batch = BATCH_FILES["train"] + BATCH_FILES["test"]
     for folder in (home / BATCHES_FOLDER, home):
         if any((folder / name).exists() for name in every_batch):

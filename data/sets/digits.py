@@ -79,7 +79,7 @@ def _table() -> Int64Array:
 
 
 def _bundled_table() -> Int64Array | None:
-    """The table read from scikit-learn's own file, None where it lies elsewhere: importing scikit-learn takes seconds."""
+    """The table read from scikit-learn's own file, None if it lies elsewhere: importing scikit-learn takes seconds."""
     spec = importlib.util.find_spec("sklearn")
     if spec is None:
         raise UserError("the digits come with scikit-learn, which is not installed; pip install scikit-learn")

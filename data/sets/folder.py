@@ -39,7 +39,7 @@ class ImageFolder:
     side), at most `reading.max_side`. The sizes come from the files' headers, so the resolution does not depend on which
     split is read. `image_size` (height, width) overrides it.
 
-    class_names: the order of the labels where a model states it, of which the folder's classes may be some; else the
+    class_names: the order of the labels if a model states it, of which the folder's classes may be some; else the
     folder's own names, sorted. Images become RGB, turned as their EXIF orientation says; transparency is dropped, as
     torchvision does. Files are in sorted order within their class.
     """
@@ -68,7 +68,7 @@ class ImageFolder:
 
     @property
     def can_choose(self) -> bool:
-        """Whether `labels` are known before any image is read: not where some of the files may turn out to be damaged."""
+        """Whether `labels` are known before any image is read: not if some of the files may turn out to be damaged."""
         return not self._reading.skip_damaged
 
     @property

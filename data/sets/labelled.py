@@ -161,7 +161,7 @@ def _check_files(entries: Sequence[_Entry], source: str) -> None:
 
 
 def _class_names(by_split: Mapping[Split, Mapping[Path, str]], source: str) -> list[str]:
-    """Every class, whole numbers in their order, other names sorted; those of the training images where there are any."""
+    """Every class, whole numbers in their order, other names sorted; those of the training images if there are any."""
     every = {label for found in by_split.values() for label in found.values()}
     names = set(by_split["train"].values()) or every
     if every - names:

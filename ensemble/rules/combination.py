@@ -96,7 +96,7 @@ def add_rule(graph: GraphProto, how: Combination, members: Sequence[Outputs], wh
 
 
 def normalised_weights(weights: Sequence[float] | None, n_members: int) -> Float64Array:
-    """`weights` scaled to sum to 1, equal ones where None; ValueError where they are negative, not finite or all 0."""
+    """`weights` scaled to sum to 1, equal ones where None; ValueError if they are negative, not finite or all 0."""
     values = np.ones(n_members) if weights is None else np.asarray(weights, dtype=np.float64)
     if values.shape != (n_members,) or not np.isfinite(values).all() or values.min() < 0 or values.sum() <= 0:
         raise ValueError(f"weights must be {n_members} non-negative numbers, not all 0: {weights}")

@@ -69,7 +69,7 @@ def add_log(graph: GraphProto, whole: Outputs) -> None:
 
 
 def tempered_probabilities(graph: GraphProto, how: Combination, members: Sequence[Outputs], index: int) -> str:
-    """The name of a member's probabilities at its temperature, with the nodes that make them where it is not 1."""
+    """The name of a member's probabilities at its temperature, with the nodes that make them if it is not 1."""
     if how.temperatures[index] == 1:
         return members[index].probabilities
     whole = Outputs(f"ensemble_tempered_{index}", f"ensemble_probabilities_{index}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DEFAULT = "mean"  # the rule that is meant where none is named
+DEFAULT = "mean"  # the rule that is meant if none is named
 BY_HAND = "weighted"  # what the default rule is called once weights are given
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Adopt each model and print what was found; 1 where one could not be adopted."""
+    """Adopt each model and print what was found; 1 if one could not be adopted."""
     options = _parser().parse_args(arguments)
     if options.out is not None and len(options.models) > 1:
         raise UserError(f"--out names one file, but there are {len(options.models)} models; leave it out, or name one model")

@@ -26,7 +26,7 @@ _FEWEST = 128  # images, for the comparison with the original
 class TrainImages:
     """Labelled raw images, once for each way in which a folder's images of other sizes may be read.
 
-    by_resize: "shortest" and, where that gives others, "squash"; split: train where there are any, else validation or test;
+    by_resize: "shortest" and, where that gives others, "squash"; split: train if there are any, else validation or test;
     is_mixed: whether the folder's images have several shapes, so that the way they are read matters.
     """
 
@@ -57,9 +57,9 @@ class TrainImages:
 def train_images(
     data: str, data_dir: Path | None, stated: Stated, size: int, n_images: int, split_seed: int, *, skip_damaged: bool
 ) -> TrainImages:
-    """At most `n_images` images of the train split without validation (at least 128, where there are as many), and their classes.
+    """At most `n_images` images of the train split without validation (at least 128, if there are as many), and their classes.
 
-    Where there are no training images, those of validation or test: nothing is chosen on these. UserError where the data
+    Where there are no training images, those of validation or test: nothing is chosen on these. UserError if the data
     cannot be had.
     """
     if n_images < 1:

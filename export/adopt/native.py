@@ -26,14 +26,14 @@ _PARALLEL = ("module.", "_orig_mod.", "model.")
 
 
 def graph_of_weights(path: Path, arch: str | None, image_size: int | None, scratch: Path, say: Callable[[str], None]) -> Path:
-    """The ONNX file, in `scratch`, of a .pth file of the architecture `arch`, or of a .keras file; UserError where it cannot be."""
+    """The ONNX file, in `scratch`, of a .pth file of the architecture `arch`, or of a .keras file; UserError if it cannot be."""
     framework = "torch" if path.suffix == ".pth" else "keras"
     say(f"exporting by {framework}")
     return _in_child(framework, path, arch or "", image_size or 0, scratch / "core.onnx")
 
 
 def graph_of_timm(weights: Path, config: Mapping[str, Any], image_size: int, scratch: Path, say: Callable[[str], None]) -> Path:
-    """The ONNX file, in `scratch`, of a folder of timm; UserError where timm is not installed."""
+    """The ONNX file, in `scratch`, of a folder of timm; UserError if timm is not installed."""
     say("exporting by timm")
     described = {
         "architecture": config["architecture"],

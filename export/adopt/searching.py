@@ -69,7 +69,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Search:
-    """Every candidate, best first, and the one that is credibly best; None where none is, and why in words."""
+    """Every candidate, best first, and the one that is credibly best; None if none is, and why in words."""
 
     candidates: tuple[Candidate, ...]
     best: Candidate | None

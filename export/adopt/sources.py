@@ -24,7 +24,7 @@ class Source:
     """A model as it was given.
 
     path: of the file that holds its weights; name: for the adopted file; stated: its preprocessing, as far as files beside it
-    say; says: which files these are; classes: names of its outputs where they are beside it; architecture: where it is known.
+    say; says: which files these are; classes: names of its outputs if they are beside it; architecture: if it is known.
     """
 
     path: Path
@@ -42,7 +42,7 @@ def open_source(
 ) -> Source:
     """Whatever `path` is, as a graph with what is known of it; native weights are exported into `scratch` by a child process.
 
-    UserError where it is nothing that can be adopted.
+    UserError if it is nothing that can be adopted.
     """
     if path.is_dir():
         return _folder(path, output, image_size, scratch, say)

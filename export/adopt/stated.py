@@ -69,7 +69,7 @@ class Stated:
         return _triple(value / factor for value in mean), _triple(value / factor for value in std)
 
     def side(self, size: int) -> int | None:
-        """Pixels of the image between resize and crop to `size`, None where they are the same."""
+        """Pixels of the image between resize and crop to `size`, None if they are the same."""
         if self.resize_size is not None:
             return self.resize_size if self.resize_size > size else None
         resized = int(size / (self.crop_pct or 1.0) + 1e-6)  # rounded down, as timm does

@@ -23,7 +23,7 @@ REDUCE_RANGE = {"auto": None, "on": True, "off": False}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Make the variants, print how they compare, keep it as a run; 1 where a file failed, 3 where a gate did."""
+    """Make the variants, print how they compare, keep it as a run; 1 if a file failed, 3 if a gate did."""
     given = parser().parse_args(arguments)
     options = Options(
         given.to,

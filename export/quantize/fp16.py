@@ -31,7 +31,7 @@ def notes(options: Options) -> list[str]:
 
 
 def fp16_core(core: ModelProto, where: Path) -> ModelProto:
-    """`core` in float16 between its float32 inputs and outputs; UserError naming `where` where it cannot be converted."""
+    """`core` in float16 between its float32 inputs and outputs; UserError naming `where` if it cannot be converted."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 

@@ -29,7 +29,7 @@ class VariantImages:
 
 
 def open_for(card: ModelCard, data: str | None, data_dir: Path | None) -> Dataset:
-    """The data set `data`, or the one `card` names; UserError where it cannot be had or does not fit the card."""
+    """The data set `data`, or the one `card` names; UserError if it cannot be had or does not fit the card."""
     dataset = open_matching([card.trained()], data, data_dir)
     if "train" not in dataset.available:
         raise UserError(f"data set {dataset.name} has no train images to calibrate on; add a train/ folder")

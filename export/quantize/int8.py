@@ -64,7 +64,7 @@ def recipe(task: Task, kept: str) -> dict[str, Any]:
 
 
 def notes(options: Options) -> list[str]:
-    """That weights have 7 bits, where they have."""
+    """That weights have 7 bits, if they have."""
     return ["weights are kept to 7 bits (--reduce-range): without VNNI, 8-bit products can overflow"] if _reduces(options) else []
 
 
@@ -121,7 +121,7 @@ def int8_core(
     """`core`, which `prepared` gave, in INT8; ranges of activations are those seen on `batches`.
 
     core inputs and outputs stay float32. calibration: one of `options.CALIBRATIONS`. reduce_range: weights in 7 bits.
-    Raises UserError where ONNX Runtime cannot quantise the graph.
+    Raises UserError if ONNX Runtime cannot quantise the graph.
     """
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static

@@ -43,7 +43,7 @@ class Variant:
     """One file that was written, and how it compares with its base.
 
     source, target: the two files; base: the card of the first; precision: the method's name; calibration: how ranges were
-    found, "" where none are; divergences: of each way of calibration tried, in nats; sizes in MB (10⁶ bytes); notes: what a
+    found, "" if none are; divergences: of each way of calibration tried, in nats; sizes in MB (10⁶ bytes); notes: what a
     person should know of its images and its making.
     """
 
@@ -71,7 +71,7 @@ class Base:
 
 
 def load_base(path: Path) -> Base:
-    """The fp32 contract model of `path`; UserError where it is none, is quantised already, or cannot be taken apart."""
+    """The fp32 contract model of `path`; UserError if it is none, is quantised already, or cannot be taken apart."""
     model, card = load_model(path)
     quantised = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node)
     if card.precision != "fp32" or quantised:
@@ -117,7 +117,7 @@ class Method(Protocol):
     def cores(self, task: Task) -> dict[str, ModelProto]:
         """The networks in the method's precision, between the same float32 inputs and outputs, by what tells candidates apart.
 
-        Of several, such as one per way of calibration, the best is kept; where there is one alone it is called "". UserError
+        Of several, such as one per way of calibration, the best is kept; if there is one alone it is called "". UserError
         where the networks cannot be converted.
         """
 

@@ -95,7 +95,7 @@ def save_model(model: ModelProto, card: ModelCard, path: Path, *, any_version: b
     """Write `model` with `card` in its metadata, atomically, into one file without external data.
 
     any_version: whether it may be at another opset and IR version, as a network from elsewhere that cannot be converted.
-    Raises UserError where the graph is not valid ONNX or breaks the contract.
+    Raises UserError if the graph is not valid ONNX or breaks the contract.
     """
     import onnx
 
@@ -117,7 +117,7 @@ def save_model(model: ModelProto, card: ModelCard, path: Path, *, any_version: b
 
 
 def contract_breach(model: ModelProto, card: ModelCard) -> str | None:
-    """What of the contract for files that are written `model` does not keep, in words; None where it keeps all of it."""
+    """What of the contract for files that are written `model` does not keep, in words; None if it keeps all of it."""
     return _breach_of_values(model, card) or _version_breach(model)
 
 

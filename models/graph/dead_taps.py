@@ -47,7 +47,7 @@ def without_dead_taps(core: ModelProto) -> ModelProto:
 
 
 def _dead_taps(node: NodeProto, size: list[int], kernel: tuple[int, ...]) -> tuple[int, int, int, int] | None:
-    """Kernel rows and columns that always lie on padding: top, left, bottom, right; None where it cannot be told."""
+    """Kernel rows and columns that always lie on padding: top, left, bottom, right; None if it cannot be told."""
     if _get(node, "dilations", [1, 1]) != [1, 1] or any(
         a.name == "auto_pad" and a.s not in (b"", b"NOTSET") for a in node.attribute
     ):

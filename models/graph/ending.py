@@ -22,7 +22,7 @@ _AXES_AS_INPUT = 18  # from which opset on ReduceLogSumExp takes its axes so
 class Ending:
     """How a core's output is to be read.
 
-    n_outputs: its classes; groups: for each wanted class the core's classes that mean it, None where both are the same in the
+    n_outputs: its classes; groups: for each wanted class the core's classes that mean it, None if both are the same in the
     same order; probabilities: whether it holds these, not logits; flat: whether it is (batch, n_outputs) and not of more
     dimensions; is_float32: whether it is of that type already.
     """

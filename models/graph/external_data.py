@@ -76,7 +76,7 @@ def _beside(model: ModelProto, path: Path) -> list[Path]:
 
 
 def _is_whole(tensor: TensorProto) -> bool:
-    """Whether raw data, where a tensor has any, is as long as its shape says; types under a byte are not judged."""
+    """Whether raw data, if a tensor has any, is as long as its shape says; types under a byte are not judged."""
     from onnx import helper
 
     if not tensor.HasField("raw_data"):

@@ -142,7 +142,7 @@ def _shapes(model: ModelProto, names: Collection[str]) -> dict[str, ValueInfoPro
 
 
 def require_versions(core: ModelProto, where: Path) -> None:
-    """UserError where a converter has raised the opset of a core beyond the contract's."""
+    """UserError if a converter has raised the opset of a core beyond the contract's."""
     version = opset_versions(core).get("", 0)
     if version != OPSET:
         raise UserError(f"converting {where} raised its opset to {version}, the contract is {OPSET}; report this as a fault")

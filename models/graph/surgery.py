@@ -120,7 +120,7 @@ def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def without_functions(model: ModelProto) -> ModelProto:
-    """`model` with its local functions written out, for a contract file is one plain graph; itself where it has none."""
+    """`model` with its local functions written out, for a contract file is one plain graph; itself if it has none."""
     if not model.functions:
         return model
     from onnx import inliner

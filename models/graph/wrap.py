@@ -125,7 +125,7 @@ def _prefix(preprocessing: Preprocessing, height: int, width: int, opset: int = 
         chain.add("Add", "half", chain.constant("one_half", 0.5, np.float32))
         chain.add("Floor", "whole")  # halves up, as Pillow rounds
     if as_nchw and preprocessing.layout == "nhwc":
-        chain.add("Transpose", "to_nhwc", perm=[0, 2, 3, 1])  # last, where it cancels a core's own Transpose back
+        chain.add("Transpose", "to_nhwc", perm=[0, 2, 3, 1])  # last, if it cancels a core's own Transpose back
     if element != TensorProto.FLOAT and not whole_numbers:
         chain.add("Cast", "to_core", to=element)
     if not chain.nodes:
@@ -187,7 +187,7 @@ def _resample(chain: _Chain, preprocessing: Preprocessing, height: int, width: i
 
 
 def _normalise(chain: _Chain, preprocessing: Preprocessing, shape: tuple[int, ...]) -> None:
-    """(pixel / 255 - mean) / std as one multiplication and, where a mean is not zero, one addition."""
+    """(pixel / 255 - mean) / std as one multiplication and, if a mean is not zero, one addition."""
     mean, std = np.asarray(preprocessing.mean, np.float64), np.asarray(preprocessing.std, np.float64)
     # One number where the channels share it: a product along the last of three channels is ten times slower.
     scale = 1 / (255 * std[0]) if (std == std[0]).all() else (1 / (255 * std)).reshape(shape)

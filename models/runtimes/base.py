@@ -43,10 +43,10 @@ class RuntimeModule(Protocol):
     """What the file of a runtime offers."""
 
     def open_file(self, path: Path, runtime: Runtime, threads: int) -> Classifier:
-        """The model of a file on `threads` threads; UserError where the file or the runtime cannot be used."""
+        """The model of a file on `threads` threads; UserError if the file or the runtime cannot be used."""
 
     def provider(self, runtime: Runtime) -> Provider:
-        """The runtime as this machine has it; UserError that says what is missing where it has not."""
+        """The runtime as this machine has it; UserError that says what is missing if it has not."""
 
 
 def module_of(runtime: Runtime) -> RuntimeModule:
@@ -87,11 +87,11 @@ class Classifier(ABC):
         return lambda: self.run(next(turns))
 
     def placement(self) -> dict[str, Counter[str]]:
-        """What really runs where: for each provider, how many nodes of each operator type; empty where that is not known."""
+        """What really runs where: for each provider, how many nodes of each operator type; empty if that is not known."""
         return {}
 
     def misplaced(self) -> Counter[str]:
-        """Heavy operators that run on another provider than the runtime's; empty where it runs the model."""
+        """Heavy operators that run on another provider than the runtime's; empty if it runs the model."""
         elsewhere: Counter[str] = Counter()
         for name, counts in self.placement().items():
             if name != self.runtime.provider:
@@ -99,7 +99,7 @@ class Classifier(ABC):
         return elsewhere
 
     def require_placement(self) -> None:
-        """UserError where another provider than the runtime's took over heavy nodes of the model."""
+        """UserError if another provider than the runtime's took over heavy nodes of the model."""
         elsewhere = self.misplaced()
         if elsewhere:
             nodes = ", ".join(f"{count} {operator}" for operator, count in elsewhere.most_common())
@@ -108,7 +108,7 @@ class Classifier(ABC):
     def predict(self, images_u8: UInt8Array) -> Outputs:
         """Logits and probabilities of all images, in order, float32 (n_images, n_classes) each.
 
-        Raises UserError where images are not uint8 (n, height, width, 3), or for outputs that cannot be believed
+        Raises UserError if images are not uint8 (n, height, width, 3), or for outputs that cannot be believed
         (`models.runtimes.outputs`).
         """
         if images_u8.dtype != "uint8" or images_u8.ndim != 4 or images_u8.shape[3] != 3:

@@ -14,7 +14,7 @@ from models.runtimes.registry import IF_POSSIBLE, RUNTIMES
 def choose_providers(chosen: Mapping[str, str | None], probe: Path, threads: int) -> tuple[list[Provider], list[str]]:
     """The runtimes `chosen` (see `registry.asked_for`) as this machine has them, proved on the model of `probe`, and notes.
 
-    A runtime is proved where no other provider takes over heavy nodes of the model. Raises UserError where one that a flag
+    A runtime is proved if no other provider takes over heavy nodes of the model. Raises UserError if one that a flag
     insists on cannot be had; one that may be left out is named in a note, if
     its device seems to be there.
     """

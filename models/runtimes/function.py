@@ -41,7 +41,7 @@ def from_function(
 ) -> FunctionModel:
     """`logits_of` as a model: uint8 (n, height, width, 3) → numbers (n, n_classes), in the order of `class_names`.
 
-    name: what tables call it, the function's own by default; image_size: height and width that it takes, (0, 0) where any will do.
+    name: what tables call it, the function's own by default; image_size: height and width that it takes, (0, 0) if any will do.
     Raises UserError for fewer than two class names, or two alike.
     """
     names = tuple(str(class_name) for class_name in class_names)

@@ -38,7 +38,7 @@ class NativeModel(Classifier):
 
 
 def open_file(path: Path, runtime: Runtime, threads: int) -> NativeModel:
-    """The network of a weights file; UserError where its framework is missing, or the other one runs in this process."""
+    """The network of a weights file; UserError if its framework is missing, or the other one runs in this process."""
     _require_alone(path, runtime)
     framework = importlib.import_module(NETWORKS[runtime.provider])
     framework.use_threads(threads)
@@ -47,7 +47,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> NativeModel:
 
 
 def provider(runtime: Runtime) -> Provider:
-    """The CPU, and the framework's version; UserError where the framework is not installed."""
+    """The CPU, and the framework's version; UserError if the framework is not installed."""
     _require_installed(runtime)
     from importlib.metadata import version
 

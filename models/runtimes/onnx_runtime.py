@@ -69,7 +69,7 @@ class OnnxRuntimeModel(Classifier):
 
 
 def open_file(path: Path, runtime: Runtime, threads: int) -> OnnxRuntimeModel:
-    """The contract file on the CPU or the GPU; UserError where it cannot be opened, or the GPU cannot be had.
+    """The contract file on the CPU or the GPU; UserError if it cannot be opened, or the GPU cannot be had.
 
     The CPU may take over single nodes that the GPU lacks, never the model (see `Classifier.require_placement`).
     """
@@ -86,7 +86,7 @@ def session(
 ) -> InferenceSession:
     """ONNX Runtime's session of a file or a graph, whatever its inputs and outputs; on all cores of this process by default.
 
-    Raises UserError naming `what` where it cannot be opened, and where ONNX Runtime falls back to another provider.
+    Raises UserError naming `what` if it cannot be opened, and where ONNX Runtime falls back to another provider.
     """
     import onnxruntime
 
@@ -113,7 +113,7 @@ def session(
 
 
 def provider(runtime: Runtime) -> Provider:
-    """The CPU with its instruction sets; or the GPU, UserError where this ONNX Runtime has no CUDA."""
+    """The CPU with its instruction sets; or the GPU, UserError if this ONNX Runtime has no CUDA."""
     if runtime.provider == CPU:
         return Provider(CPU, cpu_name(), " ".join(cpu_flags()))
     import onnxruntime

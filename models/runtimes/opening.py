@@ -28,8 +28,8 @@ def open_model(
 
     model: a contract file (.onnx), weights with their card beside them (.pth, .keras), or any function from uint8 images,
     (n, height, width, 3), to logits, (n, n_classes). runtime: for an ONNX file "cpu", "cuda", "openvino" or "openvino-bf16"; the
-    one that the file's ending asks for where not given ("cpu", "torch" or "keras"). threads: within one operator, the cores that
-    this process may use where not given. class_names, name: of a function.
+    one that the file's ending asks for if not given ("cpu", "torch" or "keras"). threads: within one operator, the cores that
+    this process may use if not given. class_names, name: of a function.
 
     Raises UserError for a file that is missing, broken or without card, and where the model would not run on that runtime.
     A process opens .pth or .keras files, never both.

@@ -58,7 +58,7 @@ class OpenVINOModel(Classifier):
 def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
     """The contract file, compiled for low latency in the precision that `runtime` names.
 
-    Raises UserError where OpenVINO is not installed, cannot read the file, would compute in another precision, or would
+    Raises UserError if OpenVINO is not installed, cannot read the file, would compute in another precision, or would
     show the network other images: it shrinks them without the antialiasing that the graph asks for.
     """
     core, hint = _core(), PRECISION_HINTS[runtime.provider]
@@ -87,7 +87,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
 
 
 def provider(runtime: Runtime) -> Provider:
-    """The processor by OpenVINO's name for it; UserError where OpenVINO is missing or cannot compute in that precision here."""
+    """The processor by OpenVINO's name for it; UserError if OpenVINO is missing or cannot compute in that precision here."""
     device_name, capabilities = cpu_properties()
     hint = PRECISION_HINTS[runtime.provider]
     if hint == "bf16" and "BF16" not in capabilities:

@@ -72,7 +72,7 @@ def check_alone(
 
 
 def mismatch(logits: NDArray[Any], probabilities: NDArray[Any], tolerance: float = MAX_ABS_DIFFERENCE) -> str | None:
-    """What is wrong with a pair of outputs, each (n_images, n_classes); None where the one is the softmax of the other.
+    """What is wrong with a pair of outputs, each (n_images, n_classes); None if the one is the softmax of the other.
 
     tolerance: the largest difference of a probability that rounding may explain.
     """

@@ -36,7 +36,7 @@ def in_batches(
 ) -> Prediction:
     """`run` on all images, in order, in batches of 128; `advance(n)` is called after each with its size.
 
-    n_classes: columns that there must be, those of the first batch where not known. Raises UserError naming `what` where
+    n_classes: columns that there must be, those of the first batch if not known. Raises UserError naming `what` where
     `run` fails, gives anything but a finite row per image, or, on the first batch, probabilities that are not the softmax of
     its logits (by more than `tolerance`), or others for its first image alone.
     """

@@ -30,7 +30,7 @@ def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 32, wei
     """`arch` made for images_nhwc float32 (n, image_size, image_size, 3) → logits (n, n_classes).
 
     arch: a name of `OWN`, or of keras.applications. weights: "none" (random), "imagenet" (keras.applications only), or the
-    path of a .keras file of the same architecture, made for any size; its last layer is kept only where its number of classes
+    path of a .keras file of the same architecture, made for any size; its last layer is kept only if its number of classes
     is this one. Raises UserError for a name or size that cannot be, or weights that cannot be had.
     """
     if weights not in ("none", "imagenet"):

@@ -123,7 +123,7 @@ def _own_name(name: str) -> str:
 
 
 def imagenet_file() -> Path:
-    """The weights file of the package that carries it; UserError naming the package where it is not installed."""
+    """The weights file of the package that carries it; UserError naming the package if it is not installed."""
     try:
         package: Any = importlib.import_module(WEIGHTS_PACKAGE.replace("-", "_"))
     except ModuleNotFoundError as error:

@@ -42,8 +42,8 @@ def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 224, we
 
     weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its hub cache or the network; those of an
     architecture of our own, from an installed package), or the path of a state dict of the same architecture, whose last layer
-    is kept only where its number of classes is this one.
-    Raises UserError where the weights cannot be had, or `arch` cannot take images of `image_size`.
+    is kept only if its number of classes is this one.
+    Raises UserError if the weights cannot be had, or `arch` cannot take images of `image_size`.
     """
     model = torch_archs.fresh(arch, n_classes, image_size)
     torch_archs.check_size(model, arch, image_size)
@@ -170,7 +170,7 @@ def _read_state(path: Path) -> StateDict:
 
 
 def _fill(model: nn.Module, state: StateDict, what: str, source: str, may_lack: Collection[str] = ()) -> None:
-    """Copy `state` into `model`; UserError where names or shapes differ or a number is not finite."""
+    """Copy `state` into `model`; UserError if names or shapes differ or a number is not finite."""
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes; the first line of the message only names the class

@@ -21,7 +21,7 @@ class OwnArchitecture:
 
     make: of n_classes and image_size in pixels, with random weights: images_nchw → logits (n_images, n_classes);
     mean, std: of each channel, of pixels from 0 to 1, as the network is shown them;
-    imagenet_file: path of its ImageNet weights, UserError where they are absent; None if there are none;
+    imagenet_file: path of its ImageNet weights, UserError if they are absent; None if there are none;
     own_names: a state dict by our names, of one by ours or by those of the published weights.
     """
 

@@ -39,7 +39,7 @@ def fresh(arch: str, n_classes: int, image_size: int) -> nn.Module:
 
 
 def check_size(model: nn.Module, arch: str, image_size: int) -> None:
-    """UserError where `model` cannot take images this small; tried on a blank one, and the model left as it was."""
+    """UserError if `model` cannot take images this small; tried on a blank one, and the model left as it was."""
     was_training = model.training
     try:
         with torch.inference_mode():

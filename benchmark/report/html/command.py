@@ -36,6 +36,6 @@ def parser() -> Parser:
     )
     made.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders of python -m benchmark")
     made.add_argument(
-        "--out", type=Path, metavar="FILE", help="the file to write; report.html in the folder of a single run where not given"
+        "--out", type=Path, metavar="FILE", help="the file to write; report.html in the folder of a single run if not given"
     )
     return made

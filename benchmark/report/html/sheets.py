@@ -1,4 +1,4 @@
-"""The tables of a page, with the whole CSV of each to be saved where it is not too long for a page."""
+"""The tables of a page, with the whole CSV of each to be saved if it is not too long for a page."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table. csv_base64: the whole file, empty where it is too long; n_rows: of the file, of which the first are shown."""
+    """One table. csv_base64: the whole file, empty if it is too long; n_rows: of the file, of which the first are shown."""
 
     title: str
     file: str

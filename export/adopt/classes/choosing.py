@@ -20,7 +20,7 @@ def match_classes(
     *,
     force: bool,
 ) -> tuple[OutputClasses | None, ClassMatch]:
-    """The names of the outputs and which of them are the data's classes; UserError with the next command where that is not told.
+    """The names of the outputs and which of them are the data's classes; UserError with the next command if that is not told.
 
     beside: names that lie beside the model; class_names: a file, or "data"; class_map: a CSV; proposal_path: where a map is
     written to be completed. force: whether over one that is there.

@@ -33,9 +33,9 @@ class ClassMatch:
 
 
 def match_by_name(model: OutputClasses, data_classes: Sequence[str]) -> tuple[ClassMatch | None, dict[str, list[int]]]:
-    """The match where each class of the data is one output by name; and for each class the outputs that may mean it.
+    """The match if each class of the data is one output by name; and for each class the outputs that may mean it.
 
-    Names that are equal count first; then those that differ in case, accents, spaces, underscores or hyphens only. None where
+    Names that are equal count first; then those that differ in case, accents, spaces, underscores or hyphens only. None if
     a class has no output so, or several; then the second value is a proposal for a person to judge.
     """
     exact, loose = _index(model, str), _index(model, normalised)
@@ -62,7 +62,7 @@ def match_by_name(model: OutputClasses, data_classes: Sequence[str]) -> tuple[Cl
 def read_map(path: Path, model: OutputClasses | None, n_outputs: int, data_classes: Sequence[str]) -> ClassMatch:
     """The match that a CSV file with the columns `model_class` (a name, or an index of the outputs) and `data_class` states.
 
-    UserError where it names what is not there, gives an output to two classes, or leaves a class of the data without any.
+    UserError if it names what is not there, gives an output to two classes, or leaves a class of the data without any.
     """
     rows = _rows(path)
     known = _index(model, normalised) if model is not None else {}
@@ -93,7 +93,7 @@ def read_map(path: Path, model: OutputClasses | None, n_outputs: int, data_class
 
 
 def without_repeats(proposal: Mapping[str, Sequence[int]], second: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
-    """`proposal`, or where it has nothing left `second`, in which each output stands once: a certain match keeps it."""
+    """`proposal`, or if it has nothing left `second`, in which each output stands once: a certain match keeps it."""
     certain = {found[0]: name for name, found in proposal.items() if len(found) == 1}
     taken: set[int] = set(certain)
     result: dict[str, list[int]] = {}

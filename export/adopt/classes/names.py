@@ -43,7 +43,7 @@ class OutputClasses:
 
 
 def from_names(names: Sequence[str], source: str) -> OutputClasses | None:
-    """The classes of a list of names; None where they say nothing (LABEL_0, LABEL_1, …).
+    """The classes of a list of names; None if they say nothing (LABEL_0, LABEL_1, …).
 
     A name with commas, such as "tench, Tinca tinca", is also called by each of its parts.
     """
@@ -57,7 +57,7 @@ def from_names(names: Sequence[str], source: str) -> OutputClasses | None:
 def from_file(path: Path, n_outputs: int) -> OutputClasses:
     """The classes of a text file, a line each, or of JSON: a list, or an object index → name (or index → [synset, name]).
 
-    UserError where the file is of neither form or has not `n_outputs` names.
+    UserError if the file is of neither form or has not `n_outputs` names.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -93,7 +93,7 @@ def imagenet() -> tuple[OutputClass, ...]:
 
 
 def in_order(names: Mapping[object, object]) -> list[str] | None:
-    """The names of an object index → name, by index; None where the indices are not 0, 1, …"""
+    """The names of an object index → name, by index; None if the indices are not 0, 1, …"""
     try:
         by_index = {int(str(index)): str(name) for index, name in names.items()}
     except ValueError:

@@ -29,7 +29,7 @@ def with_any_batch(
     """A copy of a core (one input, one output) that takes batches of 1, 2 and 7, and how: one of the three words above.
 
     pixels_nhwc: images to prove it on, at least 7, float (n, size, size, 3); what the core says of each must be the same, to
-    `tolerance` of the largest value, as it says at its own batch. UserError where no way is found.
+    `tolerance` of the largest value, as it says at its own batch. UserError if no way is found.
     """
     own = fixed_batch or 1
     own_runner = Runner(model, layout, element, own)

@@ -76,7 +76,7 @@ class Core:
 def core_of(foreign: Foreign, pixels_nhwc: NDArray[Any]) -> Core:
     """The core of a foreign graph, proved on prepared images, float (n, size, size, 3), at least 16.
 
-    UserError where the network fails on them, or gives anything but a finite row per image.
+    UserError if the network fails on them, or gives anything but a finite row per image.
     """
     whole = with_output(foreign, foreign.output_name)
     original = Runner(whole, foreign.layout, foreign.element, foreign.fixed_batch)
@@ -107,7 +107,7 @@ def core_of(foreign: Foreign, pixels_nhwc: NDArray[Any]) -> Core:
 
 
 def _cut(foreign: Foreign, pixels_nhwc: NDArray[Any], output: Float64Array) -> tuple[ModelProto, tuple[int, ...]] | None:
-    """The graph up to what goes into its last Softmax or Sigmoid, and the shape of a row; None where that is not its logits."""
+    """The graph up to what goes into its last Softmax or Sigmoid, and the shape of a row; None if that is not its logits."""
     inner = without_softmax(foreign)
     try:
         model = with_output(inner, inner.output_name)

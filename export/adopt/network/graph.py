@@ -36,8 +36,8 @@ RUN_BATCH = 32
 class Foreign:
     """A classifier's graph with one input, images, and one output, its classes.
 
-    element: ONNX's number of the input's type; layout: nchw or nhwc; size: pixels a side, None where the graph leaves it open;
-    fixed_batch: None where the batch is symbolic; ends_in: the operator that makes the output's values, "" for any other than
+    element: ONNX's number of the input's type; layout: nchw or nhwc; size: pixels a side, None if the graph leaves it open;
+    fixed_batch: None if the batch is symbolic; ends_in: the operator that makes the output's values, "" for any other than
     Softmax, LogSoftmax and Sigmoid; inner: the name of what goes into that Softmax or Sigmoid.
     """
 
@@ -67,7 +67,7 @@ class Foreign:
 def read(path: Path, output: str | None = None) -> Foreign:
     """The classifier of an ONNX file, with weights that lie beside it; `output`: which of several outputs holds the classes.
 
-    UserError where the file is broken, has a card already, or is no classifier of images.
+    UserError if the file is broken, has a card already, or is no classifier of images.
     """
     from onnx import inliner
 
@@ -251,7 +251,7 @@ class Runner:
         self.row_shape: tuple[int, ...] = ()  # of the output for one image, once the graph has run
 
     def run(self, pixels_nhwc: NDArray[Any], advance: Callable[[int], None] = lambda _: None) -> Float64Array:
-        """The output for every image; `advance(n)` is called after each batch. UserError where the graph fails."""
+        """The output for every image; `advance(n)` is called after each batch. UserError if the graph fails."""
         rows = []
         step = self.fixed_batch or RUN_BATCH
         for start in range(0, len(pixels_nhwc), step):
@@ -272,7 +272,7 @@ class Runner:
         values = np.asarray(output, dtype=np.float64)
         if values.ndim < 2 or len(values) != len(batch):
             raise UserError(
-                f"the output {self.output} has shape {values.shape} for a batch of {len(batch)} images, not a row per image; "
+                f"the output {self.output} has shape {values.shape} for a batch of {len(batch)} images, not one row per image; "
                 "say with --output NAME which output holds the classes"
             )
         self.row_shape = values.shape[1:]
@@ -286,7 +286,7 @@ class Runner:
 
 
 def far_apart(one: NDArray[Any], other: NDArray[Any], tolerance: float) -> bool:
-    """Whether two outputs differ by more than `tolerance` of the largest value, or of 1 where that is more; NaN is far."""
+    """Whether two outputs differ by more than `tolerance` of the largest value, or of 1 if that is more; NaN is far."""
     if one.shape != other.shape:
         return True
     largest = max(1.0, float(np.abs(one).max(initial=0)))

@@ -33,7 +33,7 @@ def prove(
     """The agreement of the wrapped graph with the original on raw images, and the original's output.
 
     Two laws: the pixels that the graph prepares are Pillow's, and on these pixels the wrapped logits are the original's.
-    UserError where one does not hold; nothing is kept then.
+    UserError if one does not hold; nothing is kept then.
     """
     with_pixels = _with_core_input(model)
     session = onnx_runtime.session(with_pixels)

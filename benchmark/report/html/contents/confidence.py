@@ -18,7 +18,7 @@ BEFORE, AFTER = "as it is", "with its temperature"
 
 
 def reliability(confidence: Float64Array, right: np.ndarray, state: str) -> list[dict[str, Any]]:
-    """A row per bin that has images: mean top probability, share right with Wilson interval. The bins are those of the ECE."""
+    """One row per bin that has images: mean top probability, share right with Wilson interval. The bins are those of the ECE."""
     bins = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
     rows = []
     for index in np.unique(bins):
@@ -42,7 +42,7 @@ def reliability_of(shown: Shown, model: Model) -> list[dict[str, Any]]:
 
 
 def temperature_of(shown: Shown, model: Model) -> float | None:
-    """The temperature that is best for a single model by itself on validation images; None where nothing was tuned."""
+    """The temperature that is best for a single model by itself on validation images; None if nothing was tuned."""
     rows = shown.runs[model.run].ensembles
     rows = rows[rows["member"] == model.name]
     tuned = [float(value) for value in rows["temperature_alone"] if value == value and float(value) != 1]

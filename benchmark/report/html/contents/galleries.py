@@ -63,7 +63,7 @@ def _wrong_alike(shown: Shown) -> Gallery:
 
 
 def _flagged_by_cleanlab(shown: Shown, singles: Sequence[Model]) -> Int64Array | None:
-    """Images whose labels cleanlab's confident learning doubts, on mean probabilities; None where it cannot be asked."""
+    """Images whose labels cleanlab's confident learning doubts, on mean probabilities; None if it cannot be asked."""
     if len(shown.labels) * len(shown.class_names) > _MOST_PROBABILITIES or np.unique(shown.labels).size < len(shown.class_names):
         return None  # it wants every class among the labels
     from cleanlab.filter import find_label_issues
@@ -77,7 +77,7 @@ def _flagged_by_cleanlab(shown: Shown, singles: Sequence[Model]) -> Int64Array |
 
 
 def best_member(shown: Shown, index: int) -> int | None:
-    """Position of the most accurate member of the ensemble at `index`, the earlier one in a tie; None where none is shown."""
+    """Position of the most accurate member of the ensemble at `index`, the earlier one in a tie; None if none is shown."""
     ensemble = shown.models[index]
     members = [
         position

@@ -109,7 +109,7 @@ class RecallDifference(NamedTuple):
 
 
 def recall_differences(a: Model, b: Model, labels: Int64Array, n_classes: int) -> list[RecallDifference]:
-    """A row per class with images, sorted by difference; of more than `MOST_CLASSES` those of the smallest p."""
+    """One row per class with images, sorted by difference; of more than `MOST_CLASSES` those of the smallest p."""
     cell_images = (a.right & b.right, a.right & ~b.right, ~a.right & b.right)
     both, only_a, only_b = (np.bincount(labels[chosen], minlength=n_classes) for chosen in cell_images)
     totals = np.bincount(labels, minlength=n_classes)

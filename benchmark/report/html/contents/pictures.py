@@ -16,7 +16,7 @@ NAMES_FILE = "images.csv.gz"
 PICTURES_FILE = "pictures.zip"
 SIDES = (128, 96, 64, 48, 32)  # pixels of the longer side, the first at which all pictures keep within the budget
 MOST_BYTES = 1_600_000  # of all pictures; in base64 a third more
-_LOSSLESS_SIDE = 16  # pixels; compression would show where each pixel is seen
+_LOSSLESS_SIDE = 16  # pixels; compression would show if each pixel is seen
 
 
 def write_names(folder: Path, image_set: ImageSet) -> None:
@@ -65,7 +65,7 @@ def kept_pictures(runs: Sequence[Results]) -> dict[int, bytes]:
 
 
 def file_names(runs: Sequence[Results]) -> tuple[str, ...]:
-    """What the first run that says so calls each image; no names where none does."""
+    """What the first run that says so calls each image; no names if none does."""
     import pandas as pd
 
     for run in runs:

@@ -60,7 +60,7 @@ class Shown:
 def shown(runs: Sequence[Results]) -> Shown:
     """The models of `runs`, at most `MOST_MODELS`: of each run its single models first, then its ensembles, the best first.
 
-    Raises UserError where the runs did not predict the same images.
+    Raises UserError if the runs did not predict the same images.
     """
     first = runs[0]
     for other in runs[1:]:
@@ -115,7 +115,7 @@ def _by_rank(run: Results) -> list[str]:
 
 
 def _run_names(runs: Sequence[Results]) -> tuple[str, ...]:
-    """The runs' folders by name, numbered where two have the same."""
+    """The runs' folders by name, numbered if two have the same."""
     names = [run.folder.resolve().name for run in runs]
     counts = Counter(names)
     return tuple(f"{name} #{index + 1}" if counts[name] > 1 else name for index, name in enumerate(names))
