@@ -83,7 +83,7 @@ def _named_file(text: str) -> tuple[str, Path]:
 def parser() -> argparse.ArgumentParser:
     """Every flag with its default in its help."""
     default = Options()
-    made = Parser(
+    command = Parser(
         prog="python -m benchmark",
         description="Accuracy, per-class confusion and latency of ONNX classifiers and their ensembles, into CSV tables and plots.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "report.html again. "
         "Every command also takes --traceback, which shows the cause of an error.",
     )
-    add = made.add_argument
+    add = command.add_argument
     add(
         "--ensemble",
         nargs="*",
@@ -133,9 +133,17 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
     add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")
-    add("--device", choices=devices(), default=default.device, help="auto: CPU, and GPU where it is proved")
-    add("--openvino", action="store_true", help="rows of OpenVINO's runtime too, in float32 and in bf16 where the CPU has it")
-    add("--runtime", nargs="+", action="extend", choices=names(), default=[], metavar="NAME", help="rows of these too: %(choices)s")
+    add("--device", choices=devices(), default=default.device, help="auto: the CPU, and the GPU if models really run on it")
+    add("--openvino", action="store_true", help="measure on OpenVINO too, in float32, and in bf16 if the CPU has it")
+    add(
+        "--runtime",
+        nargs="+",
+        action="extend",
+        choices=names(),
+        default=[],
+        metavar="NAME",
+        help="measure on these too: %(choices)s",
+    )
     add("--batch-sizes", type=positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
     add("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use if not given")
     add(
@@ -145,8 +153,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="for latency; 0 leaves it out; batch sizes for which there is no room are left out, the largest first",
     )
-    add_run_flag(made)
-    add("--seed", type=int, default=default.seed, help="of the order of the latency runs and of --limit")
+    add_run_flag(command)
+    add("--seed", type=int, default=default.seed, help="draws the order of the latency runs, and the images of --limit")
     add("--profile", action="store_true", help="print how much of the prediction time was spent outside the models")
     add("--loadgen", action="store_true", help="put MLPerf LoadGen's p90 and throughput beside ours, on the same sessions")
     add(
@@ -155,10 +163,10 @@ def parser() -> argparse.ArgumentParser:
         action="extend",
         default=[],
         metavar="CONDITION",
-        help=f"end with status 3 where one holds in any row: {GRAMMAR}",
+        help=f"end with status 3 if one holds in any row: {GRAMMAR}",
     )
-    add("--max-latency-ms", type=milliseconds, metavar="X", help="say what to deploy where p50 may be X ms at most")
-    add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
+    add("--max-latency-ms", type=milliseconds, metavar="X", help="say what to deploy if p50 may be X ms at most")
+    add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy if accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed if not given")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
-    return made
+    return command

@@ -99,12 +99,12 @@ def visible(folder: Path) -> list[Path]:
 def _split_folders(root: Path) -> dict[Split, Path]:
     folders: dict[Split, Path] = {}
     for split in SPLITS:
-        found = [root / name for name in SPLIT_FOLDERS[split] if (root / name).is_dir()]
-        if len(found) > 1:
-            both = " and ".join(f"{folder.name}/" for folder in found)
+        present = [root / name for name in SPLIT_FOLDERS[split] if (root / name).is_dir()]
+        if len(present) > 1:
+            both = " and ".join(f"{folder.name}/" for folder in present)
             raise UserError(f"{root} holds {both}, and only one can be the validation split; merge them or move one away")
-        if found:
-            folders[split] = found[0]
+        if present:
+            folders[split] = present[0]
     return folders
 
 

@@ -33,29 +33,29 @@ def parse(arguments: Sequence[str]) -> Options:
 
 def parser() -> argparse.ArgumentParser:
     """Every flag with its meaning."""
-    made = Parser(
+    command = Parser(
         prog="python -m ensemble",
         description="Fuse ONNX classifiers of any framework into one contract file, tuned on validation images only.",
         epilog="Every command also takes --traceback, which shows the cause of an error.",
     )
-    add = made.add_argument
+    add = command.add_argument
     add("members", type=Path, nargs="+", metavar="MEMBER.onnx", help="two or more contract files; an ensemble can be one again")
     add("--out", type=Path, required=True, metavar="FILE", help="the file to make, models/<name>.onnx")
-    add("--force", action="store_true", help="replace FILE though it is another ensemble, or none")
+    add("--force", action="store_true", help="replace FILE even if it is another ensemble, or no ensemble")
     add(
         "--rule",
         choices=tuple(RULES),
         default=DEFAULT,
         help="; ".join(f"{name}: {rule.help}" for name, rule in RULES.items()),
     )
-    add("--weights", type=float, nargs="+", metavar="W", help="by hand, one a member; nothing is tuned then")
+    add("--weights", type=float, nargs="+", metavar="W", help="weights by hand, one per member; nothing is tuned then")
     add("--data", metavar="NAME", help="data set to tune and check on; the one that the members' cards name if not given")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ if not given")
-    add("--cascade", action="store_true", help="the first member alone where it is sure enough, all of them where it is not")
+    add("--cascade", action="store_true", help="the first member answers alone if it is sure enough, otherwise all of them")
     add(
         "--max-accuracy-loss",
         type=fraction,
         metavar="L",
         help="with --cascade: validation accuracy that may be lost against the whole ensemble, 0.002 for 0.2 points (default 0)",
     )
-    return made
+    return command

@@ -36,10 +36,12 @@ def find_weights(paths: Sequence[Path], models_dir: Path) -> list[Path]:
         return list(dict.fromkeys(paths))
     if not models_dir.is_dir():
         raise UserError(f"{models_dir} is not a folder; pass --models-dir, or {TRAIN_FIRST}")
-    found = [path for path in models_dir.iterdir() if path.suffix in BACKENDS and path.is_file() and not path.name.startswith(".")]
-    if not found:
+    weights = [
+        path for path in models_dir.iterdir() if path.suffix in BACKENDS and path.is_file() and not path.name.startswith(".")
+    ]
+    if not weights:
         raise UserError(f"no .pth or .keras file in {models_dir}/; {TRAIN_FIRST}")
-    return sorted(found)
+    return sorted(weights)
 
 
 def without_built_in(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:

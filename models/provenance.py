@@ -29,14 +29,14 @@ def differences(card: ModelCard, recipe: Mapping[str, Any], dataset_sha256: Mapp
     """
     asked_for = json.loads(json.dumps(dict(recipe)))
     names = [name for name in asked_for if name in card.recipe and name not in NO_IDENTITY]
-    found = [
+    changes = [
         f"--{name.replace('_', '-')} was {card.recipe[name]}, is {asked_for[name]}"
         for name in names
         if card.recipe[name] != asked_for[name]
     ]
     if not card.recipe:
-        found.append("its card states no recipe")
-    return found + ["it was trained on other images"] * (card.dataset_sha256 != dict(dataset_sha256))
+        changes.append("its card states no recipe")
+    return changes + ["it was trained on other images"] * (card.dataset_sha256 != dict(dataset_sha256))
 
 
 def refuse_to_replace(target: Path, why: str, otherwise: str) -> NoReturn:

@@ -68,7 +68,7 @@ def require_models(models: Sequence[object]) -> None:
     """UserError for what is neither a file nor a model that `open_model` made of a function."""
     for model in models:
         if isinstance(model, Classifier) and model.runtime.runs:
-            raise UserError(f"{model.where} is open already; pass its path, for a file is timed in fresh processes")
+            raise UserError(f"{model.where} is open already; pass its path, because files are timed in fresh processes")
         if not isinstance(model, str | Path | Classifier):
             what = "a function" if callable(model) else f"a {type(model).__name__}"
             raise UserError(

@@ -49,13 +49,13 @@ def families(right: Right, singles: Sequence[str], ensembles: Mapping[str, Seque
     """
     best = _best(singles, right)
     own_best = {name: _best(members, right) for name, members in ensembles.items()}
-    found: dict[str, list[tuple[str, str]]] = {AGAINST_BEST: [], AGAINST_MEMBER: [], OTHER_MODELS: [], OTHER_ENSEMBLES: []}
+    of_family: dict[str, list[tuple[str, str]]] = {AGAINST_BEST: [], AGAINST_MEMBER: [], OTHER_MODELS: [], OTHER_ENSEMBLES: []}
     for pair in combinations(singles, 2):
-        found[AGAINST_BEST if best in pair else OTHER_MODELS].append(pair)
+        of_family[AGAINST_BEST if best in pair else OTHER_MODELS].append(pair)
     for index, name in enumerate(ensembles):
         for other in (*singles, *list(ensembles)[:index]):
-            found[AGAINST_MEMBER if other == own_best[name] else OTHER_ENSEMBLES].append((name, other))
-    return found
+            of_family[AGAINST_MEMBER if other == own_best[name] else OTHER_ENSEMBLES].append((name, other))
+    return of_family
 
 
 def _best(names: Sequence[str], right: Right) -> str:

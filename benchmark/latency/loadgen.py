@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.latency.experiment import write_images
+from core.environment import how_to_install
 from core.errors import UserError
 from core.launch import ask_child
 from core.records import UInt8Array
@@ -40,7 +41,7 @@ class CrossCheck:
 def require_loadgen(what: str = "--loadgen") -> None:
     """UserError if MLPerf LoadGen, which `what` needs, is not installed."""
     if importlib.util.find_spec("mlperf_loadgen") is None:
-        raise UserError(f"{what} needs MLPerf LoadGen; install it with pip install -c constraints.txt mlcommons-loadgen")
+        raise UserError(f"{what} needs MLPerf LoadGen; install it with {how_to_install('loadgen')}")
 
 
 def cross_check(

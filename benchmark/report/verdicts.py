@@ -106,11 +106,11 @@ class Verdicts:
 def round_p50_ms(samples: pd.DataFrame) -> dict[str, dict[int, float]]:
     """p50 of each model in each round, ms, from rows of `latency_samples.csv.gz` of one place."""
     timed = samples[samples["phase"] == "timed"]
-    found: dict[str, dict[int, float]] = {}
+    median_ms: dict[str, dict[int, float]] = {}
     medians = timed.groupby(["model", "round"], sort=False)["latency_ms"].median().reset_index()
     for model, turn, p50_ms in medians.itertuples(index=False):
-        found.setdefault(str(model), {})[int(turn)] = float(p50_ms)
-    return found
+        median_ms.setdefault(str(model), {})[int(turn)] = float(p50_ms)
+    return median_ms
 
 
 def _by_names(pairs: pd.DataFrame, column: str) -> dict[tuple[str, str], Any]:

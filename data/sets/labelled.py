@@ -121,12 +121,12 @@ def _json_row(table: Path, number: int, line: str) -> dict[str, str]:
 
 def _column(table: Path, row: Mapping[str, str], names: Sequence[str], what: str) -> str:
     lowered = {column.strip().lower(): column for column in row}
-    found = next((lowered[name] for name in names if name in lowered), None)
-    if found is None:
+    match = next((lowered[name] for name in names if name in lowered), None)
+    if match is None:
         raise UserError(
             f"{table} has no column of {what} (one of {', '.join(names)}) among {few(list(row), 8)}; name it in the first line"
         )
-    return found
+    return match
 
 
 def _existing(folder: Path, name: str) -> Path:

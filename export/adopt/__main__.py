@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--arch", metavar="NAME", help="architecture of torchvision whose weights a .pth file holds")
     classes = parser.add_argument_group("classes, matched by name")
     add = classes.add_argument
-    add("--class-names", metavar="FILE", help="names of the outputs: a line each, or JSON index → name; 'data': they are the "
+    add("--class-names", metavar="FILE", help="names of the outputs: one per line, or JSON index → name; 'data': they are the "
         "data's classes in sorted order (default: what lies beside the model; ImageNet-1k for 1000 or 1001)")  # fmt: skip
     add("--class-map", type=Path, metavar="CSV", help="columns model_class (a name, or an index of the outputs) and data_class; "
         "several outputs may mean one class")  # fmt: skip

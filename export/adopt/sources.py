@@ -121,10 +121,16 @@ def _onnx(
 
 def _ultralytics_names(metadata: Mapping[str, str]) -> OutputClasses | None:
     try:
-        held = ast.literal_eval(metadata.get("names", ""))
+        metadata_names = ast.literal_eval(metadata.get("names", ""))
     except (ValueError, SyntaxError):
         return None
-    names = in_order(held) if isinstance(held, dict) else [str(name) for name in held] if isinstance(held, list) else None
+    names = (
+        in_order(metadata_names)
+        if isinstance(metadata_names, dict)
+        else [str(name) for name in metadata_names]
+        if isinstance(metadata_names, list)
+        else None
+    )
     return from_names(names, "names in its metadata") if names else None
 
 

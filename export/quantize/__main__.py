@@ -87,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
         help="how ranges are found (default: the better of minmax and percentile)",
     )
     add("--reduce-range", choices=list(REDUCE_RANGE), default="auto", help="7-bit weights (default: where the CPU lacks VNNI)")
-    add("--max-accuracy-drop", type=points, metavar="POINTS", help="end with status 3 where top-1 falls by more points than this")
+    add("--max-accuracy-drop", type=points, metavar="POINTS", help="end with status 3 if top-1 falls by more points than this")
     add("--out", type=Path, metavar="DIR", help="where variants go (default: beside each model)")
     add_run_flag(parser, "--results-dir")
     return parser

@@ -139,15 +139,15 @@ def _breach_of_values(model: ModelProto, card: ModelCard) -> str | None:
         (outputs[PROBABILITIES], TensorProto.FLOAT, per_class),
     ]
     for value, element, shape in specification:
-        found = _shape(value)
-        if len(found) == len(shape) and isinstance(found[0], int):
+        actual = _shape(value)
+        if len(actual) == len(shape) and isinstance(actual[0], int):
             return (
-                f"its batch is fixed at {found[0]} ({value.name} is {found}), so other batch sizes cannot be measured; export it "
+                f"its batch is fixed at {actual[0]} ({value.name} is {actual}), so other batch sizes cannot be measured; export it "
                 "with a symbolic batch dimension"
             )
-        if value.type.tensor_type.elem_type != element or found != shape:
+        if value.type.tensor_type.elem_type != element or actual != shape:
             kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type)
-            return f"{value.name} is {kind} {found}, not {TensorProto.DataType.Name(element)} {shape}"
+            return f"{value.name} is {kind} {actual}, not {TensorProto.DataType.Name(element)} {shape}"
     return None
 
 

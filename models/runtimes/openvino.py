@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from core.environment import how_to_install
 from core.errors import UserError, one_line
 from core.records import UInt8Array
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES, load_model
@@ -23,7 +24,6 @@ from models.runtimes.registry import OPENVINO, OPENVINO_BF16, Runtime
 
 # What float32 may be computed in. OpenVINO's own default is bf16 wherever the processor has it: here it is never silent.
 PRECISION_HINTS = {OPENVINO: "f32", OPENVINO_BF16: "bf16"}
-INSTALL = "python -m pip install -c constraints.txt openvino"
 PASSIVE = {"Input", "Output", "Const", "Constant", "Parameter", "Result"}  # nodes that compute nothing
 
 
@@ -104,7 +104,7 @@ def cpu_properties() -> tuple[str, frozenset[str]]:
 
 def _core() -> Any:
     if importlib.util.find_spec("openvino") is None:
-        raise UserError(f"OpenVINO is not installed; install it with {INSTALL}, or leave out --openvino")
+        raise UserError(f"OpenVINO is not installed; install it with {how_to_install('openvino')}, or leave out --openvino")
     import openvino
 
     return openvino.Core()

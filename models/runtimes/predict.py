@@ -40,7 +40,7 @@ def in_batches(
     `run` fails, gives anything but a finite row per image, or, on the first batch, probabilities that are not the softmax of
     its logits (by more than `tolerance`), or others for its first image alone.
     """
-    found: list[Outputs] = []
+    by_batch: list[Outputs] = []
     inside_s = 0.0
     started = time.perf_counter()
     for first in range(0, len(images_u8), PREDICTION_BATCH):
@@ -59,9 +59,9 @@ def in_batches(
             check_alone(run(batch[:1]), outputs, what, tolerance)
         else:
             check_shapes(outputs, len(batch), n_classes or 1, what)
-        found.append(outputs)
+        by_batch.append(outputs)
         advance(len(batch))
-    if not found:
+    if not by_batch:
         raise UserError(f"there are no images for {what} to predict")
-    logits, probabilities = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    logits, probabilities = (np.concatenate(parts) for parts in zip(*by_batch, strict=True))
     return Prediction(Outputs(logits, probabilities), inside_s, time.perf_counter() - started)

@@ -30,12 +30,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def parser() -> Parser:
     """Every flag with its help."""
-    made = Parser(
+    command = Parser(
         prog="python -m benchmark report",
         description="The page of one benchmark, made again, or of several on the same images: one HTML file, without network.",
     )
-    made.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders of python -m benchmark")
-    made.add_argument(
+    command.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders of python -m benchmark")
+    command.add_argument(
         "--out", type=Path, metavar="FILE", help="the file to write; report.html in the folder of a single run if not given"
     )
-    return made
+    return command

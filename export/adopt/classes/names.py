@@ -103,20 +103,20 @@ def in_order(names: Mapping[object, object]) -> list[str] | None:
 
 def _json_classes(text: str, path: Path) -> tuple[OutputClass, ...] | None:
     try:
-        held = json.loads(text)
+        parsed = json.loads(text)
     except json.JSONDecodeError as error:
         if path.suffix.lower() != ".json":
             return None
         raise UserError(f"--class-names {path} is not JSON ({one_line(error, 80)}); mend it, or pass a name per line") from error
-    if isinstance(held, dict) and isinstance(held.get("id2label"), dict):
-        held = held["id2label"]
-    if isinstance(held, list):
-        held = dict(enumerate(held))
-    if not isinstance(held, dict):
+    if isinstance(parsed, dict) and isinstance(parsed.get("id2label"), dict):
+        parsed = parsed["id2label"]
+    if isinstance(parsed, list):
+        parsed = dict(enumerate(parsed))
+    if not isinstance(parsed, dict):
         raise UserError(f"--class-names {path} holds neither a list nor an object index → name; mend it")
-    if held and all(isinstance(value, int) for value in held.values()):  # name → index, as torchvision's class_to_idx is kept
-        held = {value: name for name, value in held.items()}
-    lists = {index: [str(part) for part in value] if isinstance(value, list) else [str(value)] for index, value in held.items()}
+    if parsed and all(isinstance(value, int) for value in parsed.values()):  # name → index, as torchvision's class_to_idx is kept
+        parsed = {value: name for name, value in parsed.items()}
+    lists = {index: [str(part) for part in value] if isinstance(value, list) else [str(value)] for index, value in parsed.items()}
     order = in_order({index: index for index in lists})
     if order is None or not all(lists.values()):
         raise UserError(f"--class-names {path} does not number its names 0, 1, … to {max(len(lists) - 1, 0)}; mend it")

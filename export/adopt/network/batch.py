@@ -227,6 +227,6 @@ def _in_turn(model: ModelProto, own: int, layout: str, size: int, row_shape: tup
     outer = helper.make_graph(
         nodes, name, [image_value], [output_value], [numpy_helper.from_array(v, f"it_{k}") for k, v in constants.items()]
     )
-    made = helper.make_model(outer, opset_imports=list(core.opset_import), ir_version=core.ir_version)
-    made.producer_name, made.producer_version = core.producer_name, core.producer_version
-    return made
+    in_loop = helper.make_model(outer, opset_imports=list(core.opset_import), ir_version=core.ir_version)
+    in_loop.producer_name, in_loop.producer_version = core.producer_name, core.producer_version
+    return in_loop

@@ -91,7 +91,7 @@ def test_a_timed_call_takes_the_batches_in_turn(tmp_path: Path, rounded: Runtime
 
 def test_a_new_runtime_is_a_choice_and_explained(rounded: Runtime) -> None:
     done = in_this_process("benchmark", "--help")
-    assert "rows of these too: cpu, cuda, openvino, openvino-bf16, rounded" in " ".join(done.stdout.split())
+    assert "measure on these too: cpu, cuda, openvino, openvino-bf16, rounded" in " ".join(done.stdout.split())
     with pytest.raises(UserError, match="rounded"):
         open_model("a.onnx", "no such runtime")
     assert from_values({"runtimes": "rounded"}).runtimes == ("rounded",)
