@@ -8,7 +8,9 @@ The images themselves lie beside this code, ignored by git (`data/cifar-10-batch
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from core import lazily
 
 if TYPE_CHECKING:
     from data.catalog import Dataset, open_dataset
@@ -17,11 +19,4 @@ DEFAULT_DATASET = "cifar10"
 
 __all__ = ["DEFAULT_DATASET", "Dataset", "open_dataset"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the catalog, and numpy with it, only once something of it is used: `--help` must not wait for them."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from data import catalog
-
-    return getattr(catalog, name)
+__getattr__ = lazily(__name__, dict.fromkeys(("Dataset", "open_dataset"), "data.catalog"))

@@ -1,4 +1,4 @@
-"""Data sets by name: what `--data` accepts, and the record through which every other room reads images."""
+"""Data sets by name: what `--data` accepts, and the record through which every other package reads images."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Dataset:
         return "train" if split == "validation" and split not in self.available else split
 
     def split(self, split: Split, split_seed: int = 0, chosen: Int64Array | None = None) -> ImageSet:
-        """Train without validation, validation, or test; of it the images `chosen`, ascending indices, all where None.
+        """Train without validation, validation, or test; of it the images `chosen`, ascending indices, all if None.
 
         Validation is the data set's own, and train then whole; else 10 % of the official train split, stratified, by seed.
         Every choice is made on validation; test is touched once, for the final figures. The seed does not move test. Only

@@ -20,7 +20,7 @@ class Reading:
     resize: how an image becomes the size of the data set. shortest: resized, aspect kept, to just cover it, and the
     centre cut out; squash: width and height resized each by its own factor; pad: resized, aspect kept, to just fit into
     it, with black borders. skip_damaged: leave files out that cannot be decoded, instead of refusing the data set.
-    max_side: highest resolution, in pixels a side, that a folder of images of differing sizes is given.
+    max_side: highest resolution, in pixels per side, that a folder of images of differing sizes is given.
     """
 
     resize: Resize = "shortest"

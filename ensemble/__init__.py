@@ -6,18 +6,13 @@ build(["models/a.onnx", "models/b.onnx"], out="models/ab.onnx", rule="weighted")
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from core import lazily
 
 if TYPE_CHECKING:
     from ensemble.pipeline import Built, build
 
 __all__ = ["Built", "build"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import the builder, and onnx with it, only once it is used: `--help` must not wait for them."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from ensemble import pipeline
-
-    return getattr(pipeline, name)
+__getattr__ = lazily(__name__, dict.fromkeys(("Built", "build"), "ensemble.pipeline"))

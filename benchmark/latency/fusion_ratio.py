@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m benchmark fusion-ratio", description=main.__doc__)
     parser.add_argument("members", type=Path, nargs="+", metavar="MEMBER.onnx")
     parser.add_argument("--rounds", type=positive, default=12, metavar="N", help="each times everything once, in random order (12)")
-    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images a call (1)")
+    parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images per call (1)")
     parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
     parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
     options = parser.parse_args(arguments)

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m benchmark variant-ratio", description=main.__doc__)
     parser.add_argument("variant", type=Path, metavar="VARIANT.onnx", help="for example an INT8 ensemble")
     parser.add_argument("rivals", type=Path, nargs="+", metavar="RIVAL.onnx", help="for example its members in fp32")
-    parser.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 32], metavar="N", help="images a call (1 32)")
+    parser.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 32], metavar="N", help="images per call (1 32)")
     parser.add_argument("--rounds", type=positive, default=12, metavar="N", help="each times everything once, in random order (12)")
     parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
     runtimes = [ONNX_RUNTIME, *names()]

@@ -122,7 +122,7 @@ class ImageFolder:
     def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array]:
         """Images, uint8 RGB (n_images, height, width, 3), labels, (n_images,), and which files they are, (n_images,).
 
-        chosen: ascending indices of the files to read; all where None. UserError, naming them, where files are damaged.
+        chosen: ascending indices of the files to read; all if None. UserError, naming them, if files are damaged.
         """
         from data.decode import DamagedImage, read_images
 

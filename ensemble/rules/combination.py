@@ -77,7 +77,7 @@ def arithmetic(rule: str) -> Arithmetic:
 
 
 def combination(rule: str, n_members: int, weights: Sequence[float] | None = None) -> Combination:
-    """A combination that needs no data: `weights` by hand, equal ones where None, every temperature 1."""
+    """A combination that needs no data: `weights` by hand, equal ones if None, every temperature 1."""
     return Combination(rule, tuple(normalised_weights(weights, n_members).tolist()), (1.0,) * n_members)
 
 
@@ -96,7 +96,7 @@ def add_rule(graph: GraphProto, how: Combination, members: Sequence[Outputs], wh
 
 
 def normalised_weights(weights: Sequence[float] | None, n_members: int) -> Float64Array:
-    """`weights` scaled to sum to 1, equal ones where None; ValueError if they are negative, not finite or all 0."""
+    """`weights` scaled to sum to 1, equal ones if None; ValueError if they are negative, not finite or all 0."""
     values = np.ones(n_members) if weights is None else np.asarray(weights, dtype=np.float64)
     if values.shape != (n_members,) or not np.isfinite(values).all() or values.min() < 0 or values.sum() <= 0:
         raise ValueError(f"weights must be {n_members} non-negative numbers, not all 0: {weights}")

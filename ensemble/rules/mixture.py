@@ -37,7 +37,7 @@ def tempered(member_logits: Sequence[Logits], temperatures: Sequence[float]) -> 
 def mean_probabilities(member_logits: Sequence[Logits], weights: Sequence[float] | None = None) -> Float64Array:
     """Weighted mean of the members' softmax probabilities, float64 (n_images, n_classes).
 
-    member_logits: as in `combine`; weights: non-negative, one a member, scaled here to sum to 1; equal where None.
+    member_logits: as in `combine`; weights: non-negative, one per member, scaled here to sum to 1; equal if None.
     Raises ValueError for other shapes or weights.
     """
     check_shapes(member_logits)

@@ -9,20 +9,14 @@ print(variant.target, variant.comparison.verdict)
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from core import lazily
 
 if TYPE_CHECKING:
     from export.quantize.pipeline import quantize
     from export.quantize.variant import Variant
 
-_WHERE = {"Variant": "export.quantize.variant", "quantize": "export.quantize.pipeline"}
-
 __all__ = ["Variant", "quantize"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name's module only once it is used: `--help` must not wait for numpy."""
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_WHERE[name]), name)
+__getattr__ = lazily(__name__, {"Variant": "export.quantize.variant", "quantize": "export.quantize.pipeline"})

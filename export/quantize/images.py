@@ -37,7 +37,7 @@ def open_for(card: ModelCard, data: str | None, data_dir: Path | None) -> Datase
 
 
 def variant_images(card: ModelCard, dataset: Dataset, n_calibration: int, n_validation: int | None) -> VariantImages:
-    """At most `n_calibration` training and `n_validation` validation images (all where None), spread evenly over their splits.
+    """At most `n_calibration` training and `n_validation` validation images (all if None), spread evenly over their splits.
 
     Splits are those of the card's seed, so that no image that decided or decides anything is calibrated on.
     """

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from models.tf.network import build, evaluation_batch
-from models.tf.zoo import application_preprocessing
+from models.tf.network import build, evaluation_batch, preprocessing_of
+from models.tf.zoo import OWN, application_preprocessing
 
 
 def test_resnet34_is_as_large_as_torchvisions() -> None:
@@ -33,6 +33,19 @@ def test_the_cards_preprocessing_is_keras_own(arch: str, module: str, blue_first
     theirs = getattr(keras.applications, module).preprocess_input(images_u8.astype(np.float32))
     ours = evaluation_batch(images_u8, application_preprocessing(arch, 5))
     np.testing.assert_allclose(ours[..., ::-1] if blue_first else ours, theirs, atol=1e-3, rtol=1e-5)
+
+
+def test_a_network_of_our_own_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plain(n_classes: int, image_size: int) -> keras.Model:
+        images_nhwc = keras.Input((image_size, image_size, 3))
+        return keras.Model(images_nhwc, keras.layers.Dense(n_classes)(keras.layers.Flatten()(images_nhwc)), name="plain")
+
+    monkeypatch.setitem(OWN, "plain", plain)
+    assert build(3, arch="plain", image_size=8).output_shape == (None, 3)
+    images_u8 = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    assert np.allclose(evaluation_batch(images_u8, preprocessing_of("plain", 8)), images_u8 / 255)
+    with pytest.raises(UserError, match="there are plain, "):
+        build(3, arch="plian")
 
 
 @pytest.mark.parametrize(
