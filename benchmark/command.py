@@ -6,12 +6,12 @@ import argparse
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from benchmark.gates import GRAMMAR
-from benchmark.options import Options, SplitName, check_one_source
+from benchmark.options import Options, check_one_source
 from core.cli import Parser, add_run_flag, fraction, milliseconds, positive, seconds
-from data.reading import RESIZES, Resize
+from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
 from models.runtimes.registry import devices, names
@@ -40,37 +40,20 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options that `arguments` stand for; exits with status 2 and a usage line where they make no sense."""
-    default, values = Options(), {"ensemble": None, "report": True, **vars(parser().parse_args(arguments))}
-    check_one_source(values["models"], values["models_dir"])
-    return Options(
-        data=values["data"],
-        data_dir=values["data_dir"],
-        models=tuple(values["models"]),
-        models_dir=values["models_dir"] or default.models_dir,
-        ensemble=tuple(dict.fromkeys([DEFAULT] if values["ensemble"] == [] else values["ensemble"] or [])),
-        device=values["device"],
-        openvino=values["openvino"],
-        batch_sizes=tuple(sorted(set(values["batch_sizes"]))),
-        threads=values["threads"],
-        limit=values["limit"],
-        resize=cast("Resize | None", values["resize"]),
-        skip_damaged=values["skip_damaged"],
-        exclude=tuple(values["exclude"]),
-        split=cast(SplitName, values["split"]),
-        out=values["out"],
-        time_budget_s=values["time_budget"],
-        seed=values["seed"],
-        profile=values["profile"],
-        loadgen=values["loadgen"],
-        fail_if=tuple(values["fail_if"]),
-        max_latency_ms=values["max_latency_ms"],
-        min_accuracy=values["min_accuracy"],
-        at_batch=values["at_batch"],
-        runtimes=tuple(dict.fromkeys(values["runtime"])),
-        predictions=tuple(values["predictions"]),
-        report=values["report"],
-    )
+    """The options that `arguments` stand for; UserError if they make no sense."""
+    default = vars(Options())
+    typed = vars(parser().parse_args(arguments))
+    check_one_source(typed["models"], typed["models_dir"])
+    typed["batch_sizes"] = sorted(typed["batch_sizes"])
+    if typed.get("ensemble") == []:
+        typed["ensemble"] = [DEFAULT]
+    values = {name: _once(name, value) if isinstance(value, list) else value for name, value in typed.items()}
+    return Options(**{**default, **{name: value for name, value in values.items() if value is not None}})
+
+
+def _once(name: str, values: list[Any]) -> tuple[Any, ...]:
+    """Each value once; of models that are named twice a note tells."""
+    return tuple(values) if name == "models" else tuple(dict.fromkeys(values))
 
 
 def _named_file(text: str) -> tuple[str, Path]:
@@ -137,6 +120,7 @@ def parser() -> argparse.ArgumentParser:
     add("--openvino", action="store_true", help="measure on OpenVINO too, in float32, and in bf16 if the CPU has it")
     add(
         "--runtime",
+        dest="runtimes",
         nargs="+",
         action="extend",
         choices=names(),
@@ -148,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use if not given")
     add(
         "--time-budget",
+        dest="time_budget_s",
         type=seconds,
         default=default.time_budget_s,
         metavar="SECONDS",
