@@ -1,4 +1,4 @@
-"""What one benchmark collects as it runs; its `Results`, which everything is shown from, are made of it once."""
+"""What one benchmark collects as it runs; its `Results` are made of it once, and everything shown is made of these."""
 
 from __future__ import annotations
 

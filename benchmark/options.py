@@ -1,4 +1,4 @@
-"""What a benchmark was asked for, with the defaults of its command line."""
+"""The options of a benchmark, with the defaults of its command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between a command and the person who typed it: one-line errors, exit codes, `--traceback`, types of arguments.
+"""Runs a command: one-line errors, exit codes, `--traceback`, types of arguments.
 
 `--out` names the place of what a command is asked for: FILE, if that is one file; DIR, the folder that it is put into, or that
 the run's own folder is made in (`add_run_flag`). A command that makes models keeps a record of how, too: exports and variants go

@@ -1,4 +1,4 @@
-"""What people see: stdout in any encoding and width, progress on stderr as a bar or as plain lines."""
+"""Output for people: stdout in any encoding and width, progress on stderr as a bar or as plain lines."""
 
 from __future__ import annotations
 

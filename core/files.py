@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, run folders that appear when they are complete, file hashes."""
+"""Files that are complete or absent: atomic writes, run folders that appear when they are complete, file hashes."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _ending(status: int) -> str:
     """How a child ended that said nothing."""
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}, perhaps for want of memory"
-    return f"ended with status {status} and no word"
+    return f"exited with status {status} and no error message"
 
 
 def _hear(child: subprocess.Popen[str], heard: Callable[[dict[str, Any]], object]) -> bool:

@@ -1,4 +1,4 @@
-"""The values that flow between rooms; their field names are the vocabulary of the whole project."""
+"""The values that flow between packages; their field names are the vocabulary of the whole project."""
 
 from __future__ import annotations
 

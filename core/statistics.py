@@ -1,4 +1,4 @@
-"""Intervals and tests: what a difference of two figures is worth; scipy is imported only where it is used.
+"""Intervals and tests of differences; scipy is imported only where it is used.
 
 Sources: Wilson (1927) for proportions; McNemar (1947), exact form, for paired right-or-wrong, and Tango (1998) for the
 interval of their difference; Holm (1979) for several tests at once; Efron (1979) for the bootstrap.

@@ -1,4 +1,4 @@
-"""What `python -m ensemble` was asked for."""
+"""The options of `python -m ensemble`."""
 
 from __future__ import annotations
 

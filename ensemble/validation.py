@@ -1,4 +1,4 @@
-"""The images that an ensemble is tuned on and checked with; the only file of this room that knows `data`.
+"""The images that an ensemble is tuned on and checked with; the only file of this package that imports `data`.
 
 Everything else in this room takes arrays. Choices are made on validation images, and this file refuses any other.
 """

@@ -1,4 +1,4 @@
-"""The model card: what a file holds, carried beside native weights as JSON and inside an ONNX file as metadata.
+"""The model card: classes, data set, preprocessing and recipe of a model, as JSON beside native weights and inside ONNX files.
 
 Reads and writes cards without torch and without tensorflow.
 """

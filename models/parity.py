@@ -1,4 +1,4 @@
-"""Whether a model says the same of an image in every batch, and whether two say the same of the same images.
+"""Agreement: of one model with itself in batches of other sizes, and of two models on the same images.
 
 How far outputs may be apart is for the caller to say: an export, a fused graph and a lower precision round differently.
 """

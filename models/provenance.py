@@ -1,4 +1,4 @@
-"""Which training a file comes from: what decides whether a new file may take its place without being asked.
+"""Which training a file comes from, which decides whether a new file may replace it without being asked.
 
 A file's name says little: another seed, fold or folder of the same base name gives the same one.
 """

@@ -1,4 +1,4 @@
-"""How right a model is, overall, by class, and how well it knows it.
+"""Accuracy, per-class figures and metrics of probabilities (likelihood, calibration, selective prediction).
 
 A figure of merit that is made of probabilities and labels is one entry of `METRICS`: its column in `comparison.csv`, its place in
 the printed table, its gate and its row in `benchmark compare` all follow from it.

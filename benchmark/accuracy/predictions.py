@@ -1,4 +1,4 @@
-"""What every model says of every image, kept: the first runtime's word on each split, and that of runtimes that round otherwise.
+"""The predictions of every model, kept: of the first runtime on each split, and of each runtime that rounds otherwise.
 
 In float32 OpenVINO and ONNX Runtime agree to the last few bits, in bfloat16 and INT8 they do not: INT8 activations are rounded
 elsewhere.

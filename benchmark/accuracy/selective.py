@@ -1,4 +1,4 @@
-"""What a model is worth that may abstain: error against coverage, when it answers only where it is sure enough.
+"""Selective prediction: error against coverage of a model that answers only the images it is most confident about.
 
 The images are ordered by the top probability, the surest first, and a threshold is let down past one after another. Images of
 equal probability are answered together: no threshold tells them apart. Where a figure needs a value between two thresholds it

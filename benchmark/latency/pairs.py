@@ -12,7 +12,7 @@ import numpy as np
 
 from core.records import Float64Array, LatencySamples
 
-ALPHA = 0.01  # stricter than for accuracy: a machine's moods are no fair coin
+ALPHA = 0.01  # stricter than for accuracy: a machine drifts, so rounds are not fully exchangeable
 MIN_PAIRS = 8  # with fewer rounds no sign-flip test can reach 0.01: 2 / 2^7 is 0.016
 MOST_EXACT = 12  # rounds up to which every flip of signs is tried; above, this many random ones
 N_RANDOM_FLIPS = 4095

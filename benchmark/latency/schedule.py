@@ -1,4 +1,4 @@
-"""What each round of a latency experiment times: one batch size to a verdict first, then the others as the budget has room."""
+"""Chooses what each round of a latency experiment times: one batch size until it has a verdict, then others as the budget allows."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def judge(changes: Sequence[Change]) -> list[tuple[float, str]]:
     A latency of so few processes that no change of it could pass is left out of its family, if it would only cost the
     others: its Holm's p is nan and its verdict `cannot tell`.
     """
-    families = [[c for c in changes if not c.provider], _that_can_tell([c for c in changes if c.provider])]
+    families = [[c for c in changes if not c.provider], _testable([c for c in changes if c.provider])]
     adjusted: dict[int, float] = {}
     for family in families:
         for change, p in zip(family, holm([c.p for c in family]), strict=True):
@@ -138,10 +138,10 @@ def judge(changes: Sequence[Change]) -> list[tuple[float, str]]:
     return [(adjusted[id(c)], _verdict(c, adjusted[id(c)])) if id(c) in adjusted else (nan, CANNOT_TELL) for c in changes]
 
 
-def _that_can_tell(timed: list[Change]) -> list[Change]:
+def _testable(timed: list[Change]) -> list[Change]:
     """Those that a large enough change would pass for, after Holm's adjustment over all of them."""
     telling = [c for c in timed if c.least_p * len(timed) < LATENCY_ALPHA]
-    return telling if len(telling) == len(timed) else _that_can_tell(telling)
+    return telling if len(telling) == len(timed) else _testable(telling)
 
 
 def _verdict(change: Change, holm_p: float) -> str:

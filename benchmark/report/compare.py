@@ -84,7 +84,7 @@ def compare(old: str | Path | Results, new: str | Path | Results) -> Comparison:
         raise UserError(f"nothing can be compared: {reasons}; benchmark the same models on the same images and machine")
     verdicts = metrics.judge(changes)
     frame = pd.DataFrame(_rows(changes, verdicts), columns=list(COLUMNS))
-    return Comparison(was, is_now, frame, (*refusals, *_alone(was, is_now), *_untold(changes, verdicts)))
+    return Comparison(was, is_now, frame, (*refusals, *_alone(was, is_now), *_underpowered_notes(changes, verdicts)))
 
 
 def report(compared: Comparison, out: Path | None, fail_on_regression: bool) -> int:
@@ -113,7 +113,7 @@ def _alone(old: Results, new: Results) -> list[str]:
     ]
 
 
-def _untold(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[str]:
+def _underpowered_notes(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[str]:
     """One line per pair of numbers of processes that are too few, naming the batch sizes."""
     from benchmark.report.changes import CANNOT_TELL
 

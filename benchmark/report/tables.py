@@ -1,4 +1,4 @@
-"""The tidy tables of a run: one observation a row, units in the column names, significant digits, empty if not measurable."""
+"""The tidy tables of a run: one row per observation, units in the column names, significant digits, empty if not measurable."""
 
 from __future__ import annotations
 

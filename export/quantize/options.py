@@ -1,4 +1,4 @@
-"""How to make a variant, as the command and `quantize` both take it."""
+"""The options of quantisation, as the command and `quantize` both take them."""
 
 from __future__ import annotations
 

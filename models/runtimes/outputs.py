@@ -1,4 +1,4 @@
-"""Whether what a model says of a batch can be believed: one row an image, finite, and probabilities that belong to the logits.
+"""Checks of a model's outputs for a batch: one row per image, finite, and probabilities that are the softmax of the logits.
 
 Every figure rests on the logits, so what the file itself calls probabilities is held against their softmax.
 """

@@ -1,4 +1,4 @@
-"""What a model says of every image, batch by batch: the one loop, whatever the model and its runtime."""
+"""Predicts all images, batch by batch: the one loop, whatever the model and its runtime."""
 
 from __future__ import annotations
 

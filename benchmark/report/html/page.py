@@ -1,4 +1,4 @@
-"""One run, or several on the same images, as one HTML file that asks nothing of any network."""
+"""One run, or several on the same images, as one HTML file that needs no network."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _fault(
         runner = Runner(model, layout, element)
         for batch_size in BATCH_SIZES:
             if far_apart(wanted[:batch_size], runner.run(pixels_nhwc[:batch_size]), tolerance):
-                return f"at batch {batch_size} it says something else than alone: it mixes images"
+                return f"at batch {batch_size} an image gets other outputs than alone: the graph mixes images"
     except UserError as error:
         return str(error)
     return None

@@ -1,4 +1,4 @@
-"""What a page shows: the models of one run, or of several on the same images, and what each of them says of each image."""
+"""The models of a page (of one run, or of several on the same images) and what each of them predicts for each image."""
 
 from __future__ import annotations
 
