@@ -1,4 +1,4 @@
-"""Chooses what each round of a latency experiment times: one batch size until it has a verdict, then others as the budget allows."""
+"""Chooses what each round of a latency experiment times: one batch size until it has a verdict, then others as time allows."""
 
 from __future__ import annotations
 

@@ -66,7 +66,9 @@ def test_messages_are_heard_in_order_and_noise_apart(heard: list[dict[str, Any]]
     assert sorted(noise) == ["a library's own words\n", "and those of its C++\n"]
 
 
-@pytest.mark.parametrize(("how", "word"), [("fails", "^no room; free some$"), ("dies", "^work exited with status 9 and no error message$")])
+@pytest.mark.parametrize(
+    ("how", "word"), [("fails", "^no room; free some$"), ("dies", "^work exited with status 9 and no error message$")]
+)
 def test_a_failure_is_the_childs_last_word(heard: list[dict[str, Any]], how: str, word: str) -> None:
     with pytest.raises(UserError, match=word):
         converse("made_up_child", {"parts": ["a"], how: True}, heard.append, what="work")
