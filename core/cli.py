@@ -115,6 +115,14 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
         return _report(str(error), error, show_cause, error.exit_code)
     except KeyboardInterrupt as error:
         return _report(str(error) or "interrupted", error, show_cause, INTERRUPTED)
+    except ModuleNotFoundError as error:
+        from core.environment import how_to_install_module
+
+        how = how_to_install_module(error.name or "")
+        said = (
+            f"{error.name} is not installed; install it with {how}" if how else f"{one_line(error)}; add --traceback to see where"
+        )
+        return _report(said, error, show_cause, 1)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         return _report(f"{error.strerror or one_line(error)}{where}", error, show_cause, 1)

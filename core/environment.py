@@ -39,22 +39,37 @@ def how_to_install(extra: str) -> str:
     return f"{pip}{pins} {' '.join(packages_of(extra))}"
 
 
+def how_to_install_module(module: str) -> str | None:
+    """The commands that bring a module of one of our extras, one for each extra that has it; None if none has."""
+    package = module.partition(".")[0].replace("_", "-")
+    return ", or with ".join(how_to_install(extra) for extra, packages in extras().items() if package in packages) or None
+
+
 def packages_of(extra: str) -> list[str]:
-    """Names of the packages of an extra, as pyproject.toml or our metadata lists them; its own name if neither does."""
+    """Names of the packages of an extra; its own name if there is no such extra."""
+    return extras().get(extra, [extra])
+
+
+def extras() -> dict[str, list[str]]:
+    """The packages of each extra for this system, as pyproject.toml or our metadata lists them; none if neither is there."""
     import importlib.metadata
 
     if is_checkout():
         import tomllib
 
-        stated = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-        required = [f"{text}; extra == '{extra}'" for text in stated["project"]["optional-dependencies"].get(extra, [])]
+        stated = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+        required = [f"{text}; extra == '{extra}'" for extra, texts in stated.items() for text in texts]
     else:
         try:
             required = importlib.metadata.requires("netassay") or []
         except importlib.metadata.PackageNotFoundError:
             required = []
-    of_extra = [text.partition(";") for text in required if re.search(rf"extra == ['\"]{extra}['\"]", text)]
-    return [package.strip() for package, _, marker in of_extra if sys.platform not in marker] or [extra]
+    by_extra: dict[str, list[str]] = {}
+    for package, _, marker in (text.partition(";") for text in required):
+        of_extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
+        if of_extra and sys.platform not in marker:
+            by_extra.setdefault(of_extra[1], []).append(package.strip())
+    return by_extra
 
 
 def environment(packages: Sequence[str] = ()) -> dict[str, Any]:

@@ -26,7 +26,7 @@ __all__ = ["Outcome", "TfRecipe", "TorchRecipe", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name's module only once it is used; UserError where the packages that recipes need are absent."""
+    """Import a public name's module only once it is used; UserError if the packages that recipes need are absent."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -34,8 +34,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != "tyro":
             raise
-        from core.environment import how_to_install
+        from core.environment import how_to_install_module
         from core.errors import UserError
 
-        how = f"{how_to_install('torch')}, or for TensorFlow {how_to_install('tensorflow')}"
-        raise UserError(f"training needs a framework; install PyTorch with {how}") from error
+        raise UserError(f"training needs a framework; install one with {how_to_install_module('tyro')}") from error

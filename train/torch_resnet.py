@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from train.recipes import TorchRecipe, from_command_line
-
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, train, print where everything is."""
+    from train.recipes import TorchRecipe, from_command_line  # in here, so that a missing tyro is told in one line
+
     recipe = from_command_line(TorchRecipe, arguments, "train.torch_resnet")
     from train.torch.trainer import train  # seconds of imports that --help must not pay
 

@@ -56,6 +56,15 @@ def test_every_exception_is_one_line_and_a_status(error, status, line, capsys) -
     assert capsys.readouterr().err == line
 
 
+@pytest.mark.parametrize(("module", "packages"), [("torch_lr_finder.sub", {"torch"}), ("tyro", {"torch", "tensorflow"})])
+def test_a_missing_package_of_an_extra_is_an_error_that_says_how_to_get_it(module: str, packages: set[str], capsys) -> None:
+    assert guard(_raising(ModuleNotFoundError(f"No module named {module!r}", name=module)), []) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {module} is not installed; install it with ")
+    assert packages <= set(said.replace(",", " ").split())
+    assert said.count("\n") == 1
+
+
 def test_traceback_is_taken_out_of_the_arguments_and_shows_the_cause(capsys) -> None:
     with pytest.raises(SystemExit) as ended:
         run(_raising(UserError("wrong")), ["--traceback", "--x"])
