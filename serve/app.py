@@ -24,7 +24,7 @@ from serve.web.door import Door, tell_fault, tell_http, tell_refused
 
 
 def build(options: Options) -> Starlette:
-    """The application for `options`, with every model open and checked; UserError where one cannot be served.
+    """The application for `options`, with every model open and checked; UserError if one cannot be served.
 
     It begins to serve with the lifespan that its ASGI server starts.
     """

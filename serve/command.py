@@ -42,13 +42,13 @@ def main(arguments: Sequence[str]) -> int:
 def parser() -> argparse.ArgumentParser:
     """Every flag with its default in its help."""
     default = Options(())
-    made = Parser(
+    command = Parser(
         prog="python -m serve",
         description="ONNX classifiers behind HTTP: the V2 inference protocol (KServe, Triton), POST /predict for image files, "
         "and a page to try them.",
         epilog="Every command also takes --traceback, which shows the cause of an error. More: docs/serve.md",
     )
-    add = made.add_argument
+    add = command.add_argument
     runtimes = [name for name, runtime in RUNTIMES.items() if runtime.runs == ".onnx"]
     add("models", type=Path, nargs="+", metavar="MODEL.onnx", help="contract files; each is called as its file, without ending")
     add("--host", default=default.host, help="address to listen on; 0.0.0.0 for other machines too (%(default)s)")
@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--no-access-log", action="store_true", help="print no line per request")
     add("--triton", type=Path, metavar="DIR", help="serve nothing: write the models into DIR as NVIDIA Triton loads them")
-    return made
+    return command
 
 
 def _port(text: str) -> int:

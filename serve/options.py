@@ -16,7 +16,7 @@ class Options:
     max_batch: images of one run and of one request; max_delay_ms: how long a batch that is not full waits for more;
     max_waiting: images that may wait for each model; timeout_s: for a request, from its first byte to its answer;
     max_body_mb, max_megapixels: of one request; api_key: what requests must carry, if anything; unsure_below: the top
-    probability below which people are told "not sure", where a model's card has none of its own; reload_every_s: how often
+    probability below which people are told "not sure", if a model's card has none of its own; reload_every_s: how often
     files are looked at for a change, 0 for never.
     """
 
@@ -52,7 +52,7 @@ class Options:
 
 
 def names_of(models: tuple[Path, ...]) -> dict[str, Path]:
-    """Each file by the name it is served under; UserError where two have the same."""
+    """Each file by the name it is served under; UserError if two have the same."""
     named: dict[str, Path] = {}
     for path in models:
         if path.stem in named and named[path.stem].resolve() != path.resolve():

@@ -75,7 +75,7 @@ class Repository:
         return set(self._served) == set(self.paths)
 
     def get(self, name: str, version: str | None = None) -> Served:
-        """The model; Refused (404) where there is none of that name and version."""
+        """The model; Refused (404) if there is none of that name and version."""
         if name not in self._served:
             raise Refused(404, f"Request for unknown model: {name!r} is not found")
         if version not in (None, VERSION):
@@ -186,6 +186,6 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def _check_alike(now: ModelCard, new: ModelCard, path: Path) -> None:
-    """UserError where clients that know the one would misread the other."""
+    """UserError if clients that know the one would misread the other."""
     if new.class_names != now.class_names or (new.image_height, new.image_width) != (now.image_height, now.image_width):
         raise UserError(f"{path} has other classes or another image size than the model that is served; restart to serve it")

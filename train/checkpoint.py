@@ -70,7 +70,7 @@ def checkpoint_path(weights: Path) -> Path:
 
 
 def require(path: Path, recipe: Recipe) -> bool:
-    """Whether to go on from `path`: True with --resume; UserError where there is nothing to go on from."""
+    """Whether to go on from `path`: True with --resume; UserError if there is nothing to go on from."""
     if recipe.resume and not path.is_file():
         raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training, or pass its --name")
     if path.is_file() and not recipe.resume:
@@ -95,15 +95,15 @@ def read_checkpoint(path: Path, recipe: Recipe, dataset: Dataset, state: Checkpo
     UserError for one that is damaged, or of another recipe or data set.
     """
     try:
-        held = state.read_checkpoint(path)
-        progress = Progress.from_json(str(held["progress"]))
+        stored = state.read_checkpoint(path)
+        progress = Progress.from_json(str(stored["progress"]))
     except PermissionError:
         raise
     except UNREADABLE as error:
         raise _damaged(path) from error
     _refuse_other(progress, path, recipe, dataset)
     try:
-        best_weights = state.restore(held)
+        best_weights = state.restore(stored)
     except UNREADABLE as error:
         raise _damaged(path) from error
     watch.restore(progress.history, best_weights)
@@ -111,7 +111,7 @@ def read_checkpoint(path: Path, recipe: Recipe, dataset: Dataset, state: Checkpo
 
 
 def _refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Dataset) -> None:
-    """UserError where the checkpoint is of another format, recipe or data set."""
+    """UserError if the checkpoint is of another format, recipe or data set."""
     if progress.format != FORMAT:
         raise UserError(f"{path} has format {progress.format}, this program reads {FORMAT}; leave --resume out to begin anew")
     asked_for = json.loads(json.dumps(recipe.hyperparameters()))
@@ -119,10 +119,10 @@ def _refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Datas
     compared = [name for name in {**progress.recipe, **asked_for} if name != "data"]
     differing = [name for name in compared if progress.recipe.get(name) != asked_for.get(name)]
     if differing:
-        told = ", ".join(
+        differences = ", ".join(
             f"--{name.replace('_', '-')} was {progress.recipe.get(name)}, is {asked_for.get(name)}" for name in differing
         )
-        raise UserError(f"{path} is of another recipe ({told}); pass the same flags, or leave --resume out to begin anew")
+        raise UserError(f"{path} is of another recipe ({differences}); pass the same flags, or leave --resume out to begin anew")
     if progress.dataset_sha256 != dataset.fingerprints():
         raise UserError(f"{path} was trained on other images of {dataset.name}; leave --resume out to begin anew")
 

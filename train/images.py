@@ -32,13 +32,13 @@ def training_data(recipe: Recipe) -> TrainingData:
     dataset = open_dataset(recipe.data, recipe.data_dir, reading=recipe.reading())
     seed = recipe.split_seed
     labels = dataset.labels("train", seed)
-    held = dataset.labels("validation", seed)
+    validation_labels = dataset.labels("validation", seed)
     if len(labels) < 2:
         raise UserError(f"data set {dataset.name} has {len(labels)} training images besides validation; add images")
     if recipe.limit is not None and recipe.limit < len(labels):
-        n_validation = max(1, round(len(held) * recipe.limit / len(labels)))
+        n_validation = max(1, round(len(validation_labels) * recipe.limit / len(labels)))
         train = dataset.split("train", seed, _first(labels, recipe.limit, recipe.seed))
-        validation = dataset.split("validation", seed, _first(held, n_validation, recipe.seed))
+        validation = dataset.split("validation", seed, _first(validation_labels, n_validation, recipe.seed))
     else:
         dataset.fingerprints()
         train, validation = dataset.split("train", seed), dataset.split("validation", seed)
@@ -48,7 +48,7 @@ def training_data(recipe: Recipe) -> TrainingData:
 
 
 def _enlarged(recipe: Recipe, images: ImageSet) -> list[str]:
-    """A line where a folder's images are smaller than what the network is to see; those of data sets by name always are."""
+    """A line if a folder's images are smaller than what the network is to see; those of data sets by name always are."""
     side = min(images.image_height, images.image_width)
     if recipe.data in NAMED or recipe.image_size <= side:
         return []

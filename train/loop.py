@@ -75,7 +75,7 @@ class State(Checkpointed, Protocol):
 class Setting:
     """What a framework starts from.
 
-    recipe: with weights "none" where a checkpoint will be read; images: the training images; device, precision: as
+    recipe: with weights "none" if a checkpoint will be read; images: the training images; device, precision: as
     `choose_device` and `precision_of` gave them; folder: of the run, for what the start writes.
     """
 
@@ -93,7 +93,7 @@ class Framework:
     """What a framework does differently.
 
     run: the end of the run folder's name; backend: the name in cards; suffix: of weights files;
-    choose_device: --device → the device, UserError where it is absent; precision_of: recipe, device → "fp32" or "bf16";
+    choose_device: --device → the device, UserError if it is absent; precision_of: recipe, device → "fp32" or "bf16";
     preprocessing_of: arch, image size → what the network wants its pixels made into;
     evaluation_batch_size: image size → images evaluated at once;
     logits_of: network, images, preprocessing, what to call after each batch → float32 (n_images, n_classes), in fp32;
@@ -128,7 +128,7 @@ def run_training(recipe: AnyRecipe, framework: Framework) -> Outcome:
 
 
 def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
-    """A line where a quick try, which --limit makes of a training, would take many minutes for the size of its images."""
+    """A line if a quick try, which --limit makes of a training, would take many minutes for the size of its images."""
     if device != "cpu" or recipe.limit is None or recipe.image_size < 2 * TRY_SIZE:
         return []
     factor = round((recipe.image_size / TRY_SIZE) ** 2)

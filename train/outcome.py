@@ -34,7 +34,7 @@ class Outcome:
 
     weights: the file that `python -m export.to_onnx` takes; card: what lies beside it; run: the folder of the run;
     validation_accuracy: a fraction, of the best epoch (from 1); history: every whole epoch;
-    stopped: why it ended early, None where it did not.
+    stopped: why it ended early, None if it did not.
     """
 
     weights: Path
@@ -91,7 +91,7 @@ def nothing_to_keep(stopped: str) -> KeyboardInterrupt | UserError:
 
 
 def check_writable(models_dir: Path) -> None:
-    """UserError where `models_dir` cannot be written to, which is better known before training than after."""
+    """UserError if `models_dir` cannot be written to, which is better known before training than after."""
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=models_dir):
@@ -106,9 +106,9 @@ def weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
 
 
 def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
-    """`weights_path`, or where a file of another training has that name, the first free one that begins so, with a note.
+    """`weights_path`, or if a file of another training has that name, the first free one that begins so, with a note.
 
-    With --force the file is replaced; UserError where --name names one of another training.
+    With --force the file is replaced; UserError if --name names one of another training.
     """
     weights = weights_path(recipe, dataset, suffix)
     why = None if recipe.force else of_another_training(weights, recipe, dataset)
@@ -133,7 +133,7 @@ def _free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
 def of_another_training(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> str | None:
     """In words, how the training that left `weights` differs from one by `recipe` on `dataset`.
 
-    None where there is no such file, or the same training would only be done again. Reads the images where there is one.
+    None if there is no such file, or the same training would only be done again. Reads the images if there is one.
     """
     if not weights.exists():
         return None
@@ -143,8 +143,8 @@ def of_another_training(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> s
         return "has no card that tells of its training"
     as_default = type(recipe)().hyperparameters()  # what a card of an earlier version leaves out was so
     card = dataclasses.replace(card, recipe={**as_default, **card.recipe})
-    found = differences(card, _resolved(recipe), dataset.fingerprints())
-    return f"is of another training ({', '.join(found[:4])})" if found else None
+    changed = differences(card, _resolved(recipe), dataset.fingerprints())
+    return f"is of another training ({', '.join(changed[:4])})" if changed else None
 
 
 def _resolved(recipe: AnyRecipe) -> dict[str, Any]:

@@ -128,8 +128,8 @@ class Recipe:
         value = getattr(self, name)
         if value is not None and not holds(value):
             flag = "--" + name.replace("_", "-")
-            told = repr(value) if isinstance(value, str) else value  # quotes show an empty one
-            raise UserError(f"{flag} must be {law}, not {told}; see --help")
+            shown = repr(value) if isinstance(value, str) else value  # quotes show an empty one
+            raise UserError(f"{flag} must be {law}, not {shown}; see --help")
 
     def reading(self) -> Reading:
         """How the images of a folder are read: in no lower resolution than the network sees."""
@@ -260,7 +260,7 @@ Kind = TypeVar("Kind", bound=Recipe)
 
 
 def named(kind: type[Kind], name: str) -> Kind:
-    """The recipe of that name; UserError where there is none."""
+    """The recipe of that name; UserError if there is none."""
     if name not in RECIPES[kind]:
         raise UserError(f"--recipe must be one of {', '.join(RECIPES[kind])}, not {name}; see --help")
     return cast(Kind, RECIPES[kind][name])

@@ -102,7 +102,7 @@ class Watch:
             self._display.advance(self._task)
 
     def epoch_ends(self, validation_loss: float, validation_accuracy: float, lr: float) -> Epoch:
-        """Call after validation; keeps a copy of the weights where they are the best so far. Returns the epoch's row."""
+        """Call after validation; keeps a copy of the weights if they are the best so far. Returns the epoch's row."""
         if not math.isfinite(validation_loss):
             raise NotFiniteLossError(f"the validation loss became {validation_loss} in epoch {len(self.history) + 1}")
         row = Epoch(

@@ -90,11 +90,11 @@ class Http(Client):
 
     def __init__(self, url: str) -> None:
         super().__init__()
-        found = urllib.parse.urlsplit(url)
-        if found.scheme != "http" or not found.hostname or "/v2/models/" not in found.path:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname or "/v2/models/" not in parts.path:
             raise UserError(f"{url} is no model of a V2 server; name it as http://HOST:PORT/v2/models/NAME")
-        self._address = found.hostname, found.port or 80
-        self._requests = self._prepared(url.rstrip("/"), found.path.rstrip("/"))
+        self._address = parts.hostname, parts.port or 80
+        self._requests = self._prepared(url.rstrip("/"), parts.path.rstrip("/"))
         self.start(N_CONNECTIONS)
 
     def _prepared(self, url: str, path: str) -> list[bytes]:

@@ -14,7 +14,7 @@ MOST_TRIALS = 20
 
 @dataclass
 class Bracket:
-    """Between which rates the answer lies; `passed` is the trial of the highest rate that passed, None where none did yet.
+    """Between which rates the answer lies; `passed` is the trial of the highest rate that passed, None if none did yet.
 
     A rate fails if it fails twice: other work on the machine makes a rate fail that would pass, and nothing makes one pass that
     would fail.
@@ -26,7 +26,7 @@ class Bracket:
     trials: list[Trial] = field(default_factory=list)
 
     def next_rate_per_s(self) -> float | None:
-        """The rate to try next, None where the answer is close enough."""
+        """The rate to try next, None if the answer is close enough."""
         if len(self.trials) >= MOST_TRIALS:
             return None
         if self._in_doubt():

@@ -67,11 +67,11 @@ def _served(path: Path, threads: int | None, max_batch: int) -> Iterator[Client]
     command = own_module("serve", str(path.resolve()), *flags)
     with subprocess.Popen(command, env=own_environment(), stderr=subprocess.PIPE, text=True) as process:
         try:
-            said = process.stderr.readline() if process.stderr else ""
-            found = re.search(r" at (http://[\d.:]+) ", said)
-            if found is None:
-                raise UserError(said.strip().removeprefix("error: ") or "python -m serve ended without a word")
-            with _over_http(f"{found[1]}/v2/models/{quote(path.stem)}") as client:
+            first_line = process.stderr.readline() if process.stderr else ""
+            match = re.search(r" at (http://[\d.:]+) ", first_line)
+            if match is None:
+                raise UserError(first_line.strip().removeprefix("error: ") or "python -m serve ended without a word")
+            with _over_http(f"{match[1]}/v2/models/{quote(path.stem)}") as client:
                 yield client
         finally:
             process.terminate()

@@ -71,10 +71,10 @@ def read_summary(text: str, rate_per_s: float, n_failed: int) -> Trial:
     """The figures in LoadGen's summary of a Server run."""
 
     def figure(pattern: str) -> float:
-        found = re.search(pattern + r"\s*:\s*([\d.]+)", text)
-        if found is None:
+        match = re.search(pattern + r"\s*:\s*([\d.]+)", text)
+        if match is None:
             raise ValueError(f"LoadGen's summary lacks {pattern!r}")
-        return float(found.group(1))
+        return float(match.group(1))
 
     valid = re.search(r"Result is\s*:\s*VALID", text) is not None
     p50, p90, p99 = (figure(rf"{percent}\.00 percentile latency \(ns\)") / 1e6 for percent in (50, 90, 99))

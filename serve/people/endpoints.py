@@ -98,7 +98,7 @@ class People:
 
 
 def _mean(asked: Sequence[Served], answers: Sequence[Answer], n_top: int, unsure_below: float) -> dict[str, Any] | None:
-    """The mean of the single models' probabilities, class by class; None where there are not two of the same classes."""
+    """The mean of the single models' probabilities, class by class; None if there are not two of the same classes."""
     first = asked[0].card
     alike = [
         (served, answer)

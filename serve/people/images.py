@@ -42,7 +42,7 @@ class Picture:
 def read_picture(data: bytes, max_pixels: int) -> Picture:
     """The picture that a file's bytes hold, the first one of an animation.
 
-    Refused: 400 where it is empty or damaged, 413 where it has more than `max_pixels`, 415 for what is no JPEG, PNG or WebP.
+    Refused: 400 if it is empty or damaged, 413 if it has more than `max_pixels`, 415 for what is no JPEG, PNG or WebP.
     """
     if not data:
         raise Refused(400, "the request is empty; send the bytes of a JPEG, PNG or WebP image")

@@ -83,8 +83,8 @@ class V2:
     async def stats(self, request: Request) -> Response:
         """Statistics of one model, or of all."""
         names = [self._served(request).signature.name] if "name" in request.path_params else self.repository.names
-        found = [self.repository.statistics[name].as_json(name, VERSION) for name in names]
-        return JSONResponse({"model_stats": found})
+        statistics = [self.repository.statistics[name].as_json(name, VERSION) for name in names]
+        return JSONResponse({"model_stats": statistics})
 
     async def index(self, _: Request) -> Response:
         """The models there are."""

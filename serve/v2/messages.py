@@ -59,7 +59,7 @@ class InferenceRequest:
 def read_request(body: bytes, header_length: int | None, signature: Signature) -> InferenceRequest:
     """The request that a body holds.
 
-    header_length: what the header `Inference-Header-Content-Length` says, None where it is missing: the body is JSON alone;
+    header_length: what the header `Inference-Header-Content-Length` says, None if it is missing: the body is JSON alone;
     0: the body is the images' bytes alone.
     """
     if header_length == 0:
@@ -88,7 +88,7 @@ def read_request(body: bytes, header_length: int | None, signature: Signature) -
 def write_answer(
     outputs: Outputs, wanted: tuple[WantedOutput, ...], signature: Signature, request_id: str = ""
 ) -> tuple[bytes, int | None]:
-    """The body, and what the header `Inference-Header-Content-Length` is to say: None where the body is JSON alone."""
+    """The body, and what the header `Inference-Header-Content-Length` is to say: None if the body is JSON alone."""
     described: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for output in wanted:
@@ -132,10 +132,10 @@ def _json_object(text: bytes) -> dict[str, Any]:
 
 
 def _object(message: dict[str, Any], name: str) -> dict[str, Any]:
-    found = message.get(name) or {}
-    if not isinstance(found, dict):
+    parameters = message.get(name) or {}
+    if not isinstance(parameters, dict):
         raise Refused(400, f"{name!r} must be a JSON object")
-    return found
+    return parameters
 
 
 def _read_images(tensor: dict[str, Any], tail: bytes, signature: Signature) -> UInt8Array:
@@ -200,8 +200,8 @@ def _read_outputs(message: dict[str, Any], parameters: dict[str, Any], signature
     listed = message.get("outputs") or []
     if not isinstance(listed, list) or not all(isinstance(output, dict) for output in listed):
         raise Refused(400, "'outputs' must be a list of objects with a 'name'")
-    wanted = [_read_output(output, by_default, signature) for output in listed]
-    return tuple(wanted) or _all_outputs(is_binary=by_default)
+    requested = [_read_output(output, by_default, signature) for output in listed]
+    return tuple(requested) or _all_outputs(is_binary=by_default)
 
 
 def _read_output(output: dict[str, Any], by_default: bool, signature: Signature) -> WantedOutput:

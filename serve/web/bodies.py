@@ -82,9 +82,11 @@ def compressed(body: bytes, accepted: str) -> tuple[bytes, str | None]:
     """The body as an `Accept-Encoding` header asks for it, and the encoding; unchanged where it is too small to gain."""
     if len(body) < _WORTH_COMPRESSING:
         return body, None
-    wanted = [part.partition(";")[0].strip() for part in accepted.lower().split(",") if not part.replace(" ", "").endswith(";q=0")]
+    encodings = [
+        part.partition(";")[0].strip() for part in accepted.lower().split(",") if not part.replace(" ", "").endswith(";q=0")
+    ]
     for encoding, form in (("gzip", _GZIP), ("deflate", _ZLIB)):
-        if encoding in wanted:
+        if encoding in encodings:
             coder = zlib.compressobj(1, wbits=form)
             return coder.compress(body) + coder.flush(), encoding
     return body, None

@@ -40,7 +40,7 @@ def serve(options: Options) -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that has the address; UserError where it cannot be had."""
+    """A socket that has the address; UserError if it cannot be had."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except OSError as error:

@@ -26,8 +26,8 @@ def main(arguments: Sequence[str]) -> None:
     from train.bench.report import run_bench
 
     frameworks = FRAMEWORKS if options.framework == "both" else (options.framework,)
-    wanted = {name: getattr(options, name) for name in ("seconds", "rounds", "image_size", "batch_size", "device", "workers")}
-    run_bench(frameworks, wanted, options.out)
+    asked = {name: getattr(options, name) for name in ("seconds", "rounds", "image_size", "batch_size", "device", "workers")}
+    run_bench(frameworks, asked, options.out)
 
 
 def _parser() -> argparse.ArgumentParser:

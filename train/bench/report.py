@@ -105,19 +105,19 @@ def table(summaries: Sequence[Summary]) -> str:
 
 def _run_child(framework: str, wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Turn]]:
     turns: list[Turn] = []
-    told: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with progress("loop") as display:
         bar = display.add_task(framework, total=2 * wanted["rounds"], loop="warming up")
 
         def heard(message: dict[str, Any]) -> None:
             if "loop" not in message:
-                told.update(message)
+                results.update(message)
                 return
             turns.append(Turn(framework=framework, **message))
             display.update(bar, advance=1, loop=turns[-1].loop)
 
         converse(WORKERS[framework], wanted, heard, what=f"timing {framework}")
-    return told, turns
+    return results, turns
 
 
 def _write_csv(path: Path, rows: Sequence[Any], kind: Any) -> None:

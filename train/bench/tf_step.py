@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def main(_arguments: Sequence[str]) -> None:
     """The options come as JSON on stdin."""
-    wanted = json.load(sys.stdin)
+    job = json.load(sys.stdin)
     import models.tf  # noqa: F401  # first: it keeps TensorFlow's import quiet
     from train.bench import worker as bench_worker
     from train.images import training_data
@@ -23,14 +23,14 @@ def main(_arguments: Sequence[str]) -> None:
     from train.tf.optimisation import precision_of
     from train.tf.trainer import choose_device
 
-    device = choose_device(wanted["device"])
-    batch_size = wanted["batch_size"] or TfRecipe().batch_size
-    image_size = wanted["image_size"] or TfRecipe().image_size
+    device = choose_device(job["device"])
+    batch_size = job["batch_size"] or TfRecipe().batch_size
+    image_size = job["image_size"] or TfRecipe().image_size
     recipe = TfRecipe(data="digits", image_size=image_size, batch_size=batch_size, epochs=10_000)
     images = training_data(recipe).train
-    told = {"device": device, "precision": precision_of(recipe, device), "image_size": image_size, "batch_size": batch_size}
+    facts = {"device": device, "precision": precision_of(recipe, device), "image_size": image_size, "batch_size": batch_size}
     loops = {"plain": _plain(images, recipe), "ours": _ours(images, recipe, device)}
-    bench_worker.main(wanted, told, loops)
+    bench_worker.main(job, facts, loops)
 
 
 def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:

@@ -20,7 +20,7 @@ CPU_BATCH = 32  # 256 at 224 px would take the plain loop half a minute a step
 
 def main(_arguments: Sequence[str]) -> None:
     """The options come as JSON on stdin."""
-    wanted = json.load(sys.stdin)
+    job = json.load(sys.stdin)
     import torch
 
     from core.environment import available_cores
@@ -30,15 +30,15 @@ def main(_arguments: Sequence[str]) -> None:
     from train.torch.optimisation import precision_of
     from train.torch.trainer import choose_device
 
-    device = choose_device(wanted["device"])
+    device = choose_device(job["device"])
     torch.set_num_threads(available_cores())
-    batch_size = wanted["batch_size"] or (CPU_BATCH if device.type == "cpu" else TorchRecipe().batch_size)
-    image_size = wanted["image_size"] or TorchRecipe().image_size
+    batch_size = job["batch_size"] or (CPU_BATCH if device.type == "cpu" else TorchRecipe().batch_size)
+    image_size = job["image_size"] or TorchRecipe().image_size
     recipe = TorchRecipe(data="digits", weights="none", image_size=image_size, batch_size=batch_size, epochs=10_000)
     images = training_data(recipe).train
-    told = {"device": device.type, "precision": precision_of(recipe, device), "image_size": image_size, "batch_size": batch_size}
-    loops = {"plain": _plain(images, recipe, device, wanted["workers"]), "ours": _ours(images, recipe, device)}
-    bench_worker.main(wanted, told, loops)
+    facts = {"device": device.type, "precision": precision_of(recipe, device), "image_size": image_size, "batch_size": batch_size}
+    loops = {"plain": _plain(images, recipe, device, job["workers"]), "ours": _ours(images, recipe, device)}
+    bench_worker.main(job, facts, loops)
 
 
 def _plain(images: ImageSet, recipe: TorchRecipe, device: torch.device, n_workers: int) -> TimedLoop:

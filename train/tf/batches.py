@@ -69,7 +69,7 @@ class Batches:
         size = self.recipe.image_size
         if self.images_u8.shape[1] != size:
             images_nhwc = tf.image.resize(images_nhwc, (size, size))
-        # Exactly as it stands where there is nothing to do
+        # Exactly as it stands if there is nothing to do
         mean, std = self.preprocessing.mean, self.preprocessing.std
         return images_nhwc if (mean, std) == ((0, 0, 0), (1, 1, 1)) else (images_nhwc - tf.constant(mean)) / tf.constant(std)
 
@@ -95,9 +95,9 @@ def _layers(recipe: TfRecipe, seed: int) -> list[keras.layers.Layer]:
 
 def _mixing(recipe: TfRecipe, seed: int) -> list[keras.layers.Layer]:
     """What blends images and labels of a batch."""
-    wanted: list[keras.layers.Layer] = []
+    layers: list[keras.layers.Layer] = []
     if recipe.mixup:
-        wanted.append(keras.layers.MixUp(alpha=recipe.mixup, seed=seed))
+        layers.append(keras.layers.MixUp(alpha=recipe.mixup, seed=seed))
     if recipe.cutmix:
-        wanted.append(keras.layers.CutMix(factor=min(1.0, recipe.cutmix), seed=seed))
-    return wanted
+        layers.append(keras.layers.CutMix(factor=min(1.0, recipe.cutmix), seed=seed))
+    return layers

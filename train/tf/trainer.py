@@ -36,7 +36,7 @@ def train(recipe: TfRecipe) -> Outcome:
 
 
 def choose_device(wanted: str) -> str:
-    """The device to train on, made TensorFlow's default; UserError where CUDA is asked for and not there."""
+    """The device to train on, made TensorFlow's default; UserError if CUDA is asked for and not there."""
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "cuda" and not gpus:
         raise UserError("--device cuda: TensorFlow finds no GPU here; pass --device cpu, or install tensorflow[and-cuda]")

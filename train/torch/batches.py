@@ -83,12 +83,12 @@ def _mix(recipe: TorchRecipe, n_classes: int) -> Any:
     """MixUp, CutMix, either by chance, or None."""
     from torchvision.transforms import v2
 
-    wanted: list[Any] = []
+    steps: list[Any] = []
     if recipe.mixup:
-        wanted.append(v2.MixUp(alpha=recipe.mixup, num_classes=n_classes))
+        steps.append(v2.MixUp(alpha=recipe.mixup, num_classes=n_classes))
     if recipe.cutmix:
-        wanted.append(v2.CutMix(alpha=recipe.cutmix, num_classes=n_classes))
-    return v2.RandomChoice(wanted) if len(wanted) > 1 else wanted[0] if wanted else None
+        steps.append(v2.CutMix(alpha=recipe.cutmix, num_classes=n_classes))
+    return v2.RandomChoice(steps) if len(steps) > 1 else steps[0] if steps else None
 
 
 def _per_image_operations(recipe: TorchRecipe) -> tuple[Any, Any]:

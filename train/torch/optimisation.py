@@ -59,7 +59,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TorchRecipe, lr: fl
 
 
 def averaged(model: nn.Module, recipe: TorchRecipe) -> AveragedModel | None:
-    """A copy of `model` that follows it, statistics of normalisations included; None where the recipe wants none."""
+    """A copy of `model` that follows it, statistics of normalisations included; None if the recipe wants none."""
     if not recipe.ema_decay:
         return None
 

@@ -49,7 +49,7 @@ def find_lr(
     """The suggested rate; model and optimizer are left as they were. Writes lr_finder.csv and lr_finder.png into `folder`.
 
     The rate grows exponentially from 1e-6 to 1 in `n_steps` steps; suggested is the one where the smoothed loss falls most
-    from one step to the next. Raises UserError where the loss diverges before there are enough points.
+    from one step to the next. Raises UserError if the loss diverges before there are enough points.
     """
     from torch_lr_finder import LRFinder, TrainDataLoaderIter
 

@@ -36,12 +36,12 @@ def train(recipe: TorchRecipe) -> Outcome:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """The device to train on; UserError where CUDA is asked for and not there."""
-    found = torch.cuda.is_available()
-    if wanted == "cuda" and not found:
+    """The device to train on; UserError if CUDA is asked for and not there."""
+    has_gpu = torch.cuda.is_available()
+    if wanted == "cuda" and not has_gpu:
         raise UserError("--device cuda: PyTorch finds no CUDA device here; pass --device cpu, or install a CUDA build of torch")
     torch.set_num_threads(available_cores())
-    return torch.device("cuda" if found and wanted != "cpu" else "cpu")
+    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
 
 
 def start(setting: Setting) -> tuple[Batches, State]:
