@@ -120,7 +120,7 @@ def verdict_table(results: Results, names: Names, provider: str) -> Table:
         "corrected for the comparisons of its question",
         *([f"{counted(more, 'more row')} in pairs.csv"] if more > 0 else []),
     ]
-    where = "" if provider == results.run["predictions_provider"] else f" On {spoken(provider)}"
+    where = "" if provider == results.run["predictions_provider"] else f" ({spoken(provider)})"
     table = new_table(f"Is the difference real?{where}", "\n".join(caption))
     table.add_column("model\nagainst", overflow="fold")
     table.add_column("accuracy, points\n(95 %)", justify="right", overflow="fold")

@@ -132,7 +132,7 @@ def test_every_answer_has_its_verdicts_on_the_screen(monkeypatch: pytest.MonkeyP
     both = replace(found, tables={**found.tables, "latency_pairs.csv": pd.concat([found.latency_pairs, again])})
     text = printed(both, "300", monkeypatch)
     first, second = text.split("Is the difference real?")[1:]
-    assert second.startswith(" On OpenVINO on CPU")
+    assert second.startswith(" (OpenVINO on CPU)")
     assert ("7.77" in first, "7.77" in second) == (False, True)
     own = found.pairs.assign(provider=OPENVINO, accuracy_difference=0.3333)
     both = replace(both, tables={**both.tables, "pairs.csv": pd.concat([found.pairs, own])})
