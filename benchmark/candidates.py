@@ -34,7 +34,7 @@ class Given(Protocol):
         """What can be timed; None if there is nothing to call."""
 
     def predictions(self, model: str, image_set: ImageSet) -> Predictions:
-        """What the model says of every image, in order, by the classes of `image_set`; UserError if it has nothing to say."""
+        """Its predictions for every image, in order, by the classes of `image_set`; UserError if it has none."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {"train": ("train",), "validation"
 # Folders that are hardly classes, if a data set has no folder of the right name.
 _MISSPELT = frozenset("train training trainset val valid validation dev eval test testing testset images labels".split())
 EXTENSIONS = frozenset(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
-# What systems and people lay beside images: no one takes it for one, so nobody is told that it is passed over.
+# What systems and people lay beside images: nobody takes these for images, so no note counts them.
 _SIDE_EXTENSIONS = frozenset(".txt .md .csv .tsv .json .xml .yaml .yml .html .log .ini .db .py .pdf".split())
 _SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"))
 

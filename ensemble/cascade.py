@@ -26,7 +26,7 @@ class Cascade:
 
 @dataclass(frozen=True)
 class CascadeOutputs:
-    """What a cascade says of each image, and whether it stopped early, bool (n_images,)."""
+    """The outputs of a cascade for each image, and whether it stopped early, bool (n_images,)."""
 
     logits: Float32Array
     probabilities: Float64Array

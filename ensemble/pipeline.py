@@ -42,7 +42,7 @@ N_IMAGES = 512  # that a fused graph is compared with its members on, at most
 
 @dataclass(frozen=True)
 class Evidence:
-    """Images with what each member says of them; `tuned_on` is None for seeded noise, which nothing is chosen on.
+    """Images with the logits of each member for them; `tuned_on` is None for seeded noise, which nothing is chosen on.
 
     note: why noise had to do; empty if images did.
     """
@@ -56,7 +56,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Built:
-    """A fused file: where it is, its card (rule, members with weights and temperatures, figures), what the command says of it."""
+    """A fused file: where it is, its card (rule, members with weights and temperatures, figures), the line that the command prints."""
 
     path: Path
     card: ModelCard

@@ -125,7 +125,7 @@ class _Exporter:
         self.taken: dict[Path, Path] = {}
 
     def export(self, source: Path, say: Callable[[str], None]) -> Exported:
-        """Export one file in a child process that sees no GPU; `say` is told each step."""
+        """Export one file in a child process that sees no GPU; `say` is called with each step."""
         options = self.options
         say("reading card and images")
         card = _look(source, self.out, self.taken)

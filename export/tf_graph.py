@@ -36,7 +36,7 @@ def core_graph(model: keras.Model, input_size: int) -> ModelProto:
 
 
 def logits(model: keras.Model, images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
-    """What TensorFlow says of raw images, float32 (n_images, n_classes)."""
+    """TensorFlow's logits of raw images, float32 (n_images, n_classes)."""
     import numpy as np
 
     from models.parity import batches

@@ -45,7 +45,7 @@ def core_graph(model: nn.Module, input_size: int) -> ModelProto:
 
 
 def logits(model: nn.Module, images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
-    """What PyTorch says of raw images, float32 (n_images, n_classes)."""
+    """PyTorch's logits of raw images, float32 (n_images, n_classes)."""
     import numpy as np
 
     from models.parity import batches

@@ -1,4 +1,4 @@
-"""What is told to a client instead of an answer."""
+"""Errors as a client receives them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class FromFunction:
     classifier: Classifier
 
     def predictions(self, model: str, image_set: ImageSet) -> Predictions:
-        """What the function says of every image; UserError for logits that cannot be believed or of other classes."""
+        """The function's predictions for every image; UserError for invalid logits or other classes."""
         own = self.classifier.card.class_names
         columns = by_names(own, image_set, f"the function {model}")
         with progress() as display:

@@ -63,7 +63,7 @@ def read_supplied_predictions(findings: Findings, members: Sequence[Candidate]) 
 
 
 def said_of(candidate: Candidate, image_set: ImageSet, known: Mapping[str, Predictions]) -> Predictions:
-    """What a model that is no file says of `image_set`, unless it is known."""
+    """The predictions of a model that is no file for `image_set`, made unless they are known."""
     if candidate.given is None:
         raise ValueError(f"{candidate.name} is an ONNX file")
     return known[candidate.name] if candidate.name in known else candidate.given.predictions(candidate.name, image_set)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.records import Float64Array, Int64Array
 
-MOST_ERROR = 0.01  # of the answers, at which coverage is told
+MOST_ERROR = 0.01  # of the answers, at which coverage is reported
 
 
 class RiskCoverage(NamedTuple):

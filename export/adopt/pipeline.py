@@ -144,7 +144,7 @@ def default_target(name: str) -> Path:
 
 
 def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
-    """`adopt` for one model; `say` is told each step."""
+    """`adopt` for one model; `say` is called with each step."""
     say("reading the model")
     with tempfile.TemporaryDirectory() as scratch:
         source = open_source(path, how.output, how.arch, how.stated.image_size, Path(scratch), say)

@@ -24,7 +24,7 @@ _ALONE = 0.01  # of a probability: what kernels of other batch sizes may round a
 
 
 class Outputs(NamedTuple):
-    """What a model says of a batch of images, float32 (n_images, n_classes) each."""
+    """The outputs of a model for a batch of images, float32 (n_images, n_classes) each."""
 
     logits: Float32Array
     probabilities: Float32Array
@@ -77,7 +77,7 @@ def mismatch(logits: NDArray[Any], probabilities: NDArray[Any], tolerance: float
     tolerance: the largest difference of a probability that rounding may explain.
     """
     difference = float(np.abs(softmax(logits) - probabilities).max())
-    # Equal logits of 1 / n_classes are logits all the same.
+    # Equal logits of 1 / n_classes are logits nevertheless.
     if _are_probabilities(logits) and max(difference, float(np.ptp(logits))) > _SAME:
         return (
             f"the output called {LOGITS} holds probabilities already (each row is positive and sums to 1), so a second softmax "

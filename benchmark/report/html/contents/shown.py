@@ -19,7 +19,7 @@ MOST_MODELS = 12  # of a page; a gallery of each pair of more would leave no pic
 
 
 class Said(NamedTuple):
-    """What a model says of each image, each (n_images,): class index, its probability, that of the true class."""
+    """The predictions of a model, each (n_images,): class index, its probability, that of the true class."""
 
     predicted: Int64Array
     confidence: Float64Array
