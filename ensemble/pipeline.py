@@ -56,7 +56,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Built:
-    """A fused file: where it is, its card (rule, members with weights and temperatures, figures), the line that the command prints."""
+    """A fused file: its path, its card (rule, members with weights and temperatures, figures), the lines that the command prints."""
 
     path: Path
     card: ModelCard
