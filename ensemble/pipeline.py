@@ -56,7 +56,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Built:
-    """A fused file: its path, its card (rule, members with weights and temperatures, figures), the lines that the command prints."""
+    """A fused file: its path, its card (rule, members with weights and temperatures, figures), the lines to print."""
 
     path: Path
     card: ModelCard

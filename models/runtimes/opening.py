@@ -80,7 +80,7 @@ def predict_files(
     threads: int | None = None,
     n_classes: int | None = None,
 ) -> list[Prediction]:
-    """The predictions of each of `files`, (name, path), for the same images: one open at a time, with a progress bar `doing(name)`."""
+    """Predictions of each of `files`, (name, path), for the same images: one open at a time, with a progress bar `doing(name)`."""
     predictions = []
     with progress() as display:
         for name, path in files:
