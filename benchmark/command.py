@@ -10,7 +10,7 @@ from typing import cast
 
 from benchmark.gates import GRAMMAR
 from benchmark.options import Options, SplitName
-from core.cli import Parser, add_run_flag, fraction, milliseconds, positive, seconds
+from core.cli import Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds
 from data.reading import RESIZES, Resize
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
 from models.runtimes.registry import devices, names
@@ -68,6 +68,7 @@ def parse(arguments: Sequence[str]) -> Options:
         runtimes=tuple(dict.fromkeys(values["runtime"])),
         predictions=tuple(values["predictions"]),
         report=values["report"],
+        usd_per_hour=values["usd_per_hour"],
     )
 
 
@@ -158,5 +159,6 @@ def parser() -> argparse.ArgumentParser:
     add("--max-latency-ms", type=milliseconds, metavar="X", help="say what to deploy where p50 may be X ms at most")
     add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed where not given")
+    add("--usd-per-hour", type=dollars, metavar="X", help="price of this machine, for the price of a million images in costs.csv")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     return made

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmark.accuracy.calibration import Calibration
 from benchmark.candidates import Candidate
+from benchmark.costs.graph import GraphCost
 from benchmark.latency.experiment import LatencyRun
 from benchmark.latency.loadgen import CrossCheck
 from benchmark.latency.pairs import LatencyPair
@@ -50,6 +51,7 @@ class Findings:
     latency_run: LatencyRun | None = None
     latencies: list[LatencySummary] = field(default_factory=list)
     latency_pairs: list[LatencyPair] = field(default_factory=list)
+    graph_costs: dict[str, GraphCost] = field(default_factory=dict)
     cross_checks: list[CrossCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

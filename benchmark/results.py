@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmark.accuracy.calibration import COLUMNS as ENSEMBLES_COLUMNS
+from benchmark.costs.table import COLUMNS as COSTS_COLUMNS
 from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
 from core.errors import UserError, one_line
 from core.records import Float32Array, Int64Array
@@ -83,6 +84,11 @@ class Results:
     def latency_samples(self) -> pd.DataFrame:
         """A row per call that was timed, in ms, in the order of the calls."""
         return self._table("latency_samples.csv.gz")
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """A row per model, provider and batch size: parameters, GMACs, MB, ms to load, J and US dollars; none in older runs."""
+        return self._table("costs.csv", otherwise=COSTS_COLUMNS)
 
     @cached_property
     def ensembles(self) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from benchmark.accuracy.predictions import (
     read_supplied_predictions,
 )
 from benchmark.candidates import Candidate, check_names, find_candidates
+from benchmark.costs.graph import graph_cost
 from benchmark.ensembles import Plan, add_ensemble, plans, tuning_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
@@ -128,6 +129,7 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
         predict_validation(findings, wanted[-1].members if wanted else ())
         for plan in wanted:
             add_ensemble(findings, plan, Path(fused_folder))
+        findings.graph_costs = {name: graph_cost(path) for name, path in findings.files.items()}
         judge(findings)
         if options.time_budget_s > 0:
             predict_own_numerics(findings)

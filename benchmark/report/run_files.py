@@ -15,6 +15,7 @@ from benchmark.accuracy.calibration import calibration_rows
 from benchmark.accuracy.metrics import measure
 from benchmark.accuracy.pairs import compare_pairs, smallest_difference
 from benchmark.candidates import Candidate
+from benchmark.costs.table import cost_rows, with_costs
 from benchmark.findings import Findings
 from benchmark.latency.pairs import compare_latencies
 from benchmark.options import Options
@@ -50,7 +51,7 @@ def write_run(folder: Path, findings: Findings, options: Options) -> Results:
 
 def results_of(findings: Findings, options: Options, folder: Path) -> Results:
     """The results that `folder` will hold, answers and Pareto front included; nothing is written."""
-    made = {name: tables.as_stored(frame) for name, frame in _tables(findings).items()}
+    made = {name: tables.as_stored(frame) for name, frame in _tables(findings, options.usd_per_hour).items()}
     results = Results(folder, as_json(_facts(findings, options)), made)
     answers = advice(results)
     front = mark_front(results.comparison, verdicts_of(results))
@@ -68,21 +69,25 @@ def as_json(value: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(value)))
 
 
-def _tables(findings: Findings) -> dict[str, pd.DataFrame]:
+def _tables(findings: Findings, usd_per_hour: float | None) -> dict[str, pd.DataFrame]:
     """Every table by its file name; the columns of the Pareto front are still empty."""
     image_set, class_names = findings.image_set, findings.image_set.class_names
     accuracies = [entry.accuracy for entry in findings.entries if entry.kind != "oracle"]
     device_names = {provider.name: provider.device_name for provider in findings.providers}
     own = {where: measure(predictions, image_set.labels) for where, predictions in findings.own_predictions.items()}
     placements = findings.latency_run.placements if findings.latency_run else {}
+    comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own)
+    samples = findings.latency_run.samples if findings.latency_run else []
+    costs = cost_rows(comparison, findings.graph_costs, samples, usd_per_hour)
     made = {
-        "comparison.csv": tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own),
+        "comparison.csv": with_costs(comparison, costs),
+        "costs.csv": costs,
         "per_class.csv": tables.per_class_rows(accuracies, class_names),
         "confusion.csv": tables.confusion_rows(accuracies, class_names),
         "latency.csv": tables.latency_rows(findings.latencies, findings.providers, placements),
         "pairs.csv": tables.pair_rows([*findings.pairs, *findings.more_pairs, *_pairs_of_own_predictions(findings)]),
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
-        "latency_samples.csv.gz": tables.sample_rows(findings.latency_run.samples if findings.latency_run else []),
+        "latency_samples.csv.gz": tables.sample_rows(samples),
     }
     if findings.calibration:
         made["ensembles.csv"] = calibration_rows(findings.calibration)

@@ -59,6 +59,8 @@ def report_tables(results: Results, names: Names) -> list[list[Table]]:
         on = f"{spoken(str(provider))}: {device_name}, {counted(results.run['threads'], 'thread')}"
         whole = comparison_table(rows, f"{where}; {on}", names)
         tables.append([whole, comparison_table(rows, where, names, "accuracy"), comparison_table(rows, on, names, "latency")])
+    if results.costs["parameters"].notna().any():
+        tables.append([costs_table(results, names)])
     if not results.pairs.empty:
         tables.append([verdict_table(results, names)])
     if results.run["tuned_on"] is not None:
@@ -155,6 +157,29 @@ def calibration_table(ensembles: pd.DataFrame, split: str, names: Names) -> Tabl
         figures = [f"{row[f'{name}_before']:.4f} → {row[f'{name}_after']:.4f}" for name in ("nll", "ece_15bin")]
         name = names.of(row["member"] if of_member else row["ensemble"])
         table.add_row(name, weights, " ".join(f"{temperature:.2f}" for temperature in temperatures), *figures)
+    return table
+
+
+def costs_table(results: Results, names: Names) -> Table:
+    """A row per model, on the provider of the predictions: what is known of size, arithmetic, loading, memory, energy and price."""
+    costs = results.costs[results.costs["provider"].fillna("").isin(["", results.run["predictions_provider"]])]
+    first, last = (costs.drop_duplicates("model", keep=keep).set_index("model") for keep in ("first", "last"))
+    columns = {
+        "million\nparameters": first["parameters"] / 1e6,
+        "GMACs\nan image": first["gmacs"],
+        "MB\nfile": first["size_mb"],
+        "ms\nto load": first["session_load_ms"],
+        **{f"peak MB\nbatch {row['batch_size'].max():.0f}": row["peak_memory_mb"] for row in (first, last)},
+        "J an image": last["energy_j_per_image"],
+        "$ a million\nimages": last["usd_per_million_images"],
+    }
+    known = {heading: values for heading, values in columns.items() if values.notna().any()}
+    table = new_table("What does it cost?")
+    table.add_column("model", overflow="fold")
+    for heading in known:
+        table.add_column(heading, justify="right", overflow="fold")
+    for name in first.index:
+        table.add_row(names.of(str(name)), *(three_digits(float(values[name])) for values in known.values()))
     return table
 
 

@@ -35,6 +35,11 @@ _SHOWN = {
         "model provider batch_size threads transfer n_processes n_samples session_load_ms first_run_ms p50_ms p50_ci95_low_ms "
         "p50_ci95_high_ms p90_ms p95_ms p99_ms throughput_images_per_s stability_note missing",
     ),
+    "costs.csv": (
+        "Costs",
+        "model provider batch_size parameters gmacs size_mb session_load_ms peak_memory_mb energy_j_per_image "
+        "throughput_images_per_s usd_per_million_images missing",
+    ),
     "ensembles.csv": (
         "Ensembles: weights, temperatures, calibration",
         "ensemble rule member weight temperature nll_before nll_after ece_15bin_before ece_15bin_after",
