@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmark.accuracy.calibration import COLUMNS as ENSEMBLES_COLUMNS
 from benchmark.costs.table import COLUMNS as COSTS_COLUMNS
+from benchmark.rejects.thresholds import COLUMNS as REJECTS_COLUMNS
 from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
 from core.errors import UserError, one_line
 from core.records import Float32Array, Int64Array
@@ -89,6 +90,11 @@ class Results:
     def costs(self) -> pd.DataFrame:
         """A row per model, provider and batch size: parameters, GMACs, MB, ms to load, J and US dollars; none in older runs."""
         return self._table("costs.csv", otherwise=COSTS_COLUMNS)
+
+    @cached_property
+    def rejects(self) -> pd.DataFrame:
+        """A row per model: threshold chosen on validation images, coverage and error here; no rows without `max_error`."""
+        return self._table("rejects.csv", otherwise=REJECTS_COLUMNS)
 
     @cached_property
     def ensembles(self) -> pd.DataFrame:

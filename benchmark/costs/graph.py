@@ -30,9 +30,10 @@ class GraphCost(NamedTuple):
 def graph_cost(path: Path) -> GraphCost:
     """The cost of a contract file.
 
-    parameters: elements of the networks' tensors, without shapes, single numbers, scales and zero points; batch normalisation that was folded into
-    a convolution counts as that convolution's. gmacs: of convolutions and matrix products, one multiplication with its
-    addition counting once, as in fvcore and in the tables of torchvision; of a cascade, for an image that every member is asked.
+    parameters: elements of the networks' tensors, without shapes, single numbers, scales and zero points; batch normalisation
+    that was folded into a convolution counts as that convolution's. gmacs: of convolutions and matrix products, one
+    multiplication with its addition counting once, as in fvcore and in the tables of torchvision; of a cascade, for an image
+    that every member is asked.
     """
     import onnx
 

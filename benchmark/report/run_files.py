@@ -19,6 +19,7 @@ from benchmark.costs.table import cost_rows, with_costs
 from benchmark.findings import Findings
 from benchmark.latency.pairs import compare_latencies
 from benchmark.options import Options
+from benchmark.rejects.thresholds import Judged, reject_rows
 from benchmark.report import tables
 from benchmark.report.advice import Answer, advice
 from benchmark.report.pareto import mark_front
@@ -29,6 +30,7 @@ from benchmark.results import Results
 from core.environment import environment
 from core.files import final_run_folder, sha256_of_file, write_json
 from core.records import ImageSet, Predictions
+from ensemble.rules.combination import combine
 from models.graph.external_data import sha256_of_model
 from models.runtimes.registry import libraries
 
@@ -57,7 +59,14 @@ def results_of(findings: Findings, options: Options, folder: Path) -> Results:
     front = mark_front(results.comparison, verdicts_of(results))
     last = {"comparison.csv": tables.as_stored(front), "latency_pairs.csv": _with_pairs_of(answers, findings, results)}
     results = dataclasses.replace(results, tables={**made, **last})
-    return _with_facts(results, answers=[answer.sentence for answer in answers])
+    return _with_facts(results, answers=[answer.sentence for answer in answers], rejects=_thresholds(results))
+
+
+def _thresholds(results: Results) -> dict[str, Any] | None:
+    """The stated error and each model's threshold, None where no answer keeps it; None altogether where none was asked for."""
+    rows = results.rejects
+    known = {row["model"]: None if row["threshold"] != row["threshold"] else row["threshold"] for row in rows.to_dict("records")}
+    return {"max_error": float(rows["max_error"].iloc[0]), "thresholds": known} if known else None
 
 
 def _with_facts(results: Results, **facts: Any) -> Results:
@@ -89,11 +98,26 @@ def _tables(findings: Findings, usd_per_hour: float | None) -> dict[str, pd.Data
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
         "latency_samples.csv.gz": tables.sample_rows(samples),
     }
+    if findings.max_error is not None and findings.tuned_on is not None:
+        made["rejects.csv"] = reject_rows(_on_validation(findings, findings.tuned_on), _on_split(findings), findings.max_error)
     if findings.calibration:
         made["ensembles.csv"] = calibration_rows(findings.calibration)
     if findings.cross_checks:
         made["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
     return made
+
+
+def _on_validation(findings: Findings, tuned_on: ImageSet) -> dict[str, Judged]:
+    """What every model and ensemble says of the images that thresholds are chosen on."""
+    found = dict(findings.validation)
+    for name, ensemble in findings.ensembles.items():
+        logits, _ = combine(ensemble.how, [found[member].logits for member in ensemble.members])
+        found[name] = Predictions(name, tuned_on.split, tuned_on.sha256, logits)
+    return {name: Judged(predictions, tuned_on.labels) for name, predictions in found.items()}
+
+
+def _on_split(findings: Findings) -> dict[str, Judged]:
+    return {name: Judged(predictions, findings.image_set.labels) for name, predictions in findings.predictions.items()}
 
 
 def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:

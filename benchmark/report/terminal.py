@@ -15,6 +15,7 @@ from benchmark.latency.pairs import MIN_PAIRS, NOT_TESTED
 from benchmark.report.names import Names, fitting
 from core.console import fits, output_console, print_lines
 from core.decimals import counted, p_words, signed
+from ensemble.rules.registry import tuned_rules
 from models.runtimes.registry import spoken
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def report_tables(results: Results, names: Names) -> list[list[Table]]:
         tables.append([costs_table(results, names)])
     if not results.pairs.empty:
         tables.append([verdict_table(results, names)])
-    if results.run["tuned_on"] is not None:
+    if not results.rejects.empty:
+        tables.append([rejects_table(results.rejects, names)])
+    if results.run["tuned_on"] is not None and set(results.ensembles["rule"]) & set(tuned_rules()):
         tables.append([calibration_table(results.ensembles, dataset["split"], names)])
     if not results.loadgen.empty:
         tables.append([cross_check_table(results.loadgen, names)])
@@ -183,6 +186,24 @@ def costs_table(results: Results, names: Names) -> Table:
     return table
 
 
+def rejects_table(rejects: pd.DataFrame, names: Names) -> Table:
+    """A row per model: the threshold, and coverage and error with it."""
+    stated = f"at most {100 * rejects['max_error'].iloc[0]:.3g} %"
+    table = new_table(
+        f"Answering only where sure: {stated} of the answers wrong",
+        "thresholds of the top probability, chosen on validation images",
+    )
+    table.add_column("model", overflow="fold")
+    for heading in ("answer\nfrom", "answered, %\n(95 %)", "wrong, %\n(95 %)"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column(f"{stated}?")
+    for _, row in rejects.iterrows():
+        shares = [_percent_cell(*row[[name, f"{name}_ci95_low", f"{name}_ci95_high"]]) for name in ("coverage", "error")]
+        threshold = "" if row["threshold"] != row["threshold"] else f"{row['threshold']:.4f}"
+        table.add_row(names.of(row["model"]), threshold, *shares, row["verdict"])
+    return table
+
+
 def cross_check_table(checks: pd.DataFrame, names: Names) -> Table:
     """Our figure, LoadGen's and their ratio, a row per model and scenario."""
     table = new_table("Cross-check against MLPerf LoadGen, same sessions")
@@ -239,11 +260,15 @@ def _throughput_cell(own: pd.DataFrame, batch_size: int) -> str:
 
 def _accuracy_cells(row: pd.Series) -> list[str]:
     """Accuracy with its interval, and the metrics that have a heading."""
-    low, high = 100 * row["top1_ci95_low"], 100 * row["top1_ci95_high"]
     return [
-        f"{100 * row['top1_accuracy']:.2f}\n({low:.2f}–{high:.2f})",
+        _percent_cell(*row[["top1_accuracy", "top1_ci95_low", "top1_ci95_high"]]),
         *(f"{row[metric.column]:.3f}" for metric in metrics.METRICS if metric.heading),
     ]
+
+
+def _percent_cell(share: float, low: float, high: float) -> str:
+    """Percent with the interval below; empty where it was not measured."""
+    return "" if share != share else f"{100 * share:.2f}\n({100 * low:.2f}–{100 * high:.2f})"
 
 
 def _p50_cell(own: pd.DataFrame, batch_size: int) -> str:

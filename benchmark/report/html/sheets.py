@@ -40,6 +40,11 @@ _SHOWN = {
         "model provider batch_size parameters gmacs size_mb session_load_ms peak_memory_mb energy_j_per_image "
         "throughput_images_per_s usd_per_million_images missing",
     ),
+    "rejects.csv": (
+        "Answering only where sure",
+        "model max_error threshold n_validation_images validation_coverage validation_error n_answered n_wrong coverage "
+        "coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict",
+    ),
     "ensembles.csv": (
         "Ensembles: weights, temperatures, calibration",
         "ensemble rule member weight temperature nll_before nll_after ece_15bin_before ece_15bin_after",
