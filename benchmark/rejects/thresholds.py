@@ -1,7 +1,7 @@
 """A threshold of the top probability, chosen on validation images for a stated error, and what it does on others.
 
 The threshold is the least at which the share of wrong answers among the validation images is at most the stated one, so on other
-images the share is about as often above it as below: the interval and the verdict say what was found there.
+images the share is above it more often than not, the fewer the images the more: the interval and the verdict say what was found.
 """
 
 from __future__ import annotations
