@@ -70,6 +70,7 @@ def parse(arguments: Sequence[str]) -> Options:
         report=values["report"],
         usd_per_hour=values["usd_per_hour"],
         max_error=values["max_error"],
+        slices=values["slices"],
     )
 
 
@@ -161,6 +162,7 @@ def parser() -> argparse.ArgumentParser:
     add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy where accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed where not given")
     add("--max-error", type=fraction, metavar="X", help="answer only where sure enough that at most X of the answers are wrong")
+    add("--slices", action="store_true", help="accuracy by brightness, contrast and sharpness of the images, too")
     add("--usd-per-hour", type=dollars, metavar="X", help="price of this machine, for the price of a million images in costs.csv")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     return made

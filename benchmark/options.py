@@ -58,6 +58,7 @@ class Options:
     report: bool = True
     usd_per_hour: float | None = None
     max_error: float | None = None
+    slices: bool = False
 
 
 def from_values(values: Mapping[str, Any]) -> Options:

@@ -27,6 +27,7 @@ from benchmark.report.plots import write_plots
 from benchmark.report.tables import Pair
 from benchmark.report.verdicts import verdicts_of
 from benchmark.results import Results
+from benchmark.slices.quarters import slice_rows
 from core.environment import environment
 from core.files import final_run_folder, sha256_of_file, write_json
 from core.records import ImageSet, Predictions
@@ -53,7 +54,7 @@ def write_run(folder: Path, findings: Findings, options: Options) -> Results:
 
 def results_of(findings: Findings, options: Options, folder: Path) -> Results:
     """The results that `folder` will hold, answers and Pareto front included; nothing is written."""
-    made = {name: tables.as_stored(frame) for name, frame in _tables(findings, options.usd_per_hour).items()}
+    made = {name: tables.as_stored(frame) for name, frame in _tables(findings, options).items()}
     results = Results(folder, as_json(_facts(findings, options)), made)
     answers = advice(results)
     front = mark_front(results.comparison, verdicts_of(results))
@@ -78,7 +79,7 @@ def as_json(value: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(value)))
 
 
-def _tables(findings: Findings, usd_per_hour: float | None) -> dict[str, pd.DataFrame]:
+def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
     """Every table by its file name; the columns of the Pareto front are still empty."""
     image_set, class_names = findings.image_set, findings.image_set.class_names
     accuracies = [entry.accuracy for entry in findings.entries if entry.kind != "oracle"]
@@ -87,7 +88,7 @@ def _tables(findings: Findings, usd_per_hour: float | None) -> dict[str, pd.Data
     placements = findings.latency_run.placements if findings.latency_run else {}
     comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own)
     samples = findings.latency_run.samples if findings.latency_run else []
-    costs = cost_rows(comparison, findings.graph_costs, samples, usd_per_hour)
+    costs = cost_rows(comparison, findings.graph_costs, samples, options.usd_per_hour)
     made = {
         "comparison.csv": with_costs(comparison, costs),
         "costs.csv": costs,
@@ -100,6 +101,9 @@ def _tables(findings: Findings, usd_per_hour: float | None) -> dict[str, pd.Data
     }
     if findings.max_error is not None and findings.tuned_on is not None:
         made["rejects.csv"] = reject_rows(_on_validation(findings, findings.tuned_on), _on_split(findings), findings.max_error)
+    if options.slices:
+        right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
+        made["slices.csv"] = slice_rows(image_set.images_u8, right)
     if findings.calibration:
         made["ensembles.csv"] = calibration_rows(findings.calibration)
     if findings.cross_checks:

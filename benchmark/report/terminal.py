@@ -64,6 +64,8 @@ def report_tables(results: Results, names: Names) -> list[list[Table]]:
         tables.append([costs_table(results, names)])
     if not results.pairs.empty:
         tables.append([verdict_table(results, names)])
+    if not results.slices.empty:
+        tables.append([slices_table(results.slices, names)])
     if not results.rejects.empty:
         tables.append([rejects_table(results.rejects, names)])
     if results.run["tuned_on"] is not None and set(results.ensembles["rule"]) & set(tuned_rules()):
@@ -183,6 +185,24 @@ def costs_table(results: Results, names: Names) -> Table:
         table.add_column(heading, justify="right", overflow="fold")
     for name in first.index:
         table.add_row(names.of(str(name)), *(three_digits(float(values[name])) for values in known.values()))
+    return table
+
+
+def slices_table(slices: pd.DataFrame, names: Names) -> Table:
+    """A row per model: the quarter of the images in which it is least accurate, and whether it is worse there than elsewhere."""
+    table = new_table("Where is it worst?", "quarters of the images by a property; all of them, and pairs of models, in slices.csv")
+    table.add_column("model", overflow="fold")
+    table.add_column("quarter of")
+    for heading in ("top-1 %\n(95 %)", "points against\nthe other images"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("than elsewhere")
+    for name, own in slices[slices["model_b"].isna()].groupby("model", sort=False):
+        worst = own.loc[own["accuracy"].idxmin()]
+        accuracy = _percent_cell(*worst[["accuracy", "accuracy_ci95_low", "accuracy_ci95_high"]])
+        verdict = f"{worst['verdict']}\n{p_words(worst['holm_p'])}"
+        table.add_row(
+            names.of(str(name)), f"{worst['quarter']}\n{worst['property']}", accuracy, signed(100 * worst["difference"], 2), verdict
+        )
     return table
 
 

@@ -45,6 +45,11 @@ _SHOWN = {
         "model max_error threshold n_validation_images validation_coverage validation_error n_answered n_wrong coverage "
         "coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict",
     ),
+    "slices.csv": (
+        "Slices",
+        "property quarter lowest highest model model_b n_images accuracy accuracy_ci95_low accuracy_ci95_high difference "
+        "difference_ci95_low difference_ci95_high p holm_p verdict",
+    ),
     "ensembles.csv": (
         "Ensembles: weights, temperatures, calibration",
         "ensemble rule member weight temperature nll_before nll_after ece_15bin_before ece_15bin_after",
