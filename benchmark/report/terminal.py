@@ -197,7 +197,7 @@ def slices_table(slices: pd.DataFrame, names: Names) -> Table:
         table.add_column(heading, justify="right", overflow="fold")
     table.add_column("than elsewhere")
     for name, own in slices[slices["model_b"].isna()].groupby("model", sort=False):
-        worst = own.loc[own["accuracy"].idxmin()]
+        worst = own.sort_values("accuracy", kind="stable").iloc[0]
         accuracy = _percent_cell(*worst[["accuracy", "accuracy_ci95_low", "accuracy_ci95_high"]])
         verdict = f"{worst['verdict']}\n{p_words(worst['holm_p'])}"
         table.add_row(

@@ -112,7 +112,7 @@ def _pair(
 
 def _corrected(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """The rows of one question with Holm's p and the verdict."""
-    adjusted = holm([float(str(row["p"])) for row in rows]) if rows else []
+    adjusted: list[float] = holm([float(str(row["p"])) for row in rows]).tolist() if rows else []
     return [
         {**row, "holm_p": float(p), "verdict": _verdict(float(str(row["difference"])), float(p))}
         for row, p in zip(rows, adjusted, strict=True)
