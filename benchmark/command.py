@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.gates import GRAMMAR
 from benchmark.options import Options, check_one_source
-from core.cli import Parser, add_run_flag, fraction, milliseconds, positive, seconds
+from core.cli import Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
@@ -153,5 +153,8 @@ def parser() -> argparse.ArgumentParser:
     add("--max-latency-ms", type=milliseconds, metavar="X", help="say what to deploy if p50 may be X ms at most")
     add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy if accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed if not given")
+    add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
+    add("--slices", action="store_true", help="accuracy by brightness, contrast and sharpness of the images, too")
+    add("--usd-per-hour", type=dollars, metavar="X", help="price of this machine, for the price of a million images in costs.csv")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     return command

@@ -91,10 +91,17 @@ def _combinable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
     return full, [f"not combined again: {', '.join(left_out)} (python -m ensemble fuses any files)"] if left_out else []
 
 
-def tuning_images(dataset: Dataset, wanted: Sequence[Plan], limit: int | None, seed: int) -> ImageSet | None:
-    """The validation images that the tuned ones of `wanted` need, `limit` of them at most; None if none is tuned."""
+def tuning_images(
+    dataset: Dataset, wanted: Sequence[Plan], limit: int | None, seed: int, asked_by: Sequence[Candidate] = ()
+) -> ImageSet | None:
+    """The validation images that the tuned ones of `wanted` need, or the models `asked_by`, `limit` of them at most; else None."""
     tuned = [plan for plan in wanted if is_tuned(plan.rule)]
-    if not tuned:
+    if asked_by and dataset.source("validation") not in dataset.available:
+        raise UserError(
+            f"--max-error needs validation images to choose thresholds on, and {dataset.name} has only "
+            f"{' and '.join(dataset.available)} images; leave it out, or add a val/ or train/ folder"
+        )
+    if not tuned and not asked_by:
         return None
     if dataset.source("validation") not in dataset.available:
         rules = " ".join(dict.fromkeys(plan.rule for plan in tuned))
@@ -102,7 +109,7 @@ def tuning_images(dataset: Dataset, wanted: Sequence[Plan], limit: int | None, s
             f"--ensemble {rules} needs validation images to tune on, and {dataset.name} has only {' and '.join(dataset.available)} "
             f"images; use --ensemble {DEFAULT}, which is not tuned, or add a val/ or train/ folder"
         )
-    image_set = validation_images(dataset, [member.card for member in tuned[0].members])
+    image_set = validation_images(dataset, [member.card for member in asked_by or tuned[0].members])
     return image_set if limit is None or limit >= len(image_set) else drawn(image_set, limit, seed)
 
 

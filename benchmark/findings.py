@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmark.accuracy.calibration import Calibration
 from benchmark.candidates import Candidate
+from benchmark.costs.graph import GraphCost
 from benchmark.latency.experiment import LatencyRun
 from benchmark.latency.loadgen import CrossCheck
 from benchmark.latency.pairs import LatencyPair
@@ -29,6 +30,7 @@ class Ensemble:
 class Findings:
     """Filled step by step; an entry, predictions and a file for every single model and ensemble, by name.
 
+    max_error: share of wrong answers for which thresholds are chosen on the images `tuned_on`; None for no thresholds.
     own_predictions: by model and provider, if a provider rounds otherwise than the one that `predictions` are from.
     pairs: those that a person asks for, and the other single models; more_pairs: the rest, for pairs.csv, the answer and the front.
     """
@@ -50,6 +52,8 @@ class Findings:
     latency_run: LatencyRun | None = None
     latencies: list[LatencySummary] = field(default_factory=list)
     latency_pairs: list[LatencyPair] = field(default_factory=list)
+    max_error: float | None = None
+    graph_costs: dict[str, GraphCost] = field(default_factory=dict)
     cross_checks: list[CrossCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

@@ -57,6 +57,9 @@ class Options:
     runtimes: tuple[str, ...] = ()
     predictions: tuple[tuple[str, Path], ...] = ()
     report: bool = True
+    usd_per_hour: float | None = None
+    max_error: float | None = None
+    slices: bool = False
 
 
 def from_values(values: Mapping[str, Any]) -> Options:
@@ -102,5 +105,9 @@ def _check(name: str, value: Any) -> None:
         raise UserError(f"time_budget_s is {value!r}; give seconds, 0 to leave latency out")
     if name == "max_latency_ms" and not 0 < value < 1e6:
         raise UserError(f"max_latency_ms is {value!r}; give milliseconds above 0")
+    if name == "usd_per_hour" and not 0 < value < 1e6:
+        raise UserError(f"usd_per_hour is {value!r}; give the machine's price in dollars, above 0")
+    if name == "max_error" and not 0 <= value <= 1:
+        raise UserError(f"max_error is {value!r}; give a fraction from 0 to 1, 0.01 for 1 %")
     if name == "min_accuracy" and not 0 <= value <= 1:
         raise UserError(f"min_accuracy is {value!r}; give a fraction from 0 to 1, 0.95 for 95 %")

@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from benchmark.accuracy.calibration import COLUMNS as ENSEMBLES_COLUMNS
+from benchmark.costs.table import COLUMNS as COSTS_COLUMNS
+from benchmark.rejects.thresholds import COLUMNS as REJECTS_COLUMNS
 from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
+from benchmark.slices.quarters import COLUMNS as SLICES_COLUMNS
 from core.errors import UserError, one_line
 from core.records import Float32Array, Int64Array
 from ensemble.rules.combination import Combination, combination, combine
@@ -83,6 +86,21 @@ class Results:
     def latency_samples(self) -> pd.DataFrame:
         """One row per call that was timed, in ms, in the order of the calls."""
         return self._table("latency_samples.csv.gz")
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """A row per model, provider and batch size: parameters, GMACs, MB, ms to load, J and US dollars; none in older runs."""
+        return self._table("costs.csv", otherwise=COSTS_COLUMNS)
+
+    @cached_property
+    def rejects(self) -> pd.DataFrame:
+        """A row per model: threshold chosen on validation images, coverage and error here; no rows without `max_error`."""
+        return self._table("rejects.csv", otherwise=REJECTS_COLUMNS)
+
+    @cached_property
+    def slices(self) -> pd.DataFrame:
+        """A row per quarter of the images by a property, and model or pair of models; no rows without `slices`."""
+        return self._table("slices.csv", otherwise=SLICES_COLUMNS)
 
     @cached_property
     def ensembles(self) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from benchmark.accuracy.predictions import (
     read_supplied_predictions,
 )
 from benchmark.candidates import Candidate, check_names, find_candidates
+from benchmark.costs.graph import graph_cost
 from benchmark.ensembles import Plan, add_ensemble, plans, tuning_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
@@ -125,9 +126,10 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
     findings, planned = prepare(options, functions)
     with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
         predict_singles(findings, options.profile)
-        predict_validation(findings, planned[-1].members if planned else ())
+        predict_validation(findings, _on_validation(findings, planned))
         for plan in planned:
             add_ensemble(findings, plan, Path(fused_folder))
+        findings.graph_costs = {name: graph_cost(path) for name, path in findings.files.items()}
         judge(findings)
         if options.time_budget_s > 0:
             predict_own_numerics(findings)
@@ -180,15 +182,23 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
         skip_damaged=options.skip_damaged,
     )
     providers, provider_notes = _providers(options, functions, files, threads)
-    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed)
+    if options.max_error is not None and options.split == "validation":
+        raise UserError("--max-error chooses thresholds on validation images, and others must judge them; use --split test")
+    asked_by = candidates if options.max_error is not None else []
+    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed, asked_by)
     notes = [*notes, *plan_notes, *data_notes, *provider_notes, *_without_latency(candidates, options.time_budget_s)]
     if tuned_on is not None:
         notes += few_images_note(len(tuned_on))
     if tuned_on is not None and options.split == "validation":
         notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
-    findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, notes=notes)
-    read_supplied_predictions(findings, wanted[-1].members if wanted else ())
+    findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, max_error=options.max_error, notes=notes)
+    read_supplied_predictions(findings, _on_validation(findings, wanted))
     return findings, wanted
+
+
+def _on_validation(findings: Findings, wanted: Sequence[Plan]) -> Sequence[Candidate]:
+    """The models whose word on validation images is needed: for thresholds all, else the members of what is tuned."""
+    return findings.candidates if findings.max_error is not None else wanted[-1].members if wanted else ()
 
 
 def _files(options: Options, functions: Sequence[Classifier]) -> tuple[list[Candidate], list[str]]:

@@ -74,6 +74,11 @@ def milliseconds(text: str) -> float:
     return _within(text, float(text), 1 / MOST, MOST, "a number of milliseconds")
 
 
+def dollars(text: str) -> float:
+    """US dollars above 0."""
+    return _within(text, float(text), 1 / MOST, MOST, "a number of dollars above 0")
+
+
 def fraction(text: str) -> float:
     """A fraction from 0 to 1."""
     return _within(text, float(text), 0, 1, "a fraction from 0 to 1 (0.95 for 95 %)")

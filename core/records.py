@@ -136,6 +136,8 @@ class LatencySamples:
     first_run_ms: float
     warmup_ms: Float64Array
     samples_ms: Float64Array
+    peak_memory_mb: float = float("nan")  # above that of the process before it opened anything
+    energy_j: float = float("nan")  # of the processor packages, during the timed calls
 
 
 def softmax(logits: NDArray[np.floating]) -> Float64Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -192,6 +193,8 @@ def _samples(configuration: Configuration, answer: dict[str, Any], round_index: 
         first_run_ms=answer["first_run_ms"],
         warmup_ms=np.array(answer["warmup_ms"]),
         samples_ms=np.array(answer["samples_ms"]),
+        peak_memory_mb=answer.get("peak_memory_mb", math.nan),
+        energy_j=answer.get("energy_j", math.nan),
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.costs.meters import package_energy_j, peak_mb, resident_mb
 from core.launch import answer_parent
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Open the session, warm up until the running median settles, then time calls for `sample_s` seconds.
 
     job: path, provider, batch_size, threads, transfer, images (an .npy of raw images), sample_s. The answer has
-    session_load_ms, first_run_ms, warmup_ms and samples_ms, every call in order, nothing left out, and what ran where.
+    session_load_ms, first_run_ms, warmup_ms and samples_ms, every call in order, nothing left out, what ran where, and
+    the peak of memory above that before the runtime was loaded.
     """
     import numpy as np
 
@@ -39,12 +41,13 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     runtime = runtime_of(job["provider"])
     open_file = module_of(runtime).open_file
     images_u8 = np.ascontiguousarray(np.load(job["images"], mmap_mode="r"))
+    empty_mb = resident_mb()
     started_ns = time.perf_counter_ns()
     model = open_file(Path(job["path"]), runtime, job["threads"])
     session_load_ms = _elapsed_ms(started_ns)
     model.require_placement()
     calls = measure_calls(model, images_u8, job["batch_size"], job["transfer"], job["sample_s"])
-    return {"session_load_ms": session_load_ms, **calls}
+    return {"session_load_ms": session_load_ms, "peak_memory_mb": peak_mb() - empty_mb, **calls}
 
 
 def measure_calls(model: Classifier, images_u8: Any, batch_size: int, transfer: Transfer, sample_s: float) -> dict[str, Any]:
@@ -55,7 +58,9 @@ def measure_calls(model: Classifier, images_u8: Any, batch_size: int, transfer: 
     try:
         first_run_ms = timed_ms(call)
         warmup_ms = warm_up(call, sample_s * WARMUP_SHARE - first_run_ms / 1000)
+        before_j = package_energy_j()
         samples_ms = sample(call, sample_s)
+        energy_j = package_energy_j() - before_j
     finally:
         if collects:
             gc.enable()
@@ -63,6 +68,7 @@ def measure_calls(model: Classifier, images_u8: Any, batch_size: int, transfer: 
         "first_run_ms": first_run_ms,
         "warmup_ms": warmup_ms,
         "samples_ms": samples_ms,
+        "energy_j": energy_j,
         "provider": model.runtime.provider,
         "placement": {name: counts.total() for name, counts in model.placement().items()},
     }

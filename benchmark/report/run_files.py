@@ -15,9 +15,11 @@ from benchmark.accuracy.calibration import calibration_rows
 from benchmark.accuracy.metrics import measure
 from benchmark.accuracy.pairs import compare_pairs, smallest_difference
 from benchmark.candidates import Candidate
+from benchmark.costs.table import cost_rows, with_costs
 from benchmark.findings import Findings
 from benchmark.latency.pairs import compare_latencies
 from benchmark.options import Options
+from benchmark.rejects.thresholds import Judged, reject_rows
 from benchmark.report import tables
 from benchmark.report.advice import Answer, advice
 from benchmark.report.pareto import mark_front
@@ -25,9 +27,11 @@ from benchmark.report.plots import write_plots
 from benchmark.report.tables import Pair
 from benchmark.report.verdicts import verdicts_of
 from benchmark.results import Results
+from benchmark.slices.quarters import slice_rows
 from core.environment import environment
 from core.files import final_run_folder, sha256_of_file, write_json
 from core.records import ImageSet, Predictions
+from ensemble.rules.combination import combine
 from models.graph.external_data import sha256_of_model
 from models.runtimes.registry import libraries
 
@@ -50,13 +54,20 @@ def write_run(folder: Path, findings: Findings, options: Options) -> Results:
 
 def results_of(findings: Findings, options: Options, folder: Path) -> Results:
     """The results that `folder` will hold, answers and Pareto front included; nothing is written."""
-    stored = {name: tables.as_stored(frame) for name, frame in _tables(findings).items()}
+    stored = {name: tables.as_stored(frame) for name, frame in _tables(findings, options).items()}
     results = Results(folder, as_json(_facts(findings, options)), stored)
     answers = advice(results)
     front = mark_front(results.comparison, verdicts_of(results))
     last = {"comparison.csv": tables.as_stored(front), "latency_pairs.csv": _with_pairs_of(answers, findings, results)}
     results = dataclasses.replace(results, tables={**stored, **last})
-    return _with_facts(results, answers=[answer.sentence for answer in answers])
+    return _with_facts(results, answers=[answer.sentence for answer in answers], rejects=_thresholds(results))
+
+
+def _thresholds(results: Results) -> dict[str, Any] | None:
+    """The stated error and each model's threshold, None where no answer keeps it; None altogether where none was asked for."""
+    rows = results.rejects
+    known = {row["model"]: None if row["threshold"] != row["threshold"] else row["threshold"] for row in rows.to_dict("records")}
+    return {"max_error": float(rows["max_error"].iloc[0]), "thresholds": known} if known else None
 
 
 def _with_facts(results: Results, **facts: Any) -> Results:
@@ -68,27 +79,49 @@ def as_json(value: dict[str, Any]) -> dict[str, Any]:
     return dict(json.loads(json.dumps(value)))
 
 
-def _tables(findings: Findings) -> dict[str, pd.DataFrame]:
+def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
     """Every table by its file name; the columns of the Pareto front are still empty."""
     image_set, class_names = findings.image_set, findings.image_set.class_names
     accuracies = [entry.accuracy for entry in findings.entries if entry.kind != "oracle"]
     device_names = {provider.name: provider.device_name for provider in findings.providers}
     own = {where: measure(predictions, image_set.labels) for where, predictions in findings.own_predictions.items()}
     placements = findings.latency_run.placements if findings.latency_run else {}
+    comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own)
+    samples = findings.latency_run.samples if findings.latency_run else []
+    costs = cost_rows(comparison, findings.graph_costs, samples, options.usd_per_hour)
     frames = {
-        "comparison.csv": tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own),
+        "comparison.csv": with_costs(comparison, costs),
+        "costs.csv": costs,
         "per_class.csv": tables.per_class_rows(accuracies, class_names),
         "confusion.csv": tables.confusion_rows(accuracies, class_names),
         "latency.csv": tables.latency_rows(findings.latencies, findings.providers, placements),
         "pairs.csv": tables.pair_rows([*findings.pairs, *findings.more_pairs, *_pairs_of_own_predictions(findings)]),
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
-        "latency_samples.csv.gz": tables.sample_rows(findings.latency_run.samples if findings.latency_run else []),
+        "latency_samples.csv.gz": tables.sample_rows(samples),
     }
+    if findings.max_error is not None and findings.tuned_on is not None:
+        frames["rejects.csv"] = reject_rows(_on_validation(findings, findings.tuned_on), _on_split(findings), findings.max_error)
+    if options.slices:
+        right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
+        frames["slices.csv"] = slice_rows(image_set.images_u8, right)
     if findings.calibration:
         frames["ensembles.csv"] = calibration_rows(findings.calibration)
     if findings.cross_checks:
         frames["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
     return frames
+
+
+def _on_validation(findings: Findings, tuned_on: ImageSet) -> dict[str, Judged]:
+    """What every model and ensemble says of the images that thresholds are chosen on."""
+    found = dict(findings.validation)
+    for name, ensemble in findings.ensembles.items():
+        logits, _ = combine(ensemble.how, [found[member].logits for member in ensemble.members])
+        found[name] = Predictions(name, tuned_on.split, tuned_on.sha256, logits)
+    return {name: Judged(predictions, tuned_on.labels) for name, predictions in found.items()}
+
+
+def _on_split(findings: Findings) -> dict[str, Judged]:
+    return {name: Judged(predictions, findings.image_set.labels) for name, predictions in findings.predictions.items()}
 
 
 def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:

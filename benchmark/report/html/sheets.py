@@ -36,6 +36,21 @@ _SHOWN = {
         "model provider batch_size threads transfer n_processes n_samples session_load_ms first_run_ms p50_ms p50_ci95_low_ms "
         "p50_ci95_high_ms p90_ms p95_ms p99_ms throughput_images_per_s stability_note missing",
     ),
+    "costs.csv": (
+        "Costs",
+        "model provider batch_size parameters gmacs size_mb session_load_ms peak_memory_mb energy_j_per_image "
+        "throughput_images_per_s usd_per_million_images missing",
+    ),
+    "rejects.csv": (
+        "Answering only where sure",
+        "model max_error threshold n_validation_images validation_coverage validation_error n_answered n_wrong coverage "
+        "coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict",
+    ),
+    "slices.csv": (
+        "Slices",
+        "property quarter lowest highest model model_b n_images accuracy accuracy_ci95_low accuracy_ci95_high difference "
+        "difference_ci95_low difference_ci95_high p holm_p verdict",
+    ),
     "ensembles.csv": (
         "Ensembles: weights, temperatures, calibration",
         "ensemble rule member weight temperature nll_before nll_after ece_15bin_before ece_15bin_after",

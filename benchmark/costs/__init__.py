@@ -1,0 +1,1 @@
+"""What a model costs: parameters, multiplications, size, memory, loading time, energy, money."""

@@ -1,0 +1,1 @@
+"""Where a model fails: accuracy by brightness, contrast and sharpness of the images."""
