@@ -98,8 +98,9 @@ def parser() -> argparse.ArgumentParser:
         help=f"add ensembles, by {DEFAULT} if no rule is named. {', '.join(untuned_rules())}: every subset of two or more models; "
         f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
-    add("--data", default=default.data, metavar="NAME", help="cifar10, digits, a folder of images by class, or a CSV of file,label")
-    add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ where not given")
+    named = "cifar10, cifar10.1, cifair10, digits"
+    add("--data", default=default.data, metavar="NAME", help=f"{named}, a folder of images by class, or a CSV of file,label")
+    add("--data-dir", type=Path, metavar="DIR", help="where a named data set lies; $CIFAR10_DIR or data/ where not given")
     add(
         "--models",
         type=Path,

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    show.add_argument("name", metavar="NAME", help="cifar10, digits, or the path of a folder of images")
+    show.add_argument("name", metavar="NAME", help="cifar10, cifar10.1, cifair10, digits, or the path of a folder of images")
     show.add_argument("--data-dir", type=Path, help="where CIFAR-10 lies or is downloaded to (default: $CIFAR10_DIR, or data/)")
     show.add_argument(
         "--out",
