@@ -12,7 +12,7 @@ import numpy as np
 from core.errors import UserError
 from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array, fingerprint
 from data.reading import ImageSize, Reading
-from data.sets import NAMED, available, named_set
+from data.sets import NAMED, available, named_set, tests_models_of
 from data.splits import stratified_holdout
 
 VALIDATION_FRACTION = 0.1
@@ -182,7 +182,9 @@ class Dataset:
         if source in self.available:
             return
         there = " and ".join(self.available)
-        if source == "test":
+        if self.name in NAMED:
+            further = f"pass --data {tests_models_of(self.name)}"
+        elif source == "test":
             further = "add a test/ folder, or judge on the validation images (python -m benchmark --split validation)"
         else:
             further = f"add a {source}/ folder" + (" or a val/ folder" if asked == "validation" else "")

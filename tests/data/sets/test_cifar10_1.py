@@ -35,7 +35,7 @@ def test_pixels_and_labels_arrive_as_they_are_and_only_as_test_images(images_u8:
     assert (test.images_u8 == images_u8).all()
     assert (test.labels.tolist(), test.labels.dtype) == (LABELS.tolist(), np.int64)
     assert dataset.available == ("test",)
-    with pytest.raises(UserError, match=r"cifar10\.1 has no train images, only test"):
+    with pytest.raises(UserError, match=r"cifar10\.1 has no train images, only test; pass --data cifar10$"):
         dataset.split("validation")
 
 
