@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
     add("--data", default=default.data, metavar="NAME", help=WHAT_DATA_TAKES)
-    add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies; $CIFAR10_DIR or data/ if not given")
+    add("--data-dir", type=Path, metavar="DIR", help="where a named data set lies; $CIFAR10_DIR or data/ if not given")
     add(
         "--models",
         type=Path,

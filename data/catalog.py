@@ -12,7 +12,7 @@ import numpy as np
 from core.errors import UserError
 from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array, fingerprint
 from data.reading import ImageSize, Reading
-from data.sets import NAMED, named_set
+from data.sets import NAMED, available, named_set, tests_models_of
 from data.splits import stratified_holdout
 
 VALIDATION_FRACTION = 0.1
@@ -182,7 +182,9 @@ class Dataset:
         if source in self.available:
             return
         there = " and ".join(self.available)
-        if source == "test":
+        if self.name in NAMED:
+            further = f"pass --data {tests_models_of(self.name)}"
+        elif source == "test":
             further = "add a test/ folder, or judge on the validation images (python -m benchmark --split validation)"
         else:
             further = f"add a {source}/ folder" + (" or a val/ folder" if asked == "validation" else "")
@@ -201,7 +203,7 @@ def open_dataset(
     class_names: Sequence[str] | None = None,
     reading: Reading | None = None,
 ) -> Dataset:
-    """The data set called `name`: "cifar10", "digits", or the path of a folder or of a table.
+    """The data set called `name`: "cifar10", "cifar10.1", "cifair10", "digits", or the path of a folder or of a table.
 
     A folder holds `train/`, `val/` and `test/` with a folder for each class (some of them may be absent), class folders alone,
     which are the test split, or images with a `metadata.csv` as Hugging Face's `imagefolder` has it. A table is a CSV with the
@@ -219,7 +221,7 @@ def open_dataset(
     if name in NAMED:
         known = named_set(name)
         _check_size(name, known.IMAGE_SIZE, image_size)
-        return Dataset(name, known.CLASS_NAMES, known.reader(data_dir))
+        return Dataset(name, known.CLASS_NAMES, known.reader(data_dir), available(name))
     folder = Path(name).expanduser()
     is_table = folder.suffix.lower() in (".csv", ".tsv") and folder.is_file()
     if not name or not (folder.is_dir() or is_table):

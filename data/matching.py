@@ -13,7 +13,7 @@ from core.errors import UserError, first_difference
 from core.records import Trained
 from data.catalog import Dataset, open_dataset
 from data.reading import Reading, Resize
-from data.sets import NAMED, named_set
+from data.sets import NAMED, named_set, tests_models_of
 
 
 def open_matching(
@@ -35,7 +35,8 @@ def open_matching(
         raise UserError(
             f"{first.model} was trained on the image folder '{first.dataset}'; say where it lies with --data PATH{otherwise}"
         )
-    if data in NAMED and first.dataset in NAMED and data != first.dataset:  # before anything is downloaded
+    # Before anything is downloaded:
+    if data in NAMED and first.dataset in NAMED and first.dataset not in (data, tests_models_of(data)):
         raise UserError(f"{first.model} was trained on {first.dataset}, not on {data}; pass --data {first.dataset}")
     reading = Reading(resize or cast(Resize, first.resize), skip_damaged)
     dataset = open_dataset(data or first.dataset, data_dir, (first.image_height, first.image_width), first.class_names, reading)

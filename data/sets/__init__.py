@@ -2,7 +2,8 @@
 
 A data set by name is a module with CLASS_NAMES, in the order of the labels, IMAGE_SIZE (height, width), `reader(data_dir)`, which
 gives a function from "train" or "test" to uint8 RGB images and labels, and `why_absent(data_dir)`: None if reading needs no
-download, else in words what is missing and what to do.
+download, else in words what is missing and what to do. One that lacks a split has AVAILABLE, the splits that it has. One whose
+images test models of another data set has TESTS_MODELS_OF, that one's name, and its classes.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:  # numpy is not imported for a `--help`
-    from core.records import Int64Array, UInt8Array
+    from core.records import Int64Array, Split, UInt8Array
 
     Reader = Callable[[str], tuple[UInt8Array, Int64Array]]
 
-NAMED = {"cifar10": "data.sets.cifar10", "digits": "data.sets.digits"}
+NAMED = {
+    "cifar10": "data.sets.cifar10",
+    "cifar10.1": "data.sets.cifar10_1",
+    "cifair10": "data.sets.cifair10",
+    "digits": "data.sets.digits",
+}
 WHAT_DATA_TAKES = f"{', '.join(NAMED)}, a folder of images by class, or a CSV of file,label"  # for `--help`
 
 
@@ -37,3 +43,13 @@ class NamedSet(Protocol):
 def named_set(name: str) -> NamedSet:
     """The module of the data set `name`, imported; KeyError for none of `NAMED`."""
     return cast("NamedSet", importlib.import_module(NAMED[name]))
+
+
+def available(name: str) -> tuple[Split, ...]:
+    """The official splits that the data set `name` has."""
+    return cast("tuple[Split, ...]", getattr(named_set(name), "AVAILABLE", ("train", "test")))
+
+
+def tests_models_of(name: str) -> str:
+    """The data set on which models are trained that `name` can test: itself, unless its module says otherwise."""
+    return str(getattr(named_set(name), "TESTS_MODELS_OF", name))

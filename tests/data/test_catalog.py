@@ -65,7 +65,7 @@ def test_an_unknown_name_lists_what_there_is(name: str) -> None:
     with pytest.raises(UserError) as caught:
         open_dataset(name)
     message = str(caught.value)
-    assert "cifar10, digits" in message
+    assert "cifar10, cifar10.1, cifair10, digits" in message
     assert "path of a folder" in message
     assert "\n" not in message
 

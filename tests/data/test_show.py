@@ -83,7 +83,7 @@ def test_a_folder_without_train_is_shown_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["show", "nonsense"], "cifar10, digits"),
+        (["show", "nonsense"], "cifar10, cifar10.1, cifair10, digits"),
         (["show", "digits", "--split-seed", "-1"], "seed"),
         (["show", "digits", "--out", "file/below"], "--out"),
     ],
