@@ -22,6 +22,7 @@ _MISSING = {name for name in ("tyro",) if importlib.util.find_spec(name) is None
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--framework", choices=["none", *_PREFIXES], default="none", help="run the tests of this framework only")
+    parser.addoption("--all-images", action="store_true", help="hold the shipped networks to their figures on all 10,000 images")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
