@@ -89,8 +89,10 @@ class Repository:
         """
         name, loop = served.signature.name, asyncio.get_running_loop()
         arrived_s = loop.time()
+        # The model may have been replaced while the request's body was on its way: the queue of the one before is closed by now.
+        batcher = self._served.get(name, served).batcher
         try:
-            answer = await asyncio.wait_for(served.batcher.submit(images_u8), timeout_s)
+            answer = await asyncio.wait_for(batcher.submit(images_u8), timeout_s)
         except TimeoutError:
             self._failed(name, 504, loop.time() - arrived_s)
             raise Refused(504, f"model {name!r} had no answer after {timeout_s:g} s") from None

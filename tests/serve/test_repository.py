@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from models.runtimes.opening import open_model
+from serve.options import Options
 from tests.serve.serving import Server, serving
 from tests.tiny_models import write_tiny_model
 
@@ -76,3 +78,25 @@ def test_the_old_model_serves_until_the_new_one_has_passed_and_no_request_is_los
         path.unlink()  # and without a file it goes on as it is
         assert client.ask() == pytest.approx(after)
         client.connection.close()
+
+
+def test_a_request_that_began_before_a_reload_is_answered_by_the_model_after_it(tmp_path: Path) -> None:
+    """Its body was still on its way when the model before it was stopped."""
+    path = write_tiny_model(tmp_path / "model.onnx", seed=0)
+    new = write_tiny_model(tmp_path / "new" / "model.onnx", seed=1)
+    after = open_model(new, threads=1).run(IMAGES_U8).probabilities
+
+    async def ask() -> np.ndarray:
+        from serve.monitoring import Metrics
+        from serve.repository import Repository
+
+        repository = Repository(Options((path,)), Metrics(max_batch=8))
+        repository.start()
+        before = repository.get("model")
+        replace(path, new.read_bytes())
+        await repository.reload("model")
+        answer = await repository.infer(before, IMAGES_U8, timeout_s=60)
+        await repository.stop()
+        return answer.outputs.probabilities
+
+    np.testing.assert_allclose(asyncio.run(ask()), after, rtol=1e-6)
