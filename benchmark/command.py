@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.gates import GRAMMAR
 from benchmark.options import Options, check_one_source
-from core.cli import Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds
+from core.cli import HelpWithDefaults, Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     command = Parser(
         prog="python -m benchmark",
         description="Accuracy, per-class confusion and latency of ONNX classifiers and their ensembles, into CSV tables and plots.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpWithDefaults,
         epilog="`python -m benchmark compare OLD NEW` compares two run folders; `python -m benchmark report RUN` writes "
         "report.html again. "
         "Every command also takes --traceback, which shows the cause of an error.",

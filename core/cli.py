@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,8 +26,30 @@ INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 Main = Callable[[Sequence[str]], "int | None"]
 
 
+class Help(argparse.HelpFormatter):
+    """Help in which a name with a hyphen, which one may want to copy, stays on one line."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False, break_long_words=False)
+
+
+class HelpWithDefaults(Help):
+    """The same, with each flag's default, as it would be typed, where it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        default = action.default
+        has_none = default is None or default is False or default in ((), [], argparse.SUPPRESS)
+        if action.help is None or has_none or "%(default)" in action.help:
+            return action.help
+        typed = " ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
+        return f"{action.help} (default: {typed.replace('%', '%%')})"
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line like all others, not a page of usage, and that takes no empty value."""
+
+    def __init__(self, *args: Any, formatter_class: Any = Help, **kwargs: Any) -> None:
+        super().__init__(*args, formatter_class=formatter_class, **kwargs)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's; UserError for an empty value, which as a path would be the folder one stands in."""

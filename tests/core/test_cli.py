@@ -8,6 +8,7 @@ import pytest
 
 from core.cli import (
     INTERRUPTED,
+    HelpWithDefaults,
     Parser,
     fraction,
     guard,
@@ -166,3 +167,21 @@ def test_where_a_run_goes_is_said_in_one_way(command: str) -> None:
     )
     assert (of_runs in help_) is makes_runs
     assert "(default: results) (default" not in help_
+
+
+def test_help_breaks_no_name_and_shows_the_defaults_that_there_are(monkeypatch) -> None:
+    """At any width a name can be copied from it; a default is typed as it is shown."""
+    parser = Parser(formatter_class=HelpWithDefaults)
+    parser.add_argument("--runtime", help="one of cpu, openvino-bf16, another-name-with-hyphens")
+    parser.add_argument("--sizes", type=int, nargs="+", default=(1, 32), help="sizes")
+    parser.add_argument("--share", default="50 %", help="share")
+    parser.add_argument("--seed", type=int, default=0, help="seed")
+    parser.add_argument("--quiet", action="store_true", help="quiet")
+    for columns in range(40, 90):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        words = parser.format_help().split()
+        assert {"openvino-bf16,", "another-name-with-hyphens"} <= set(words)
+    text = " ".join(words)
+    for told in ("sizes (default: 1 32)", "share (default: 50 %)", "seed (default: 0)"):
+        assert told in text
+    assert text.count("default") == 3
