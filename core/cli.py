@@ -48,8 +48,8 @@ class HelpWithDefaults(Help):
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line like all others, not a page of usage, and that takes no empty value."""
 
-    def __init__(self, *args: Any, formatter_class: Any = Help, **kwargs: Any) -> None:
-        super().__init__(*args, formatter_class=formatter_class, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"formatter_class": Help, **kwargs})
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's; UserError for an empty value, which as a path would be the folder one stands in."""

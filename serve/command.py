@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from core.cli import Parser, fraction, positive, seconds
 from core.environment import how_to_install
@@ -22,7 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     """Serve until a signal comes; 0 once the requests that were under way are answered."""
     values = vars(parser().parse_args(arguments))
     triton, values["access_log"] = values.pop("triton"), not values.pop("no_access_log")
-    options = Options(**{**values, "models": tuple(values["models"])})
+    models = _models(values.pop("models"), values.pop("run"))
+    options = Options(**values, **models)
     names_of(options.models)
     if triton is not None:
         from serve.triton import write_repository
@@ -39,6 +42,23 @@ def main(arguments: Sequence[str]) -> int:
     return serve(options)
 
 
+def _models(named: Sequence[Path], run_folder: Path | None) -> dict[str, Any]:
+    """The files to serve, each once, and the thresholds of a run."""
+    models = tuple(dict.fromkeys(named))
+    if len(models) < len(named):
+        print("note: a model is named twice; it is served once", file=sys.stderr)
+    if run_folder is None:
+        if not models:
+            raise UserError("there is no model to serve; name contract files, or a run of the benchmark with --run")
+        return {"models": models}
+    from serve.runs import HOW, files_of, read_run
+
+    run = read_run(run_folder)
+    if not run.thresholds:
+        print(f"note: {run_folder} chose no threshold below which it is not sure; {HOW}", file=sys.stderr)
+    return {"models": models or files_of(run, run_folder), "thresholds": run.thresholds}
+
+
 def parser() -> argparse.ArgumentParser:
     """Every flag with its default in its help."""
     default = Options(())
@@ -50,7 +70,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add = command.add_argument
     runtimes = [name for name, runtime in RUNTIMES.items() if runtime.runs == ".onnx"]
-    add("models", type=Path, nargs="+", metavar="MODEL.onnx", help="contract files; each is called as its file, without ending")
+    add("models", type=Path, nargs="*", metavar="MODEL.onnx", help="contract files; each is called as its file, without ending")
+    add(
+        "--run",
+        type=Path,
+        metavar="DIR",
+        help="folder of a benchmark: its models, if none is named, and its thresholds for 'not sure' (--max-error)",
+    )
     add("--host", default=default.host, help="address to listen on; 0.0.0.0 for other machines too (%(default)s)")
     add("--port", type=_port, default=default.port, help="0 takes any free one (%(default)s)")
     add("--runtime", choices=runtimes, default=default.runtime, help="what runs the models: %(choices)s (%(default)s)")
@@ -97,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
         type=fraction,
         default=default.unsure_below,
         metavar="P",
-        help="top probability below which people are told 'not sure' (%(default)s)",
+        help="top probability below which people are told 'not sure', where neither --run nor the card says (%(default)s)",
     )
     add(
         "--reload-every",

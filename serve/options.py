@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import UserError
@@ -16,8 +17,9 @@ class Options:
     max_batch: images of one run and of one request; max_delay_ms: how long a batch that is not full waits for more;
     max_waiting: images that may wait for each model; timeout_s: for a request, from its first byte to its answer;
     max_body_mb, max_megapixels: of one request; api_key: what requests must carry, if anything; unsure_below: the top
-    probability below which people are told "not sure", if a model's card has none of its own; reload_every_s: how often
-    files are looked at for a change, 0 for never.
+    probability below which people are told "not sure", if neither a run nor a model's card has another; reload_every_s: how
+    often files are looked at for a change, 0 for never; thresholds: those of a run, by the SHA-256 of a model's file, or of the
+    files that a mean is of.
     """
 
     models: tuple[Path, ...]
@@ -35,6 +37,7 @@ class Options:
     unsure_below: float = 0.0
     reload_every_s: float = 2.0
     access_log: bool = True
+    thresholds: Mapping[frozenset[str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_waiting < self.max_batch:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import UserError, one_line
+from core.files import sha256_of_file
 from models.card import ModelCard
 from models.runtimes.base import Classifier
 from models.runtimes.opening import open_model
@@ -25,10 +26,11 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Served:
-    """A model as it is served now; `stamp` tells its file from a later one."""
+    """A model as it is served now; `stamp` and `sha256` tell its file from a later one."""
 
     classifier: Classifier
     card: ModelCard
+    sha256: str
     signature: Signature
     batcher: Batcher
     stamp: Stamp
@@ -149,7 +151,7 @@ class Repository:
         )
         batcher.start()
         self.metrics.of_waiting(name, lambda: batcher.n_waiting)
-        self._served[name] = Served(classifier, card, signature, batcher, stamp)
+        self._served[name] = Served(classifier, card, sha256_of_file(self.paths[name]), signature, batcher, stamp)
 
     def _ran(self, name: str, batch_size: int, compute_s: float) -> None:
         self.statistics[name].ran(batch_size, compute_s)

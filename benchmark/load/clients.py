@@ -7,6 +7,7 @@ import os
 import queue
 import socket
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from abc import ABC, abstractmethod
@@ -180,7 +181,15 @@ def _image_size(url: str, headers: dict[str, str]) -> tuple[int, int]:
         with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_S) as answer:  # noqa: S310
             (tensor,) = json.load(answer)["inputs"]
             _, height, width, channels = tensor["shape"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except urllib.error.HTTPError as error:
+        raise UserError(
+            f"{url} answers {error.code} {error.reason}; is the name right, and the key in ${API_KEY_VARIABLE}?"
+        ) from error
+    except OSError as error:
+        cause = getattr(error, "reason", error)
+        why = getattr(cause, "strerror", None) or one_line(cause)
+        raise UserError(f"nothing answers at {url}: {why}; start it (python -m serve MODEL.onnx), or name another port") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{url} does not tell what it takes: {one_line(error)}; is it served, and is the name right?") from error
     if (tensor["name"], tensor["datatype"], channels) != (IMAGES, "UINT8", 3):
         raise UserError(

@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from core.records import Float32Array
 from serve.batching import Answer
 from serve.errors import Refused
+from serve.options import Options
 from serve.people.images import Picture, read_picture
 from serve.people.openapi import description
 from serve.repository import Repository, Served
@@ -30,6 +31,7 @@ PAGE = Path(__file__).resolve().parent / "page"
 UNSURE_BELOW = "unsure_below"  # a model's own threshold among the figures of its card, chosen on validation images
 DECODERS = 2  # pictures that are decoded at the same time: each may take several bytes a pixel
 TOP = 5
+QUERY = {"model", "top"}
 
 
 class People:
@@ -62,6 +64,8 @@ class People:
     async def predict(self, request: Request) -> Response:
         """Classes and probabilities of one picture, from every model or those that are asked for."""
         options = self.repository.options
+        if unknown := set(request.query_params) - QUERY:
+            raise Refused(400, f"there is no query parameter {', '.join(map(repr, sorted(unknown)))}; there are 'model' and 'top'")
         names = request.query_params.getlist("model") or self.repository.names
         asked = [self.repository.get(name) for name in dict.fromkeys(names)]
         n_top = _number(request.query_params.get("top", str(TOP)))
@@ -79,7 +83,7 @@ class People:
         answers = await asyncio.gather(*(self._ask(served, picture) for served in asked))
         told = [
             _told(served.signature.name, served.card.class_names, answer.outputs.probabilities[0], n_top)
-            | _confidence(answer.outputs.probabilities[0], served.card.figures.get(UNSURE_BELOW, options.unsure_below))
+            | _confidence(answer.outputs.probabilities[0], _threshold([served], options))
             | {"is_ensemble": bool(served.card.members)}
             | {"queue_ms": round(answer.queue_s * 1000, 3), "compute_ms": round(answer.compute_s * 1000, 3)}
             for served, answer in zip(asked, answers, strict=True)
@@ -88,7 +92,7 @@ class People:
             "image": {"width": picture.image.width, "height": picture.image.height, "format": picture.format},
             "decode_ms": round(decode_ms, 3),
             "models": told,
-            "ensemble": _mean(asked, answers, n_top, options.unsure_below),
+            "ensemble": _mean(asked, answers, n_top, options),
         }
 
     async def _ask(self, served: Served, picture: Picture) -> Answer:
@@ -97,7 +101,7 @@ class People:
         return await self.repository.infer(served, images_u8, self.repository.options.timeout_s)
 
 
-def _mean(asked: Sequence[Served], answers: Sequence[Answer], n_top: int, unsure_below: float) -> dict[str, Any] | None:
+def _mean(asked: Sequence[Served], answers: Sequence[Answer], n_top: int, options: Options) -> dict[str, Any] | None:
     """The mean of the single models' probabilities, class by class; None if there are not two of the same classes."""
     first = asked[0].card
     alike = [
@@ -117,9 +121,17 @@ def _mean(asked: Sequence[Served], answers: Sequence[Answer], n_top: int, unsure
     names = " + ".join(served.signature.name for served, _ in alike)
     return (
         _told(f"mean of {names}", first.class_names, probabilities, n_top)
-        | _confidence(probabilities, unsure_below)
+        | _confidence(probabilities, _threshold([served for served, _ in alike], options))
         | {"is_ensemble": True}
     )
+
+
+def _threshold(members: Sequence[Served], options: Options) -> float:
+    """The top probability from which a model, or the mean of several, is sure: of the run, of the card, of the command."""
+    of_run = options.thresholds.get(frozenset(served.sha256 for served in members))
+    if of_run is not None:
+        return of_run
+    return float(members[0].card.figures.get(UNSURE_BELOW, options.unsure_below)) if len(members) == 1 else options.unsure_below
 
 
 def _told(name: str, class_names: Sequence[str], probabilities: Float32Array, n_top: int) -> dict[str, Any]:

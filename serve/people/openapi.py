@@ -122,7 +122,7 @@ _PREDICTION = {
             "items": {"type": "object", "properties": {"class": {"type": "string"}, "probability": {"type": "number"}}},
         },
         "sure": {"type": "boolean", "description": "whether the best class has at least the probability unsure_below"},
-        "unsure_below": {"type": "number"},
+        "unsure_below": {"type": "number", "description": "above 1: never sure"},
         "queue_ms": {"type": "number"},
         "compute_ms": {"type": "number"},
     },

@@ -53,5 +53,5 @@ def test_another_url_is_refused(url: str) -> None:
 def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(UserError, match="is it served"):
+    with pytest.raises(UserError, match="nothing answers at"):
         Http(f"http://127.0.0.1:{port}/v2/models/a")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,24 @@ def test_a_target_that_is_neither_is_told_in_one_line(tmp_path: Path) -> None:
     done = in_this_process("benchmark", "load", "absent.onnx", "--latency-bound-ms", 20, cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "neither a file nor a URL" in done.stderr
+
+
+@pytest.mark.parametrize(("status", "says"), [(None, "nothing answers at"), (404, "answers 404"), (401, "key")])
+def test_a_server_that_does_not_answer_is_told_in_one_line(status: int | None, says: str, tmp_path: Path) -> None:
+    """A closed port, an unknown name, a key that is missing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v2/models/a"
+        if status is None:
+            listening.close()
+        else:
+            threading.Thread(target=_answer_once, args=(listening, status)).start()
+        done = in_this_process("benchmark", "load", url, "--clients", 1, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert says in done.stderr and "urlopen" not in done.stderr
+
+
+def _answer_once(listening: socket.socket, status: int) -> None:
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())

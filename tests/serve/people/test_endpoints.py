@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -16,7 +17,10 @@ from PIL import Image
 
 from data.decode import read_image
 from models.runtimes.opening import open_model
+from serve.runs import NEVER_SURE
+from tests.commands import in_this_process
 from tests.serve.serving import Server, serving
+from tests.tiny_models import write_tiny_model
 
 pytestmark = [pytest.mark.optional, pytest.mark.usefixtures("needs_serve")]
 
@@ -93,6 +97,7 @@ def test_a_form_with_a_file_is_read_too(server: Server, picture: Path) -> None:
         (b"\0" * 20_000_000, "", "image/jpeg", 413, "--max-body-mb"),
         (b"x", "?model=third", "image/jpeg", 404, "'third'"),
         (b"x", "?top=all", "image/jpeg", 400, "'top'"),
+        (b"x", "?models=first", "image/jpeg", 400, "'models'"),
         (b"x", "", "multipart/form-data", 400, "form"),
         (b"x", "", "multipart/form-data; boundary=y", 400, "form"),
         (b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nmine\r\n--x--\r\n', "",
@@ -104,15 +109,38 @@ def test_what_cannot_be_classified_is_refused_in_words(server: Server, sent, que
     assert (found, says in error) == (status, True), error
 
 
-def test_a_picture_of_50_megapixels_is_classified_or_refused_and_it_goes_on_serving(
-    needs_serve: None, models: list[Path], picture: Path
-) -> None:
+@pytest.mark.parametrize("encoding", ["PNG", "JPEG"])
+def test_a_picture_of_50_megapixels_is_classified_and_a_larger_one_refused(server: Server, picture: Path, encoding: str) -> None:
+    """By default, that is: 64 megapixels."""
+    for width, height, is_taken in ((8660, 5774, True), (8660, 7400, False)):
+        buffer = io.BytesIO()
+        Image.new("L", (width, height), 128).save(buffer, encoding, compress_level=1)
+        if is_taken:
+            assert post(server, buffer.getvalue())["image"] == {"width": width, "height": height, "format": encoding}
+        else:
+            assert refusal(server, buffer.getvalue())[0] == 413
+    assert len(post(server, picture.read_bytes())["models"]) == 2
+
+
+def test_a_run_names_the_models_and_is_sure_where_it_chose_to_be(needs_serve: None, tmp_path: Path) -> None:
+    """Of each model and of the mean of both, the threshold of `rejects.csv`; one that answers nothing is never sure."""
+    of_digits = {"class_names": list("0123456789"), "dataset": "digits", "image_height": 32, "image_width": 32}
+    names = [write_tiny_model(tmp_path / f"{name}.onnx", seed=seed, **of_digits) for seed, name in enumerate("ab")]
+    flags = ("--data", "digits", "--ensemble", "--time-budget", 0, "--max-error", 0.88, "--no-report")
+    done = in_this_process("benchmark", "--models", *names, *flags, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / "results").glob("*-benchmark")
+    with (run / "rejects.csv").open(encoding="utf-8") as file:
+        chosen = {row["model"]: float(row["threshold"] or NEVER_SURE) for row in csv.DictReader(file)}
+    assert len(set(chosen.values())) > 1
     buffer = io.BytesIO()
-    Image.new("1", (8660, 5774)).save(buffer, "PNG")
-    with serving(models, "--max-megapixels", "40", "--unsure-below", "1") as server:
-        assert refusal(server, buffer.getvalue(), content_type="image/png")[0] == 413
-        told = post(server, picture.read_bytes())
-    assert not any(answer["sure"] for answer in [*told["models"], told["ensemble"]])
+    Image.new("L", (8, 8), 99).save(buffer, "PNG")
+    with serving([], "--run", str(run), "--unsure-below", "0.123") as server:
+        told = post(server, buffer.getvalue())
+    answers = {answer["model"]: answer for answer in told["models"]} | {"a+b": told["ensemble"]}
+    assert {name: answer["unsure_below"] for name, answer in answers.items()} == pytest.approx(chosen)
+    for answer in answers.values():
+        assert answer["sure"] == (answer["top"][0]["probability"] >= answer["unsure_below"])
 
 
 def test_the_pages_ask_for_nothing_from_elsewhere(server: Server) -> None:

@@ -215,3 +215,14 @@ def test_help_imports_nothing_slow() -> None:
     text, imported = packages_imported_for("serve", "--help")
     assert "--max-delay-ms" in text
     assert not imported & {"numpy", "onnx", "onnxruntime", "starlette", "uvicorn", "PIL"}
+
+
+def test_what_is_no_http_is_told_as_all_errors_are(server: Server) -> None:
+    host, _, port = server.address.partition(":")
+    for head in ("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", "no request at all\r\n\r\n"):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(head.encode())
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
+            assert json.loads(answer.read())["error"]

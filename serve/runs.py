@@ -1,0 +1,55 @@
+"""What a run folder of the benchmark says of serving its models: their files, and how likely a class must be to be told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError, one_line
+from core.files import sha256_of_file
+
+NEVER_SURE = 2.0  # above every probability: no threshold kept the error that was stated
+HOW = "python -m benchmark --ensemble --max-error 0.01 chooses thresholds"
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """The models of a run by the SHA-256 of their files, and its thresholds by those of the members: one, or several of a mean."""
+
+    files: Mapping[str, Path]
+    thresholds: Mapping[frozenset[str], float]
+
+
+def read_run(folder: Path) -> MeasuredRun:
+    """What `run.json` holds; UserError if it is not that of a benchmark."""
+    path = folder / "run.json"
+    try:
+        run: dict[str, Any] = json.loads(path.read_bytes())
+        measured = {str(model["name"]): model for model in run["models"] if model.get("path")}
+        hashes = {name: str(model["sha256"]) for name, model in measured.items()}
+        members = {name: frozenset([sha256]) for name, sha256 in hashes.items()}
+        for ensemble in run["ensembles"]:
+            if ensemble["rule"] == "mean" and set(ensemble["members"]) <= set(hashes):
+                members[str(ensemble["name"])] = frozenset(hashes[name] for name in ensemble["members"])
+        chosen = (run.get("rejects") or {}).get("thresholds", {})
+        thresholds = {members[name]: NEVER_SURE if at is None else float(at) for name, at in chosen.items() if name in members}
+        files = {hashes[name]: Path(model["path"]) for name, model in measured.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"is not that of a benchmark ({one_line(error, 80)}); name a folder that python -m benchmark made"
+        raise UserError(f"{path} {what}") from error
+    return MeasuredRun(files, thresholds)
+
+
+def files_of(run: MeasuredRun, folder: Path) -> tuple[Path, ...]:
+    """The files of the models, as they were measured; UserError if one is gone or has changed since."""
+    if not run.files:
+        raise UserError(f"{folder} measured no model file; name the models to serve before --run")
+    for sha256, path in run.files.items():
+        if not path.is_file():
+            raise UserError(f"{path}, which {folder} measured, is not there; stand where the run was made, or name the models")
+        if sha256_of_file(path) != sha256:
+            raise UserError(f"{path} has changed since {folder} measured it; run the benchmark again, or name the models")
+    return tuple(run.files.values())
