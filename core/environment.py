@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -137,15 +138,18 @@ def memory_gib() -> float | None:
 
 def package_versions(more: Sequence[str] = ()) -> dict[str, str]:
     """Versions of the installed packages that can change a figure."""
+    found = {package: _version(package) for package in sorted({*RECORDED_PACKAGES, *more})}
+    return {package: version for package, version in found.items() if version is not None}
+
+
+@functools.cache
+def _version(package: str) -> str | None:
     import importlib.metadata
 
-    versions = {}
-    for package in sorted({*RECORDED_PACKAGES, *more}):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def git_state() -> dict[str, Any]:

@@ -24,6 +24,8 @@ def test_the_documents_name_flags_that_there_are(name: str) -> None:
         "--model-repository",
         "--latency-bound-ms",
         "--clients",
+        "--ensemble",
+        "--max-error",
     }
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known | others
 
