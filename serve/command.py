@@ -23,7 +23,7 @@ NEEDED = ("httptools", "prometheus_client", "python_multipart", "starlette", "uv
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal comes; 0 once the requests that were under way are answered."""
     values = vars(parser().parse_args(arguments))
-    triton, values["access_log"] = values.pop("triton"), not values.pop("no_access_log")
+    triton, n_replicas, values["access_log"] = values.pop("triton"), values.pop("ray"), not values.pop("no_access_log")
     models = _models(values.pop("models"), values.pop("run"))
     options = Options(**values, **models)
     names_of(options.models)
@@ -37,6 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"python -m serve needs {', '.join(missing)}; install them with {how_to_install('serve')}")
+    if n_replicas is not None:
+        from serve.replicas import serve_replicas
+
+        return serve_replicas(options, n_replicas)
     from serve.web.server import serve
 
     return serve(options)
@@ -134,6 +138,7 @@ def parser() -> argparse.ArgumentParser:
         help="seconds between looks for a changed file; 0: never (%(default)s)",
     )
     add("--no-access-log", action="store_true", help="print no line per request")
+    add("--ray", type=positive, metavar="N", help="serve by N replicas under Ray Serve, here or on the cluster of $RAY_ADDRESS")
     add("--triton", type=Path, metavar="DIR", help="serve nothing: write the models into DIR as NVIDIA Triton loads them")
     return command
 
