@@ -24,6 +24,8 @@ OTHERS = {
     "fusion-ratio": "benchmark.latency.fusion_ratio",
     "variant-ratio": "benchmark.latency.variant_ratio",
     "load": "benchmark.load.command",
+    "predict": "benchmark.shards.command",
+    "merge": "benchmark.shards.merge",
 }
 
 
@@ -71,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
         description="Accuracy, per-class confusion and latency of ONNX classifiers and their ensembles, into CSV tables and plots.",
         formatter_class=HelpWithDefaults,
         epilog="`python -m benchmark compare OLD NEW` compares two run folders; `python -m benchmark report RUN` writes "
-        "report.html again. "
+        "report.html again; `python -m benchmark predict` and `merge` do it in parts, on many machines. "
         "Every command also takes --traceback, which shows the cause of an error.",
     )
     add = command.add_argument

@@ -127,10 +127,7 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
     with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
         predict_singles(findings, options.profile)
         predict_validation(findings, _on_validation(findings, planned))
-        for plan in planned:
-            add_ensemble(findings, plan, Path(fused_folder))
-        findings.graph_costs = {name: graph_cost(path) for name, path in findings.files.items()}
-        judge(findings)
+        add_ensembles_and_judge(findings, planned, Path(fused_folder))
         if options.time_budget_s > 0:
             predict_own_numerics(findings)
             measure_latency(findings, options, functions)
@@ -238,6 +235,14 @@ def _without_latency(candidates: Sequence[Candidate], time_budget_s: float) -> l
     if not supplied or not time_budget_s:
         return []
     return [f"{few(supplied)}: predictions of a file, without latency; the answer leaves them and ensembles with them out"]
+
+
+def add_ensembles_and_judge(findings: Findings, planned: Sequence[Plan], fused_folder: Path) -> None:
+    """All that follows from the predictions of the single models: ensembles, what each graph costs, verdicts."""
+    for plan in planned:
+        add_ensemble(findings, plan, fused_folder)
+    findings.graph_costs = {name: graph_cost(path) for name, path in findings.files.items()}
+    judge(findings)
 
 
 def judge(findings: Findings) -> None:

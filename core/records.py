@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import mmap
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-_CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous
+from core.errors import UserError
+
+_CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous, or that lies in a file
+IN_MEMORY_BYTES = 2**28  # an array that is larger lies in a temporary file
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -55,7 +61,7 @@ class ImageSet:
 
     def take(self, indices: Int64Array) -> ImageSet:
         """The images at `indices`, in that order, as a set with a fingerprint of its own."""
-        images_u8, labels = self.images_u8[indices], self.labels[indices]
+        images_u8, labels = taken(self.images_u8, indices), self.labels[indices]
         names, sha256 = self.image_names, fingerprint(images_u8, labels, self.class_names)
         return replace(self, images_u8=images_u8, labels=labels, sha256=sha256, files=tuple([names[index] for index in indices]))
 
@@ -118,7 +124,7 @@ class Predictions:
 
     def predicted(self) -> Int64Array:
         """Class index of the largest logit, (n_images,); the lowest index wins a tie."""
-        return np.asarray(self.logits.argmax(axis=1), dtype=np.int64)
+        return np.concatenate([part.argmax(axis=1) for part in in_parts(self.logits)]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,70 @@ def softmax(logits: NDArray[np.floating]) -> Float64Array:
     return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True), dtype=np.float64)
 
 
+class OnDisk(np.memmap[Any, np.dtype[Any]]):
+    """An array in a temporary file that goes with it. What is asked for by index is copied, so that no more stays in memory."""
+
+    def __getitem__(self, index: Any) -> Any:
+        """A copy of what numpy gives; the pages behind it are let go, and stay in the system's cache while there is room."""
+        copied = np.array(super().__getitem__(index))
+        self.release()
+        return copied if copied.ndim else copied[()]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.view(np.ndarray)[index] = value  # numpy itself would assign to what `__getitem__` gives
+        self.release()
+
+    def first(self, n: int) -> OnDisk:
+        """The first `n` rows, not copied."""
+        return cast(OnDisk, super().__getitem__(slice(n)))
+
+    def release(self) -> None:
+        """Let go of the pages in memory; the file keeps what they held."""
+        mapped = getattr(self, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def new_array(shape: tuple[int, ...], dtype: DTypeLike = np.uint8, *, sparse: bool = False) -> NDArray[Any]:
+    """An array to fill: in memory, or `OnDisk` if it is larger than `IN_MEMORY_BYTES`.
+
+    sparse: little of it will be filled, so that it needs no room. UserError if there is no room for it.
+    """
+    n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if n_bytes <= IN_MEMORY_BYTES:
+        return np.zeros(shape, dtype)
+    folder = tempfile.gettempdir()
+    free_bytes = shutil.disk_usage(folder).free
+    if n_bytes > free_bytes and not sparse:
+        raise UserError(
+            f"{shape[0]:,} images take {n_bytes / 2**30:.1f} GiB when decoded, and {folder} has {free_bytes / 2**30:.1f} GiB free; "
+            "set TMPDIR to a folder with more, or use python -m benchmark predict, which keeps none"
+        )
+    with tempfile.TemporaryFile() as file:  # without a name: it is gone with the last reference to the array
+        return OnDisk(file, dtype, "w+", shape=shape)
+
+
+def in_parts(array: NDArray[Any], size: int = 2**16) -> Iterator[NDArray[Any]]:
+    """`array` in parts of `size` along its first axis; one empty part of an empty array."""
+    for start in range(0, max(1, len(array)), size):
+        yield array[start : start + size]
+
+
+def shortened(array: NDArray[Any], n: int) -> NDArray[Any]:
+    """The first `n` rows of an array, not copied."""
+    return array.first(n) if isinstance(array, OnDisk) else array[:n]
+
+
+def taken(images_u8: UInt8Array, indices: Int64Array) -> UInt8Array:
+    """The images at `indices`, in that order; on disk if they are many."""
+    if len(indices) * images_u8[:1].nbytes <= IN_MEMORY_BYTES:
+        return images_u8[indices]
+    chosen = new_array((len(indices), *images_u8.shape[1:]))
+    for start in range(0, len(indices), _CHUNK_IMAGES):
+        chosen[start : start + _CHUNK_IMAGES] = images_u8[indices[start : start + _CHUNK_IMAGES]]
+    return chosen
+
+
 def fingerprint(images_u8: UInt8Array, labels: Int64Array, class_names: Sequence[str]) -> str:
     """SHA-256, hexadecimal, of an image set: equal exactly for equal shape, pixels, labels and class names in order.
 
@@ -155,9 +225,25 @@ def fingerprint(images_u8: UInt8Array, labels: Int64Array, class_names: Sequence
     """
     if images_u8.dtype != np.uint8 or len(labels) != len(images_u8):
         raise ValueError(f"needs uint8 images and a label for each, not {images_u8.dtype} {images_u8.shape} and {labels.shape}")
-    header = json.dumps({"shape": list(images_u8.shape), "class_names": list(class_names)}, ensure_ascii=True).encode()
-    digest = hashlib.sha256(len(header).to_bytes(8, "little") + header)
-    for start in range(0, len(images_u8), _CHUNK_IMAGES):
-        digest.update(np.ascontiguousarray(images_u8[start : start + _CHUNK_IMAGES]).data)
-    digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
-    return digest.hexdigest()
+    growing = Fingerprint(images_u8.shape, class_names)
+    for images in in_parts(images_u8, _CHUNK_IMAGES):
+        growing.update(images)
+    return growing.hexdigest(labels)
+
+
+class Fingerprint:
+    """`fingerprint` of images that come one part after another; `shape` is of all of them."""
+
+    def __init__(self, shape: Sequence[int], class_names: Sequence[str]) -> None:
+        header = json.dumps({"shape": list(shape), "class_names": list(class_names)}, ensure_ascii=True).encode()
+        self._digest = hashlib.sha256(len(header).to_bytes(8, "little") + header)
+
+    def update(self, images_u8: UInt8Array) -> None:
+        """The next images."""
+        self._digest.update(np.ascontiguousarray(images_u8).data)
+
+    def hexdigest(self, labels: Int64Array) -> str:
+        """The fingerprint, all images being told; `labels` are theirs."""
+        digest = self._digest.copy()
+        digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
+        return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array, finger
 from data.reading import ImageSize, Reading
 from data.sets import NAMED, available, named_set, tests_models_of
 from data.splits import stratified_holdout
+from data.stream.parts import Place
 
 VALIDATION_FRACTION = 0.1
 
@@ -32,7 +33,7 @@ class Files(Protocol):
         """What a person should know."""
 
     @property
-    def damaged(self) -> tuple[tuple[Path, str], ...]:
+    def damaged(self) -> tuple[tuple[Place, str], ...]:
         """Files that were left out, and why."""
 
     def labels(self, split: Split) -> Int64Array:
@@ -46,6 +47,12 @@ class Files(Protocol):
 
     def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array]:
         """Images, labels, and which files they are."""
+
+    def stream(self, split: Split, chosen: Int64Array, at_once: int, n_processes: int | None = None) -> Generator[UInt8Array]:
+        """Images, part by part."""
+
+    def identity(self, split: Split) -> str:
+        """What tells a split's images from others, without decoding any."""
 
 
 class Dataset:
@@ -126,6 +133,31 @@ class Dataset:
         source = self.source(split)
         return source in self._official or self._files is None or self._files.is_quick(source)
 
+    def stream(
+        self, split: Split, split_seed: int, chosen: Int64Array, at_once: int, n_processes: int | None = None
+    ) -> Generator[UInt8Array]:
+        """The images of `split` at the indices `chosen`, in that order, `at_once` together; no more of them are in memory.
+
+        n_processes: that decode files beside what the images are used for; the cores of this process if not given.
+        """
+        source = self._checked_source(split)
+        members = self._members(split, self.labels_of_files(source), split_seed)[chosen]
+        if self._files is not None:
+            yield from self._files.stream(source, members, at_once, n_processes)
+        else:
+            images_u8 = self.official(source).images_u8
+            for start in range(0, len(members), at_once):
+                yield images_u8[members[start : start + at_once]]
+
+    def identity(self, split: Split) -> str:
+        """What tells a split's images from others: without decoding any if they are files, else the fingerprint."""
+        source = self._checked_source(split)
+        return self._files.identity(source) if self._files is not None else self.official(source).sha256
+
+    def labels_of_files(self, source: Split) -> Int64Array:
+        """The labels of an official split, damaged files among them."""
+        return self._files.labels(source) if self._files is not None else self.official(source).labels
+
     @property
     def is_of_files(self) -> bool:
         """Whether each image is a file, whose name tells it from all others."""
@@ -142,7 +174,7 @@ class Dataset:
         return self._files.notes if self._files else ()
 
     @property
-    def damaged(self) -> tuple[tuple[Path, str], ...]:
+    def damaged(self) -> tuple[tuple[Place, str], ...]:
         """Files that were left out because they cannot be decoded, and why."""
         return self._files.damaged if self._files else ()
 
@@ -191,7 +223,8 @@ class Dataset:
         raise UserError(f"data set {self.name} has no {source} images, only {there}; {further}")
 
     def _image_set(self, images_u8: UInt8Array, labels: Int64Array, split: Split, files: Sequence[str] = ()) -> ImageSet:
-        images_u8 = np.ascontiguousarray(images_u8)
+        if not images_u8.flags.c_contiguous:
+            images_u8 = np.ascontiguousarray(images_u8)
         sha256 = fingerprint(images_u8, labels, self.class_names)
         return ImageSet(images_u8, labels, self.class_names, self.name, split, sha256, tuple(files))
 
@@ -206,8 +239,9 @@ def open_dataset(
     """The data set called `name`: "cifar10", "cifar10.1", "cifair10", "digits", or the path of a folder or of a table.
 
     A folder holds `train/`, `val/` and `test/` with a folder for each class (some of them may be absent), class folders alone,
-    which are the test split, or images with a `metadata.csv` as Hugging Face's `imagefolder` has it. A table is a CSV with the
-    columns file and label, and perhaps split.
+    which are the test split, or images with a `metadata.csv` as Hugging Face's `imagefolder` has it; or tar
+    files in webdataset's layout, Parquet files with a column of images, or what `save_to_disk` of Hugging Face's `datasets` left.
+    A table is a CSV with the columns file and label, and perhaps split.
 
     data_dir: where CIFAR-10 lies or is downloaded to; the other data sets need none.
     image_size: height and width that the images must come in, as a model's card states them. A folder's images are
@@ -223,12 +257,12 @@ def open_dataset(
         _check_size(name, known.IMAGE_SIZE, image_size)
         return Dataset(name, known.CLASS_NAMES, known.reader(data_dir), available(name))
     folder = Path(name).expanduser()
-    is_table = folder.suffix.lower() in (".csv", ".tsv") and folder.is_file()
+    is_table = folder.suffix.lower() in (".csv", ".tsv", ".tar", ".parquet") and folder.is_file()
     if not name or not (folder.is_dir() or is_table):
-        what = "is a file, not a folder, and no .csv" if folder.is_file() else "is neither a data set nor a folder"
+        what = "is a file, not a folder, and no table" if folder.is_file() else "is neither a data set nor a folder"
         raise UserError(
-            f"'{name}' {what}; pass {', '.join(NAMED)}, the path of a folder with train/<class>/ and test/<class>/, or of a CSV "
-            "with the columns file and label"
+            f"'{name}' {what}; pass {', '.join(NAMED)}, the path of a folder with train/<class>/ and test/<class>/, of a CSV "
+            "with the columns file and label, or of .tar or .parquet files"
         )
     from data.sets.folder import ImageFolder, slug
 

@@ -1,12 +1,13 @@
-"""Image files to one uint8 array, in parallel threads; a file that cannot be decoded is named."""
+"""Image files to one uint8 array, in parallel threads; a file that cannot be decoded is named. Many: `data.stream.decoding`."""
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from core.console import progress
-from core.environment import available_cores, memory_gib
+from core.environment import available_cores
 from core.errors import UserError, one_line
 from core.records import UInt8Array
 from data.reading import ImageSize, Resize
+from data.stream.parts import Place
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,9 +33,9 @@ Result = TypeVar("Result")
 
 
 class DamagedImage(UserError):  # noqa: N818  # it is told to people as it stands
-    """A file that holds no image that can be decoded; `path` and, in a few words, the `reason`."""
+    """A file, or a part of one, that holds no image that can be decoded; `path` and, in a few words, the `reason`."""
 
-    def __init__(self, path: Path, reason: str, message: str) -> None:
+    def __init__(self, path: Place, reason: str, message: str) -> None:
         super().__init__(message)
         self.path, self.reason = path, reason
 
@@ -50,15 +52,15 @@ class Decoded:
     damaged: list[DamagedImage]
 
 
-def read_sizes(paths: Sequence[Path]) -> list[ImageSize | DamagedImage]:
+def read_sizes(paths: Sequence[Place]) -> list[ImageSize | DamagedImage]:
     """Height and width of each image as it is seen (EXIF orientation applied), from the headers alone, or what is wrong."""
     return list(_each(paths, _or_damage(read_size), "reading image sizes"))
 
 
-def find_damaged(paths: Sequence[Path]) -> list[DamagedImage]:
+def find_damaged(paths: Sequence[Place]) -> list[DamagedImage]:
     """Every file among `paths` that cannot be decoded; decodes them all."""
 
-    def work(path: Path) -> None:
+    def work(path: Place) -> None:
         with _opened(path) as image:
             to_rgb(image)
 
@@ -66,44 +68,33 @@ def find_damaged(paths: Sequence[Path]) -> list[DamagedImage]:
     return [one for one in damages if isinstance(one, DamagedImage)]
 
 
-def read_images(paths: Sequence[Path], size: ImageSize, resize: Resize = "shortest", *, skip_damaged: bool = False) -> Decoded:
-    """Every image fitted to `size`; DamagedImage at the first that is not whole, unless they are to be skipped."""
-    needed_gib = len(paths) * size[0] * size[1] * 3 / 2**30
-    present_gib = memory_gib()
-    if present_gib is not None and needed_gib > present_gib:
-        raise UserError(
-            f"{len(paths)} images of {size[0]}×{size[1]} take {needed_gib:.1f} GiB and this machine has {present_gib}; "
-            f"make the images under {paths[0].parent.parent} smaller"
-        )
+def decode_here(paths: Sequence[Place], size: ImageSize, resize: Resize = "shortest", n_threads: int | None = None) -> Decoded:
+    """Every image fitted to `size`, in threads of this process: as many as it may use cores if not given."""
     images_u8 = np.empty((len(paths), *size, 3), dtype=np.uint8)
-    decoded = Decoded(images_u8, [], [], [])
-    results = _each(paths, _or_damage(lambda path: _read(path, size, resize)), "decoding images")
-    with closing(results):  # else progress of a set that was given up goes on being shown for as long as its error is kept
-        for index, result in enumerate(results):
-            if not isinstance(result, DamagedImage):
-                images_u8[len(decoded.read)], own_size = result
-                decoded.sizes.append(own_size)
-                decoded.read.append(index)
-            elif skip_damaged:
-                decoded.damaged.append(result)
-            else:
-                raise result
-    return Decoded(images_u8[: len(decoded.read)], decoded.sizes, decoded.read, decoded.damaged)
+    found = Decoded(images_u8, [], [], [])
+    for index, result in enumerate(_in_threads(paths, _or_damage(lambda path: _read(path, size, resize)), n_threads)):
+        if isinstance(result, DamagedImage):
+            found.damaged.append(result)
+            continue
+        images_u8[len(found.read)], own_size = result
+        found.sizes.append(own_size)
+        found.read.append(index)
+    return Decoded(images_u8[: len(found.read)], found.sizes, found.read, found.damaged)
 
 
-def read_size(path: Path) -> ImageSize:
+def read_size(path: Place) -> ImageSize:
     """Height and width of one image as it is seen."""
     with _opened(path) as image:
         turned = _orientation(image) in _TURNED_BY_A_QUARTER
         return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def read_image(path: Path, size: ImageSize, resize: Resize = "shortest") -> UInt8Array:
+def read_image(path: Place, size: ImageSize, resize: Resize = "shortest") -> UInt8Array:
     """One image, uint8 RGB (height, width, 3), fitted to `size`."""
     return _read(path, size, resize)[0]
 
 
-def _read(path: Path, size: ImageSize, resize: Resize) -> tuple[UInt8Array, ImageSize]:
+def _read(path: Place, size: ImageSize, resize: Resize) -> tuple[UInt8Array, ImageSize]:
     """The image fitted to `size`, and the size in which it came."""
     from PIL import ImageOps
 
@@ -174,15 +165,16 @@ def _orientation(image: Image) -> int:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image]:
+def _opened(path: Place) -> Iterator[Image]:
     """The image, not yet decoded; whatever goes wrong with it becomes a UserError with its name."""
     from PIL import Image as PILImage
     from PIL import UnidentifiedImageError
 
     try:
-        if path.stat().st_size == 0:
+        source = path if isinstance(path, Path) else io.BytesIO(path.read())
+        if (source.stat().st_size if isinstance(source, Path) else len(source.getbuffer())) == 0:
             raise DamagedImage(path, "empty", f"{path} is not an image (it is empty); replace or remove it")
-        with PILImage.open(path, formats=_FORMATS) as image:
+        with PILImage.open(source, formats=_FORMATS) as image:
             yield image
     except DamagedImage:
         raise
@@ -194,10 +186,10 @@ def _opened(path: Path) -> Iterator[Image]:
         raise DamagedImage(path, one_line(error, 80), f"cannot decode {path}: {one_line(error)}; replace or remove it") from error
 
 
-def _or_damage(work: Callable[[Path], Result]) -> Callable[[Path], Result | DamagedImage]:
+def _or_damage(work: Callable[[Place], Result]) -> Callable[[Place], Result | DamagedImage]:
     """`work` that returns the damage instead of raising it, so that one file does not hide the next."""
 
-    def guarded(path: Path) -> Result | DamagedImage:
+    def guarded(path: Place) -> Result | DamagedImage:
         try:
             return work(path)
         except DamagedImage as damage:
@@ -206,16 +198,22 @@ def _or_damage(work: Callable[[Path], Result]) -> Callable[[Path], Result | Dama
     return guarded
 
 
-def _each(paths: Sequence[Path], work: Callable[[Path], Result], what: str) -> Generator[Result]:
+def _each(paths: Sequence[Place], work: Callable[[Place], Result], what: str) -> Generator[Result]:
     """`work(path)` for each path, in order, on all cores, with a progress bar."""
+    with progress() as display:
+        yield from display.track(_in_threads(paths, work), total=len(paths), description=what)
+
+
+def _in_threads(paths: Sequence[Place], work: Callable[[Place], Result], n_threads: int | None = None) -> Generator[Result]:
+    """`work(path)` for each path, in order."""
     from PIL import Image as PILImage
 
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what it logs for want of any handler
-    with warnings.catch_warnings(), progress() as display, ThreadPoolExecutor(available_cores()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(n_threads or available_cores()) as pool:
         warnings.simplefilter("ignore")  # odd metadata and the like; the pixels are what counts
         warnings.simplefilter("error", PILImage.DecompressionBombWarning)
         try:
-            yield from display.track(pool.map(work, paths), total=len(paths), description=what)
+            yield from pool.map(work, paths)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

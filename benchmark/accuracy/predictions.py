@@ -27,18 +27,23 @@ def predict_singles(findings: Findings, profile: bool) -> None:
     image_set, files = findings.image_set, {c.name: c.file for c in findings.candidates if c.given is None}
     predictions, runs = _predicted(findings, files, image_set, lambda name: f"predicting {name}")
     predictions |= {c.name: said_of(c, image_set, findings.predictions) for c in findings.candidates if c.given is not None}
-    for candidate in findings.candidates:
-        card, accuracy = candidate.card, measure(predictions[candidate.name], image_set.labels)
-        kind, members = ("ensemble", tuple(m.name for m in card.members)) if card.rule else ("single", ())
-        precision = card.precision if candidate.given is None else ""
-        findings.entries.append(Entry(candidate.name, kind, members, card.backend, precision, candidate.size_mb, accuracy))
-    findings.predictions |= {candidate.name: predictions[candidate.name] for candidate in findings.candidates}
-    findings.files |= files
+    add_singles(findings, predictions)
     if profile and runs:
         inside_s, total_s = sum(run.inside_s for run in runs), sum(run.total_s for run in runs)
         findings.notes.append(
             f"predictions took {total_s:.2f} s, {inside_s:.2f} s of it inside session.run: ratio {total_s / inside_s:.4f}"
         )
+
+
+def add_singles(findings: Findings, predictions: Mapping[str, Predictions]) -> None:
+    """Keep the predictions of every candidate, by name, and measure their accuracy."""
+    for candidate in findings.candidates:
+        card, accuracy = candidate.card, measure(predictions[candidate.name], findings.image_set.labels)
+        kind, members = ("ensemble", tuple(m.name for m in card.members)) if card.rule else ("single", ())
+        precision = card.precision if candidate.given is None else ""
+        findings.entries.append(Entry(candidate.name, kind, members, card.backend, precision, candidate.size_mb, accuracy))
+    findings.predictions |= {candidate.name: predictions[candidate.name] for candidate in findings.candidates}
+    findings.files |= {c.name: c.file for c in findings.candidates if c.given is None}
 
 
 def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None:

@@ -24,7 +24,8 @@ NAMED = {
     "cifair10": "data.sets.cifair10",
     "digits": "data.sets.digits",
 }
-WHAT_DATA_TAKES = f"{', '.join(NAMED)}, a folder of images by class, or a CSV of file,label"  # for `--help`
+PACKED = "a folder of .tar (webdataset) or .parquet files"
+WHAT_DATA_TAKES = f"{', '.join(NAMED)}, a folder of images by class, a CSV of file,label, or {PACKED}"  # for `--help`
 
 
 class NamedSet(Protocol):

@@ -1,14 +1,17 @@
 """Any labelled image files: a folder in the ImageFolder layout (`train/<class>/*.jpg`, `val/<class>/*.jpg`, `test/<class>/*.png`),
-class folders alone, or a table of files and labels.
+class folders alone, a table of files and labels, or images packed into tar, Parquet or Arrow files (`data.stream.packed`).
 
 How images of differing sizes become one array stands at `ImageFolder`; what is read and what is passed over in `data.scan`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import statistics
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Generator, Sequence
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +23,8 @@ from core.records import Int64Array, Split, UInt8Array
 from data.reading import ImageSize, Reading
 from data.scan import Classes, scan
 from data.sets.labelled import TABLES, metadata_files, read_tables
+from data.stream.packed import is_packed_file, open_packed
+from data.stream.parts import Part, Parts, Place
 
 if TYPE_CHECKING:
     from data.decode import DamagedImage
@@ -41,7 +46,7 @@ class ImageFolder:
 
     class_names: the order of the labels if a model states it, of which the folder's classes may be some; else the
     folder's own names, sorted. Images become RGB, turned as their EXIF orientation says; transparency is dropped, as
-    torchvision does. Files are in sorted order within their class.
+    torchvision does. Files are in sorted order within their class, packed images in the order of their files.
     """
 
     def __init__(
@@ -55,16 +60,32 @@ class ImageFolder:
             raise UserError(f"image height and width must be 1 or more, not {image_size[0]} and {image_size[1]}")
         self._root = root.parent if root.is_file() else root
         self._image_size, self._reading = image_size, reading or Reading()
-        self._files, self._scan_notes = _files_of(root, least_classes=2 if class_names is None else 1)
-        self._own_names = tuple(next(iter(self._files.values())))
+        packed = open_packed(root) if root.is_dir() or is_packed_file(root) else None
+        if packed is None:
+            files, notes = _files_of(root, least_classes=2 if class_names is None else 1)
+            self._own_names = tuple(next(iter(files.values())))
+            codes: dict[Split, Int64Array] = {}
+        else:
+            files, notes, self._own_names, codes = {}, packed.notes, packed.names, packed.labels
+            if class_names is not None and set(self._own_names) - set(class_names):
+                self._own_names = _by_number(self._own_names, class_names)
+        self._scan_notes = notes
         self.class_names = self._own_names if class_names is None else self._matched(tuple(class_names))
-        self._sizes: dict[Path, ImageSize] = {}
-        self._damaged: dict[Path, DamagedImage] = {}
+        place_of = {name: place for place, name in enumerate(self.class_names)}
+        into = np.array([place_of[name] for name in self._own_names], np.int64)
+        self._places: dict[Split, Sequence[Place]] = dict(packed.parts) if packed else {}
+        self._labels: dict[Split, Int64Array] = {split: into[own] for split, own in codes.items()}
+        for split, classes in files.items():
+            self._places[split] = [path for name in self.class_names for path in classes.get(name, ())]
+            counts = [len(classes.get(name, ())) for name in self.class_names]
+            self._labels[split] = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+        self._sizes: dict[Split, Counter[ImageSize]] = {}
+        self._damaged: dict[Place, DamagedImage] = {}
 
     @property
     def available(self) -> tuple[Split, ...]:
         """The splits that have a folder."""
-        return tuple(self._files)
+        return tuple(self._places)
 
     @property
     def can_choose(self) -> bool:
@@ -77,7 +98,7 @@ class ImageFolder:
         return (*self._scan_notes, *self._matching_note(), *self._damage_note(), *self._cap_note(), *self._cut_note())
 
     @property
-    def damaged(self) -> tuple[tuple[Path, str], ...]:
+    def damaged(self) -> tuple[tuple[Place, str], ...]:
         """Files that were skipped so far, and why."""
         return tuple((path, self._damaged[path].reason) for path in sorted(self._damaged))
 
@@ -88,17 +109,18 @@ class ImageFolder:
 
         if self._image_size is not None:
             return self._image_size
-        paths = self._every_path()
-        for path, size in zip(paths, read_sizes(paths), strict=True):
-            if not isinstance(size, DamagedImage):
-                self._sizes[path] = size
-            elif self._reading.skip_damaged:
-                self._damaged[path] = size
-            else:
-                raise self._all_damage()
-        sizes = list(self._sizes.values())
+        for split, paths in self._places.items():
+            self._sizes[split] = Counter()
+            for path, size in zip(paths, read_sizes(paths), strict=True):
+                if not isinstance(size, DamagedImage):
+                    self._sizes[split][size] += 1
+                elif self._reading.skip_damaged:
+                    self._damaged[path] = size
+                else:
+                    raise self._all_damage()
+        sizes = list(self._every_size())
         if not sizes:
-            raise UserError(f"none of the {len(paths)} images in {self._root} can be decoded; replace them")
+            raise UserError(f"none of the {self._n_images()} images in {self._root} can be decoded; replace them")
         if len(set(sizes)) == 1:
             return sizes[0]
         side = min(self._median_side(), self._reading.max_side)
@@ -106,49 +128,85 @@ class ImageFolder:
 
     def labels(self, split: Split) -> Int64Array:
         """Label of each file of a split, (n_files,), without reading any."""
-        classes = self._files[split]
-        counts = [len(classes.get(name, ())) for name in self.class_names]
-        return np.repeat(np.arange(len(counts)), counts).astype(np.int64)
+        return self._labels[split]
 
     def names(self, split: Split) -> list[str]:
         """Each file of a split as a path below the folder, in the order of `labels`."""
-        return [self._name(path) for path in self._paths(split)]
+        return [self._name(path) for path in self._places[split]]
 
     def is_quick(self, split: Split) -> bool:
         """Whether a whole split is decoded in about a second; decides by the number and size of its files, not by a clock."""
-        paths = self._paths(split)
-        return len(paths) <= _QUICK_FILES and sum(path.stat().st_size for path in paths) <= _QUICK_BYTES
+        places = self._places[split]
+        if len(places) > _QUICK_FILES:
+            return False
+        return sum(place.stat().st_size if isinstance(place, Path) else len(place.read()) for place in places) <= _QUICK_BYTES
 
     def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array]:
         """Images, uint8 RGB (n_images, height, width, 3), labels, (n_images,), and which files they are, (n_images,).
 
         chosen: ascending indices of the files to read; all if None. UserError, naming them, if files are damaged.
         """
-        from data.decode import DamagedImage, read_images
+        from data.decode import DamagedImage
+        from data.stream.decoding import decode_all
 
-        every = self._paths(split)
-        indices = np.arange(len(every)) if chosen is None else chosen
-        paths = [every[index] for index in indices]
+        places = self._chosen(split, chosen)
         try:
-            decoded = read_images(paths, self.image_size, self._reading.resize, skip_damaged=self._reading.skip_damaged)
+            found = decode_all(places, self.image_size, self._reading.resize, skip_damaged=self._reading.skip_damaged)
         except DamagedImage as damage:
             raise self._all_damage() from damage
-        self._sizes |= {paths[i]: size for i, size in zip(decoded.read, decoded.sizes, strict=True)}
-        self._damaged |= {damage.path: damage for damage in decoded.damaged}
-        if not decoded.read:
-            raise UserError(f"none of the {len(paths)} {split} images in {self._root} can be decoded; replace them")
-        files = indices[decoded.read].astype(np.int64)
-        return decoded.images_u8, self.labels(split)[files], files
+        if self._image_size is not None:  # else the headers have told
+            self._sizes[split] = found.sizes
+        self._damaged |= {damage.path: damage for damage in found.damaged}
+        if not len(found.read):
+            raise UserError(f"none of the {len(places)} {split} images in {self._root} can be decoded; replace them")
+        files = found.read if chosen is None else chosen[found.read].astype(np.int64)
+        return found.images_u8, self.labels(split)[files], files
 
-    def _name(self, path: Path) -> str:
-        return (path.relative_to(self._root) if path.is_relative_to(self._root) else path).as_posix()
+    def stream(self, split: Split, chosen: Int64Array, at_once: int, n_processes: int | None = None) -> Generator[UInt8Array]:
+        """The images of the files `chosen`, in that order, `at_once` together, decoded a little ahead of their use.
 
-    def _paths(self, split: Split) -> list[Path]:
-        classes = self._files[split]
-        return [path for name in self.class_names for path in classes.get(name, ())]
+        UserError for the first that is damaged: the others would be other batches than of a run that leaves it out.
+        """
+        from data.stream.decoding import decoded
 
-    def _every_path(self) -> list[Path]:
-        return [path for split in self._files for path in self._paths(split)]
+        places = self._chosen(split, chosen)
+        with closing(decoded(places, self.image_size, self._reading.resize, n_processes, at_once)) as parts:
+            for part in parts:
+                if part.damaged:
+                    raise UserError(f"{part.damaged[0]}; python -m data show {self._root} --skip-damaged lists every such file")
+                yield part.images_u8
+
+    def identity(self, split: Split) -> str:
+        """SHA-256 of what a split's images are without decoding any: their names, where they lie, bytes, labels and size."""
+        digest = hashlib.sha256(repr((self.class_names, self.image_size, self._reading.resize)).encode())
+        digest.update(self.labels(split).tobytes())
+        places = self._places[split]
+        if isinstance(places, Parts):
+            for container in places.containers:
+                digest.update(f"{container.name} {container.stat().st_size}\n".encode("utf-8", "surrogateescape"))
+            return digest.hexdigest()
+        for place in places:
+            assert isinstance(place, Path)
+            digest.update(f"{self._name(place)} {place.stat().st_size}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+    def _chosen(self, split: Split, chosen: Int64Array | None) -> Sequence[Place]:
+        places = self._places[split]
+        if chosen is None:
+            return places
+        if isinstance(places, Parts):
+            return Parts(places.containers, places.kind, places.column, places.records[chosen])
+        return [places[index] for index in chosen]
+
+    def _name(self, place: Place) -> str:
+        path, inside = (place.container, f"/{place.name}") if isinstance(place, Part) else (place, "")
+        return (path.relative_to(self._root) if path.is_relative_to(self._root) else path).as_posix() + inside
+
+    def _n_images(self) -> int:
+        return sum(map(len, self._places.values()))
+
+    def _every_size(self) -> Counter[ImageSize]:
+        return sum(self._sizes.values(), Counter())
 
     def _matched(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
         """`wanted`, if every class of the folder is among them."""
@@ -173,20 +231,22 @@ class ImageFolder:
 
     def _median_side(self) -> int:
         longest = self._reading.resize == "pad"
-        return int(statistics.median((max if longest else min)(size) for size in self._sizes.values()))
+        sides = Counter[int]()
+        for size, count in self._every_size().items():
+            sides[(max if longest else min)(size)] += count
+        return int(statistics.median(sides.elements()))
 
     def _all_damage(self) -> UserError:
         """The error that names every damaged file of every split, so that one round of mending is enough."""
         from data.decode import find_damaged
 
-        paths = self._every_path()
-        damaged = find_damaged(paths)
+        damaged = [damage for places in self._places.values() for damage in find_damaged(places)]
         if len(damaged) == 1:
             return UserError(f"{damaged[0]}, or pass --skip-damaged")
         named = ", ".join(f"{damage.path} ({damage.reason})" for damage in damaged[:_NAMED_DAMAGE])
         more = f" and {len(damaged) - _NAMED_DAMAGE} more" if len(damaged) > _NAMED_DAMAGE else ""
         return UserError(
-            f"{len(damaged)} of {len(paths):,} images cannot be decoded: {named}{more}; replace or remove them, or pass "
+            f"{len(damaged)} of {self._n_images():,} images cannot be decoded: {named}{more}; replace or remove them, or pass "
             "--skip-damaged (python -m data show with it lists them in damaged.csv)"
         )
 
@@ -198,7 +258,7 @@ class ImageFolder:
 
     def _cap_note(self) -> list[str]:
         """Says where the cap on the resolution took pixels away."""
-        if self._image_size is not None or not self._sizes or len(set(self._sizes.values())) == 1:
+        if self._image_size is not None or len(self._every_size()) < 2:
             return []
         side, cap = self._median_side(), self._reading.max_side
         if side <= cap:
@@ -213,16 +273,19 @@ class ImageFolder:
         """Says how much of the images the centre crop takes away."""
         from data.decode import share_cut_away
 
-        if self._reading.resize != "shortest" or not self._sizes:
+        sizes = self._every_size()
+        if self._reading.resize != "shortest" or not sizes:
             return []
         height, width = self.image_size
-        shares = [share_cut_away(own, (height, width)) for own in self._sizes.values() if own != (height, width)]
-        cut = [share for share in shares if share >= _LEAST_CUT]
+        shares = {own: share_cut_away(own, (height, width)) for own in sizes if own != (height, width)}
+        cut = {own: share for own, share in shares.items() if share >= _LEAST_CUT}
         if not cut:
             return []
+        n_cut = sum(sizes[own] for own in cut)
+        mean = sum(share * sizes[own] for own, share in cut.items()) / n_cut
         return [
-            f"the centre crop to {width}×{height} cuts {len(cut):,} of {len(self._sizes):,} images, on average {np.mean(cut):.0%} "
-            f"of their area, at most {max(cut):.0%}; train with --resize squash or --resize pad to keep it"
+            f"the centre crop to {width}×{height} cuts {n_cut:,} of {sizes.total():,} images, on average {mean:.0%} "
+            f"of their area, at most {max(cut.values()):.0%}; train with --resize squash or --resize pad to keep it"
         ]
 
 
@@ -232,9 +295,16 @@ def _files_of(source: Path, least_classes: int) -> tuple[dict[Split, Classes], l
     return read_tables(tables) if tables else scan(source, least_classes)
 
 
+def _by_number(own: Sequence[str], class_names: Sequence[str]) -> tuple[str, ...]:
+    """The model's names of labels that are whole numbers, as they stand in most packed files; `own` if they are not all of that."""
+    if all(name.isdecimal() and int(name) < len(class_names) for name in own):
+        return tuple(class_names[int(name)] for name in own)
+    return tuple(own)
+
+
 def slug(folder: Path, reserved: Collection[str] = ()) -> str:
     """The base name of a folder, or of a table without its ending: lower-case letters, digits, '_', '-'; none of `reserved`."""
     path = folder.resolve()
-    base = path.stem if path.suffix.lower() in TABLES and path.is_file() else path.name
+    base = path.stem if (path.suffix.lower() in TABLES or is_packed_file(path)) and path.is_file() else path.name
     name = re.sub(r"[^a-z0-9_-]+", "-", base.lower()).strip("-") or "folder"
     return f"{name}-folder" if name in reserved else name

@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.records import UInt8Array
 from models.card import ModelCard
 from models.runtimes.outputs import Outputs
-from models.runtimes.predict import Prediction, in_batches
+from models.runtimes.predict import Checked, Prediction, in_batches
 from models.runtimes.registry import Runtime, Transfer
 
 # Where a network's time goes: a runtime that does not run these does not run the model. As ONNX Runtime calls them.
@@ -129,3 +129,7 @@ class Classifier(ABC):
     ) -> Prediction:
         """`predict` as a command needs it: timed, with progress, and for a graph without a card."""
         return in_batches(self.run, images_u8, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance, advance=advance)
+
+    def checked(self, n_classes: int | None = None) -> Checked:
+        """The model for one batch after another, its outputs checked as `predicted` checks them."""
+        return Checked(self.run, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance)

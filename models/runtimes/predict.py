@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,28 +40,48 @@ def in_batches(
     `run` fails, gives anything but a finite row per image, or, on the first batch, probabilities that are not the softmax of
     its logits (by more than `tolerance`), or others for its first image alone.
     """
+    checked = Checked(run, what, n_classes=n_classes, tolerance=tolerance)
     by_batch: list[Outputs] = []
-    inside_s = 0.0
     started = time.perf_counter()
-    for first in range(0, len(images_u8), PREDICTION_BATCH):
-        batch = images_u8[first : first + PREDICTION_BATCH]
-        before = time.perf_counter()
-        try:
-            outputs = run(batch)
-        except UserError:
-            raise
-        except Exception as error:  # each runtime raises its own unrelated classes
-            raise UserError(f"{what} failed on images {first} to {first + len(batch) - 1}: {one_line(error, 160)}") from error
-        inside_s += time.perf_counter() - before
-        if first == 0:
-            n_classes = n_classes or (outputs.logits.shape[-1] if outputs.logits.ndim else 1)
-            check_first_batch(outputs, len(batch), n_classes, what, tolerance)
-            check_alone(run(batch[:1]), outputs, what, tolerance)
-        else:
-            check_shapes(outputs, len(batch), n_classes or 1, what)
-        by_batch.append(outputs)
+    for batch in batches(images_u8):
+        by_batch.append(checked(batch))
         advance(len(batch))
     if not by_batch:
         raise UserError(f"there are no images for {what} to predict")
     logits, probabilities = (np.concatenate(parts) for parts in zip(*by_batch, strict=True))
-    return Prediction(Outputs(logits, probabilities), inside_s, time.perf_counter() - started)
+    return Prediction(Outputs(logits, probabilities), checked.inside_s, time.perf_counter() - started)
+
+
+def batches(images_u8: UInt8Array) -> Iterator[UInt8Array]:
+    """The images in the batches in which models predict."""
+    return (images_u8[first : first + PREDICTION_BATCH] for first in range(0, len(images_u8), PREDICTION_BATCH))
+
+
+class Checked:
+    """`run` on one batch after another, its outputs held to what a model must give; `inside_s`: seconds spent in it."""
+
+    def __init__(
+        self, run: Callable[[UInt8Array], Outputs], what: str, *, n_classes: int | None = None, tolerance: float = ROUNDING
+    ) -> None:
+        self.inside_s = 0.0
+        self._run, self._what, self._n_classes, self._tolerance = run, what, n_classes, tolerance
+        self._n_images = 0
+
+    def __call__(self, batch: UInt8Array) -> Outputs:
+        """The outputs for the next batch; UserError as `in_batches` has it."""
+        first, before = self._n_images, time.perf_counter()
+        try:
+            outputs = self._run(batch)
+        except UserError:
+            raise
+        except Exception as error:  # each runtime raises its own unrelated classes
+            raise UserError(f"{self._what} failed on images {first} to {first + len(batch) - 1}: {one_line(error, 160)}") from error
+        self.inside_s += time.perf_counter() - before
+        if first == 0:
+            self._n_classes = self._n_classes or (outputs.logits.shape[-1] if outputs.logits.ndim else 1)
+            check_first_batch(outputs, len(batch), self._n_classes, self._what, self._tolerance)
+            check_alone(self._run(batch[:1]), outputs, self._what, self._tolerance)
+        else:
+            check_shapes(outputs, len(batch), self._n_classes or 1, self._what)
+        self._n_images += len(batch)
+        return outputs

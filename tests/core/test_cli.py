@@ -159,6 +159,7 @@ def test_where_a_run_goes_is_said_in_one_way(command: str) -> None:
     makes_runs = command in (
         "benchmark",
         "benchmark load",
+        "benchmark merge",
         "benchmark selfcheck",
         "train.bench",
         "data show",

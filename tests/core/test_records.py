@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import scipy.special
@@ -5,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from core import records
 from core.records import ImageSet, Predictions, fingerprint, softmax
 
 
@@ -52,3 +55,39 @@ def test_what_is_taken_is_the_set_that_these_images_make(indices: list[int], see
     assert (taken.name, taken.split, taken.class_names) == ("x", "test", ("a", "b"))
     assert taken.image_names == tuple(map(str, indices))
     assert taken.take(np.array([len(indices) - 1])).image_names == (str(indices[-1]),)
+
+
+@given(st.data())
+def test_an_array_on_disk_is_one_in_memory(data: st.DataObject) -> None:
+    """Whatever is put in or taken out, by number, slice, list of numbers or mask."""
+    with mock.patch.object(records, "IN_MEMORY_BYTES", 0):
+        on_disk, in_memory = records.new_array((9, 2, 3)), np.zeros((9, 2, 3), np.uint8)
+    assert isinstance(on_disk, records.OnDisk)
+    indices = st.one_of(
+        st.integers(-9, 8),
+        st.slices(9),
+        st.lists(st.integers(0, 8), max_size=5).map(lambda found: np.array(found, np.int64)),
+        arrays(bool, 9),
+        st.tuples(st.slices(9), st.integers(0, 1)),
+    )
+    for _ in range(4):
+        index, value = data.draw(indices), data.draw(st.integers(0, 255))
+        on_disk[index] = value
+        in_memory[index] = value
+        asked = data.draw(indices)
+        assert np.array_equal(on_disk[asked], in_memory[asked])
+        assert type(on_disk[asked]) is type(in_memory[asked])
+    assert np.array_equal(np.concatenate([on_disk, on_disk]), np.concatenate([in_memory, in_memory]))
+    assert np.array_equal(on_disk, in_memory)
+    assert np.array_equal(records.taken(on_disk, np.array([3, 1])), in_memory[[3, 1]])
+    assert [row.tolist() for row in on_disk] == in_memory.tolist()
+
+
+def test_a_set_taken_of_one_on_disk_may_lie_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "IN_MEMORY_BYTES", 100)
+    images = np.random.default_rng(0).integers(0, 256, (50, 2, 2, 3), dtype=np.uint8)
+    image_set = ImageSet(images, np.zeros(50, np.int64), ("a",), "x", "test", fingerprint(images, np.zeros(50, np.int64), ["a"]))
+    taken = image_set.take(np.arange(49, -1, -1))
+    assert isinstance(taken.images_u8, records.OnDisk)
+    assert np.array_equal(taken.images_u8, images[::-1])
+    assert taken.take(np.arange(49, -1, -1)).sha256 == image_set.sha256

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from core.errors import UserError
-from data import decode
-from data.decode import fit, read_image, read_images, read_size, share_cut_away
+from data.decode import decode_here, fit, read_image, read_size, share_cut_away
+from data.stream.decoding import decode_all
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -112,18 +112,12 @@ def test_decompression_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     path = saved(half_and_half().resize((8, 6)), tmp_path / "x.png")  # 48 pixels
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(UserError, match=r"x\.png is refused"):
-        read_images([path], (4, 4))
-
-
-def test_more_images_than_memory_are_refused_before_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode, "memory_gib", lambda: 0.001)
-    with pytest.raises(UserError, match="this machine has"):
-        read_images([tmp_path / "a" / "b" / "absent.png"] * 1000, (256, 256))
+        decode_all([path], (4, 4))
 
 
 def test_many_images_keep_their_order(tmp_path: Path) -> None:
     paths = [saved(Image.new("RGB", (5, 5), (n, n, n)), tmp_path / f"{n}.png") for n in range(100)]
-    assert read_images(paths, (5, 5)).images_u8[:, 0, 0, 0].tolist() == list(range(100))
+    assert decode_here(paths, (5, 5)).images_u8[:, 0, 0, 0].tolist() == list(range(100))
 
 
 @pytest.mark.parametrize("shape", [(64, 16), (16, 64), (30, 30)])
@@ -145,5 +139,5 @@ def test_what_libraries_warn_of_or_log_reaches_nobody(tmp_path: Path, capfd: pyt
     """Damaged metadata make PIL warn: the pixels are whole, and nobody asked for the rest."""
     exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff" + b"\xff" * 40
     paths = [saved(half_and_half(), tmp_path / f"{n}.jpg", exif=exif) for n in range(4)]
-    assert read_images(paths, (4, 8)).images_u8.shape == (4, 4, 8, 3)
+    assert decode_here(paths, (4, 8)).images_u8.shape == (4, 4, 8, 3)
     assert capfd.readouterr().err == ""

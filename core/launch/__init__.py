@@ -22,28 +22,51 @@ if TYPE_CHECKING:
 TIMEOUT_S = 1800.0
 
 
-def ask_child(module: str, job: dict[str, Any], what: str) -> dict[str, Any]:
-    """The answer of `python -m module` to `job`; UserError naming `what` where the child fails."""
+class Killed(UserError):  # noqa: N818  # what happened to it
+    """A child was ended by a signal."""
+
+
+def ask_child(
+    module: str,
+    job: dict[str, Any],
+    what: str,
+    *,
+    timeout_s: float | None = TIMEOUT_S,
+    otherwise: str = "try smaller --batch-sizes",
+    children: set[subprocess.Popen[str]] | None = None,
+) -> dict[str, Any]:
+    """The answer of `python -m module` to `job`; UserError naming `what`, and what to do `otherwise`, if the child fails.
+
+    children: where the child stands as long as it runs, for who may have to end it.
+    """
     import subprocess
 
+    running = children if children is not None else set()
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(
+        own_module(module), stdin=pipe, stdout=pipe, stderr=pipe, text=True, encoding="utf-8", errors="replace",
+        env={**own_environment(), **bytecode_settings()},
+    )  # fmt: skip
+    running.add(child)
     try:
-        done = subprocess.run(
-            own_module(module),
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env={**own_environment(), **bytecode_settings()},
-            timeout=TIMEOUT_S,
-            check=True,
-        )
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr or "").strip().splitlines()[-1:] or [f"its process ended with status {error.returncode}"]
-        raise UserError(f"{what} failed: {last[0]}; try smaller --batch-sizes") from error
-    except (subprocess.TimeoutExpired, json.JSONDecodeError, IndexError) as error:
-        raise UserError(f"{what} failed: {one_line(error, 160)}; try smaller --batch-sizes") from error
+        with child:
+            try:
+                stdout, stderr = child.communicate(json.dumps(job), timeout_s)
+            except BaseException:
+                child.kill()
+                raise
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"{what} failed: {one_line(error, 160)}; {otherwise}") from error
+    finally:
+        running.discard(child)
+    if child.returncode:
+        last = stderr.strip().splitlines()[-1:] or [f"its process ended with status {child.returncode}"]
+        kind = Killed if child.returncode < 0 else UserError
+        raise kind(f"{what} failed: {last[0]}; {otherwise}")
+    try:
+        answer: dict[str, Any] = json.loads(stdout.splitlines()[-1])
+    except (json.JSONDecodeError, IndexError) as error:
+        raise UserError(f"{what} failed: {one_line(error, 160)}; {otherwise}") from error
     if "error" in answer:
         raise UserError(f"{what} failed: {answer['error']}")
     return answer
@@ -89,10 +112,10 @@ def converse(
     if stopped:
         raise KeyboardInterrupt(errors[-1] if errors else "interrupted")
     if child.returncode:
-        raise UserError(errors[-1] if errors else f"{what} {_ending(child.returncode)}")
+        raise UserError(errors[-1] if errors else f"{what} {how_it_ended(child.returncode)}")
 
 
-def _ending(status: int) -> str:
+def how_it_ended(status: int) -> str:
     """How a child ended that said nothing."""
     if status < 0:
         return f"was ended by {signal.Signals(-status).name}, perhaps for want of memory"

@@ -1,0 +1,169 @@
+"""What all shards of one evaluation have in common: models and images by fingerprint, and which images each shard has.
+
+A shard is a run of whole batches: a batch holds the same images however many shards there are, so that its logits are the same to
+the last bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.candidates import Candidate, find_candidates
+from benchmark.images import draw
+from core.decimals import counted
+from core.environment import available_cores
+from core.errors import UserError, one_line
+from core.files import write_json
+from core.records import Int64Array, Split
+from data.matching import common_split_seed, name_on_cards, open_matching
+from models.graph.external_data import sha256_of_model
+from models.runtimes.base import Provider
+from models.runtimes.choose import choose_providers
+from models.runtimes.predict import PREDICTION_BATCH
+from models.runtimes.registry import asked_for
+
+if TYPE_CHECKING:
+    from data import Dataset
+    from data.reading import Resize
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What `python -m benchmark predict` was asked for; JSON holds it for a child process, another machine, and the merge."""
+
+    models: tuple[str, ...]
+    data: str
+    out: str
+    data_dir: str | None = None
+    split: Split = "test"
+    limit: int | None = None
+    seed: int = 0
+    resize: Resize | None = None
+    device: str = "cpu"
+    n_shards: int = 1
+    threads: int | None = None
+    decoders: int | None = None
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Asked:
+        """What `asdict` and JSON made of one."""
+        return Asked(**{**value, "models": tuple(value["models"])})
+
+
+@dataclass(frozen=True)
+class Work:
+    """The models and images that were asked for, open and checked. chosen: indices of the images within the split."""
+
+    asked: Asked
+    candidates: list[Candidate]
+    provider: Provider
+    dataset: Dataset
+    split_seed: int
+    chosen: Int64Array
+    labels: Int64Array
+    notes: list[str]
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What must be equal for two shards to be of one evaluation; nothing about where files lie or how fast they are read."""
+        asked = self.asked
+        return {
+            "models": {candidate.name: sha256_of_model(candidate.file) for candidate in self.candidates},
+            "data": self.dataset.identity(asked.split),
+            "images": [asked.split, self.split_seed, asked.limit, asked.seed, len(self.chosen)],
+            "runtime": self.provider.name,
+            "shards": asked.n_shards,
+        }
+
+    def images_of(self, shard: int) -> slice:
+        """Which of the chosen images are the shard's, 0 being the first."""
+        n_batches = -(-len(self.chosen) // PREDICTION_BATCH)
+        first, end = (number * n_batches // self.asked.n_shards for number in (shard, shard + 1))
+        return slice(first * PREDICTION_BATCH, min(end * PREDICTION_BATCH, len(self.chosen)))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the labels."""
+        return self.dataset.class_names
+
+
+def open_work(asked: Asked) -> Work:
+    """Everything that can be wrong with what was asked for is found here, and no image is decoded."""
+    threads = asked.threads or available_cores()
+    candidates, notes = find_candidates([Path(model) for model in asked.models], Path(), name_on_cards(asked.data))
+    models = [candidate.card.trained() for candidate in candidates]
+    data_dir = None if asked.data_dir is None else Path(asked.data_dir)
+    dataset = open_matching(models, asked.data, data_dir, resize=asked.resize, skip_damaged=False)
+    split_seed = 0 if asked.split == "test" else common_split_seed(models, dataset, ", or use --split test")
+    labels = dataset.labels(asked.split, split_seed)
+    n_images, limit = len(labels), asked.limit
+    chosen = np.arange(n_images, dtype=np.int64)
+    if limit is not None and limit < n_images:
+        chosen = draw(n_images, limit, asked.seed)
+        was = "was" if limit == 1 else "were"
+        notes.append(f"only {limit} of {counted(n_images, 'image')} {was} predicted (--limit): a try, not a result")
+    n_batches = -(-len(chosen) // PREDICTION_BATCH)
+    if asked.n_shards > n_batches:
+        raise UserError(
+            f"{counted(len(chosen), 'image')} are {n_batches} batches of {PREDICTION_BATCH}, which {asked.n_shards} shards cannot "
+            f"share; use {n_batches} shards at most"
+        )
+    providers, _ = choose_providers(asked_for(asked.device, [], []), candidates[0].file, threads)
+    return Work(asked, candidates, providers[0], dataset, split_seed, chosen, labels[chosen], [*notes, *dataset.notes])
+
+
+def agree_on_plan(work: Work) -> str:
+    """The fingerprint of the plan, which the first shard writes; UserError if `--out` holds shards of something else."""
+    key, path = work.key, Path(work.asked.out) / PLAN
+    if path.exists():
+        require_same(read_plan(path.parent)[0], key, str(path.parent))
+    else:
+        write_json(path, {"what": "shards", "key": key, "asked": asdict(work.asked), "provider": asdict(work.provider)})
+    return key_sha256(key)
+
+
+def read_plan(folder: Path) -> tuple[dict[str, Any], Asked, Provider]:
+    """The key that shards in `folder` share, what was asked for, and the runtime; UserError if there is no plan."""
+    path = folder / PLAN
+    if not path.is_file():
+        raise UserError(f"{folder} holds no shards; python -m benchmark predict MODEL --data DATA --out {folder} makes them")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        provider = {**found["provider"], "options": tuple(map(tuple, found["provider"]["options"]))}
+        return found["key"], Asked.from_json(found["asked"]), Provider(**provider)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not valid ({one_line(error, 120)}); remove {folder} and predict again") from error
+
+
+def require_same(there: dict[str, Any], here: dict[str, Any], folder: str) -> None:
+    """UserError that names what differs between the key of the shards in `folder` and that of what is at hand."""
+    different = [name for name in here if there.get(name) != here[name]]
+    if different:
+        raise UserError(
+            f"{folder} holds shards of other {' and '.join(different)} than these; give each evaluation an --out of its own"
+        )
+
+
+def key_sha256(key: dict[str, Any]) -> str:
+    """SHA-256, hexadecimal, of a key."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+
+
+def shard_file(folder: Path, shard: int, n_shards: int) -> Path:
+    """The file of a shard, 0 being the first; people count from 1."""
+    digits = len(str(n_shards))
+    return folder / f"shard-{shard + 1:0{digits}}-of-{n_shards}.npz"
+
+
+def missing(folder: Path, n_shards: int) -> Sequence[int]:
+    """The shards that are not there, 0 being the first."""
+    return [shard for shard in range(n_shards) if not shard_file(folder, shard, n_shards).is_file()]

@@ -1,0 +1,90 @@
+"""Images decoded part by part, in order: few of them in threads here, many in processes beside whatever uses them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from core.console import progress
+from core.environment import available_cores
+from core.launch.pool import answers
+from core.records import Int64Array, UInt8Array, new_array, shortened
+from data.decode import DamagedImage, Decoded, decode_here
+from data.reading import ImageSize, Resize
+from data.stream.parts import Place, as_json
+
+AT_ONCE = 128  # images that a process decodes before it hands them on: the batch in which models predict
+FEW = 2048  # for fewer a process would take longer to start than to decode
+
+
+@dataclass
+class Everything:
+    """images_u8: uint8 RGB (n_read, height, width, 3), on disk if they are many; sizes: how many came in each height and width;
+    read: which of the places they are, ascending, (n_read,); damaged: the others.
+    """
+
+    images_u8: UInt8Array
+    read: Int64Array
+    sizes: Counter[ImageSize] = field(default_factory=Counter)
+    damaged: list[DamagedImage] = field(default_factory=list)
+
+
+def decode_all(places: Sequence[Place], size: ImageSize, resize: Resize = "shortest", *, skip_damaged: bool = False) -> Everything:
+    """Every image fitted to `size`, memory flat in their number; DamagedImage at the first that is not whole, unless skipped."""
+    every = Everything(new_array((len(places), *size, 3)), np.empty(len(places), np.int64))
+    n_read = start = 0
+    with progress() as display, closing(decoded(places, size, resize)) as parts:
+        task = display.add_task("decoding images", total=len(places))
+        for part in parts:
+            if part.damaged and not skip_damaged:
+                raise part.damaged[0]
+            until = n_read + len(part.read)
+            every.images_u8[n_read:until] = part.images_u8
+            every.read[n_read:until] = start + np.array(part.read, np.int64)
+            every.sizes.update(part.sizes)
+            every.damaged += part.damaged
+            n_read = until
+            start += len(part.read) + len(part.damaged)
+            display.update(task, completed=start)
+    if n_read < len(places):
+        every.images_u8, every.read = shortened(every.images_u8, n_read), every.read[:n_read]
+    return every
+
+
+def decoded(
+    places: Sequence[Place], size: ImageSize, resize: Resize = "shortest", n_processes: int | None = None, at_once: int = AT_ONCE
+) -> Generator[Decoded]:
+    """Parts of `at_once` places, in order, each with its damaged images left out and named.
+
+    n_processes: that decode, if there are many; the cores this process may use if not given. A few parts at most are decoded ahead.
+    """
+    starts = range(0, len(places), at_once)
+    if len(places) <= FEW:
+        for start in starts:
+            yield decode_here(places[start : start + at_once], size, resize)
+        return
+    jobs = (
+        json.dumps(
+            {"places": [as_json(place) for place in places[start : start + at_once]], "size": size, "resize": resize}
+        ).encode()
+        for start in starts
+    )
+    found = answers("data.stream.worker", jobs, min(n_processes or available_cores(), len(starts)), "decoding images")
+    with closing(found):
+        for start, answer in zip(starts, found, strict=True):
+            yield _unpacked(answer, places, start, size)
+
+
+def _unpacked(answer: bytes, places: Sequence[Place], start: int, size: ImageSize) -> Decoded:
+    """What `data.stream.worker` made of the places from `start` on."""
+    head, _, pixels = answer.partition(b"\n")
+    said = json.loads(head)
+    images_u8 = np.frombuffer(pixels, np.uint8).reshape(-1, *size, 3)
+    damaged = [DamagedImage(places[start + index], reason, message) for index, reason, message in said["damaged"]]
+    sizes: Iterator[ImageSize] = ((height, width) for height, width in said["sizes"])
+    return Decoded(images_u8, list(sizes), said["read"], damaged)

@@ -1,0 +1,152 @@
+"""Where one image lies: a file of its own, or a part of a larger one, which is read in place and never unpacked to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UserError
+from core.records import new_array
+
+MOST_BYTES = 2**28  # of one image: a length that a file states is no reason to take that much memory
+TAR, PARQUET, ARROW = "tar", "parquet", "arrow"
+# container: index of the file; number: row, or where a tar member's header begins; first: row group, or where its bytes begin;
+# second: row in the group, or how many bytes.
+RECORD = np.dtype([("container", "<i4"), ("number", "<i8"), ("first", "<i8"), ("second", "<i8")])
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """An image inside `container`. kind: which of `TAR`, `PARQUET`, `ARROW`; column: of tables; the others as in `RECORD`."""
+
+    container: Path
+    kind: str
+    column: str
+    number: int
+    first: int
+    second: int
+
+    def read(self) -> bytes:
+        """The image as it was packed; OSError or ValueError if it is not there (any more)."""
+        if self.kind == TAR:
+            if self.second > MOST_BYTES:
+                raise ValueError(f"it takes {self.second:,} bytes, more than {MOST_BYTES:,}")
+            with open(self.container, "rb") as file:
+                file.seek(self.first)
+                return file.read(self.second)
+        groups = _parquet_group if self.kind == PARQUET else _arrow_group
+        return image_bytes(groups(self.container, self.first, self.column)[self.second].as_py())
+
+    @property
+    def name(self) -> str:
+        """What the image is called inside its container: the tar member's name, or the row."""
+        return _member_name(self.container, self.number) if self.kind == TAR else str(self.number)
+
+    def __str__(self) -> str:
+        name = self.name
+        return f"{self.container}/{name if name.isprintable() else repr(name)}"
+
+    def as_json(self) -> list[Any]:
+        """What `place_of` makes a part of again."""
+        return [str(self.container), self.kind, self.column, self.number, self.first, self.second]
+
+
+Place = Path | Part
+
+
+def as_json(place: Place) -> Any:
+    """A place as JSON can hold it."""
+    return str(place) if isinstance(place, Path) else place.as_json()
+
+
+def place_of(value: Any) -> Place:
+    """The place that `as_json` made `value` of."""
+    return Path(value) if isinstance(value, str) else Part(Path(value[0]), *value[1:])
+
+
+class Parts(Sequence[Part]):
+    """Parts of some containers, made as they are asked for: millions take a few bytes each."""
+
+    def __init__(self, containers: Sequence[Path], kind: str, column: str, records: NDArray[Any]) -> None:
+        self.containers, self.kind, self.column, self.records = tuple(containers), kind, column, records
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> Part: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Part]: ...
+    def __getitem__(self, index: int | slice) -> Part | list[Part]:
+        if isinstance(index, slice):
+            return [self._part(record) for record in self.records[index]]
+        return self._part(self.records[index])
+
+    def _part(self, record: Any) -> Part:
+        container, number, first, second = record.tolist()
+        return Part(self.containers[container], self.kind, self.column, number, first, second)
+
+
+def joined(records: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The records of all containers, one after another; on disk if they are many."""
+    every = new_array((sum(map(len, records)),), RECORD)
+    start = 0
+    for some in records:
+        every[start : start + len(some)] = some
+        start += len(some)
+    return every
+
+
+def require_pyarrow(what: Path) -> Any:
+    """pyarrow; UserError that says how to install it."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        from core.environment import how_to_install
+
+        raise UserError(f"to read {what} needs pyarrow; install it with {how_to_install('parquet')}") from error
+    return pyarrow
+
+
+def image_bytes(cell: Any) -> bytes:
+    """The image of a table's cell: bytes, or `{"bytes": …}` as Hugging Face keeps it; ValueError for anything else."""
+    found = cell.get("bytes") if isinstance(cell, dict) else cell
+    if not isinstance(found, bytes):
+        raise ValueError("its row holds no bytes of an image")
+    if len(found) > MOST_BYTES:
+        raise ValueError(f"it takes {len(found):,} bytes, more than {MOST_BYTES:,}")
+    return found
+
+
+@lru_cache(maxsize=2)
+def _parquet_group(path: Path, group: int, column: str) -> Any:
+    with require_pyarrow(path).parquet.ParquetFile(path) as file:
+        return file.read_row_group(group, columns=[column]).column(0)
+
+
+def _arrow_group(path: Path, group: int, column: str) -> Any:
+    return arrow_batches(path)[group].column(column)
+
+
+@lru_cache(maxsize=4)
+def arrow_batches(path: Path) -> list[Any]:
+    """The record batches of a file of `save_to_disk`, mapped and not copied."""
+    arrow = require_pyarrow(path)
+    return list(arrow.ipc.open_stream(arrow.memory_map(str(path))))
+
+
+def _member_name(path: Path, header: int) -> str:
+    import tarfile
+
+    with open(path, "rb") as file:
+        file.seek(header)
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            member = archive.next()
+            return member.name if member else ""

@@ -1,0 +1,133 @@
+"""Tables with a column of images: Parquet files, and what `save_to_disk` of Hugging Face's `datasets` leaves (Arrow files)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UserError, few, one_line
+from core.records import Int64Array
+from data.sets.labelled import LABEL_COLUMNS
+from data.stream.parts import ARROW, PARQUET, RECORD, arrow_batches, joined, require_pyarrow
+
+IMAGE_COLUMNS = ("image", "img", "jpg", "png", "image_bytes", "bytes")
+
+
+class Indexed:
+    """What containers hold, as it is found. codes: which of `texts` each image's label is. column: that of the images."""
+
+    def __init__(self, column: str = "") -> None:
+        self.column = column
+        self.texts: list[str] = []
+        self.names: tuple[str, ...] | None = None  # in the order of the labels, if the containers state it
+        self.notes: list[str] = []
+        self._records: list[NDArray[Any]] = []
+        self._codes: list[NDArray[np.int32]] = []
+        self._code_of: dict[str, int] = {}
+
+    def add(self, records: NDArray[Any], labels: Sequence[str]) -> None:
+        """The images of one more container."""
+        for label in labels:
+            if label not in self._code_of:
+                self._code_of[label] = len(self.texts)
+                self.texts.append(label)
+        self._records.append(records)
+        self._codes.append(np.array([self._code_of[label] for label in labels], np.int32))
+
+    @property
+    def records(self) -> NDArray[Any]:
+        """Where each image lies, `data.stream.parts.RECORD`."""
+        return joined(self._records)
+
+    @property
+    def codes(self) -> Int64Array:
+        """Which of `texts` each image's label is."""
+        return np.concatenate([*self._codes, np.empty(0, np.int32)]).astype(np.int64)
+
+
+def index_parquet(paths: Sequence[Path]) -> Indexed:
+    """Where every image of some Parquet files lies, in their order, and its label; UserError if a file has none."""
+    arrow = require_pyarrow(paths[0])
+    indexed = Indexed()
+    for number, path in enumerate(paths):
+        try:
+            with arrow.parquet.ParquetFile(path) as file:
+                label = _columns(path, file.schema_arrow, indexed)
+                labels = file.read(columns=[label]).column(0)
+                sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        except (OSError, arrow.ArrowException) as error:
+            raise UserError(f"{path} is not a valid {PARQUET} file ({one_line(error, 120)}); copy it again") from error
+        _add(indexed, path, number, sizes, labels.to_pylist())
+    return indexed
+
+
+def index_arrow(paths: Sequence[Path]) -> Indexed:
+    """The same of the Arrow files of one `save_to_disk`."""
+    arrow = require_pyarrow(paths[0])
+    indexed = Indexed()
+    for number, path in enumerate(paths):
+        try:
+            batches = arrow_batches(path)
+            label = _columns(path, batches[0].schema, indexed) if batches else ""
+            labels = [value for batch in batches for value in batch.column(label).to_pylist()]
+        except (OSError, arrow.ArrowException) as error:
+            raise UserError(f"{path} is not a valid {ARROW} file ({one_line(error, 120)}); copy it again") from error
+        _add(indexed, path, number, [batch.num_rows for batch in batches], labels)
+    return indexed
+
+
+def _add(indexed: Indexed, path: Path, number: int, sizes: Sequence[int], labels: Sequence[Any]) -> None:
+    for row, label in enumerate(labels):
+        if label is None or label == "" or isinstance(label, list | dict | bool | float):
+            raise UserError(f"{path}, row {row}: {label!r} is no label; it must be a word or a whole number")
+    records = np.empty(len(labels), RECORD)
+    records["container"], records["number"] = number, np.arange(len(labels))
+    records["first"] = np.repeat(np.arange(len(sizes)), sizes)
+    records["second"] = np.concatenate([*(np.arange(size) for size in sizes), np.empty(0, np.int64)])
+    names = indexed.names
+    if names is not None:
+        wrong = next((label for label in labels if not (isinstance(label, int) and 0 <= label < len(names))), None)
+        if wrong is not None:
+            raise UserError(f"{path} has the label {wrong!r}, and states {len(names)} classes; write it again")
+        labels = [names[label] for label in labels]
+    indexed.add(records, [str(label) for label in labels])
+
+
+def _columns(path: Path, schema: Any, indexed: Indexed) -> str:
+    """The column of labels; that of the images, and the classes if the schema states them, go into `indexed`."""
+    features = _features(schema)
+    images = [name for name in schema.names if _kind(features.get(name)) == "Image"]
+    images += [name for name in IMAGE_COLUMNS if name in schema.names]
+    labels = [name for name in schema.names if _kind(features.get(name)) == "ClassLabel"]
+    labels += [name for name in LABEL_COLUMNS if name in schema.names]
+    for what, found, known in (("images", images, IMAGE_COLUMNS), ("labels", labels, LABEL_COLUMNS)):
+        if not found:
+            raise UserError(f"{path} has no column of {what} (one of {', '.join(known)}) among {few(schema.names, 8)}; rename it")
+    if indexed.column not in ("", images[0]):
+        raise UserError(f"{path} has its images in the column {images[0]}, other files in {indexed.column}; rename one of them")
+    names = features.get(labels[0], {}).get("names") if _kind(features.get(labels[0])) == "ClassLabel" else None
+    indexed.column, indexed.names = images[0], tuple(map(str, names)) if names else indexed.names
+    return str(labels[0])
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    """What Hugging Face keeps in the metadata of a schema: the feature of each column."""
+    try:
+        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, ValueError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _kind(feature: Any) -> str:
+    return str(feature.get("_type", "")) if isinstance(feature, dict) else ""
+
+
+def sorted_names(names: Iterable[str]) -> list[str]:
+    """Class names, whole numbers in their order, other names sorted."""
+    return sorted(names, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))

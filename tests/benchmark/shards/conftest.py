@@ -1,0 +1,31 @@
+"""Two models and 300 images of three classes, in tar files and in class folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.packed_images import CLASS_NAMES, pictures, write_folder, write_tars
+from tests.tiny_models import write_tiny_model
+
+N = 300
+LABELS = [CLASS_NAMES[code] for code in np.random.default_rng(5).integers(0, 3, N)]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("models")
+    common = {"class_names": CLASS_NAMES, "dataset": "tars", "temperature": 20.0}
+    return [write_tiny_model(folder / f"{name}.onnx", seed=seed, **common) for seed, name in enumerate("ab")]
+
+
+@pytest.fixture(scope="session")
+def tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tars(tmp_path_factory.mktemp("packed") / "tars", pictures(N), LABELS, n_tars=3)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_folder(tmp_path_factory.mktemp("loose") / "tars", pictures(N), LABELS)

@@ -1,0 +1,30 @@
+"""`predict` by a launcher, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.command import main
+from benchmark.shards.command import shard_of
+from core.errors import UserError
+from tests.commands import arrays_of
+
+
+@pytest.mark.parametrize("text", ["0/8", "9/8", "3", "3/", "a/b", "-1/8", "1/0"])
+def test_shards_are_counted_from_1(text: str, models, tmp_path) -> None:
+    assert shard_of("3/8") == (2, 8)
+    with pytest.raises(UserError, match="of 8 shards they are 1/8 to 8/8"):
+        main(["predict", str(models[0]), "--out", str(tmp_path), f"--shard={text}"])
+    with pytest.raises(UserError, match="--shard predicts one shard in this process"):
+        main(["predict", str(models[0]), "--out", str(tmp_path), "--shard=1/2", "--jobs", "2"])
+
+
+def test_processes_at_a_time_make_the_shards_of_one(models, tars, tmp_path, capsys) -> None:
+    common = ["predict", *map(str, models), "--data", str(tars)]
+    main([*common, "--out", str(tmp_path / "launched"), "--shards", "3", "--jobs", "2"])
+    assert "all 3 shards are in" in capsys.readouterr().out
+    for number in (1, 2, 3):
+        main([*common, "--out", str(tmp_path / "here"), "--shard", f"{number}/3"])
+        name = f"shard-{number}-of-3.npz"
+        here, launched = (arrays_of(tmp_path / where / name) for where in ("here", "launched"))
+        assert all((here[key] == launched[key]).all() for key in here)

@@ -1,0 +1,46 @@
+"""Shards share the images out by whole batches: each image is in one, and in the batch of the unsharded run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from benchmark.shards.plan import Asked, Work, open_work, read_plan, shard_file
+from core.errors import UserError
+from models.runtimes.predict import PREDICTION_BATCH
+
+
+@pytest.mark.parametrize(("n_images", "n_shards"), [(1, 1), (128, 1), (129, 2), (1000, 8), (1024, 8), (10_000_019, 97)])
+def test_every_image_is_in_one_shard_and_batches_stay_whole(n_images: int, n_shards: int) -> None:
+    work = Work.__new__(Work)
+    object.__setattr__(work, "asked", Asked((), "", "", n_shards=n_shards))
+    object.__setattr__(work, "chosen", np.empty(n_images, np.int8))
+    slices = [work.images_of(shard) for shard in range(n_shards)]
+    assert [own.start for own in slices] == [0, *(own.stop for own in slices[:-1])]
+    assert slices[-1].stop == n_images
+    assert all(own.start % PREDICTION_BATCH == 0 for own in slices)
+    sizes = [own.stop - own.start for own in slices]
+    assert min(sizes) > 0
+    assert max(sizes) - min(sizes[:-1] or sizes) <= PREDICTION_BATCH
+
+
+def test_more_shards_than_batches_are_refused(models, tars, tmp_path) -> None:
+    with pytest.raises(UserError, match="300 images are 3 batches of 128, which 4 shards cannot share; use 3 shards at most"):
+        open_work(Asked(tuple(map(str, models)), str(tars), str(tmp_path), n_shards=4))
+
+
+def test_files_sort_as_their_shards() -> None:
+    from pathlib import Path
+
+    names = [shard_file(Path(), shard, 12).name for shard in range(12)]
+    assert (names[0], names == sorted(names)) == ("shard-01-of-12.npz", True)
+
+
+def test_an_unreadable_plan_is_told(tmp_path) -> None:
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(UserError, match=r"plan\.json is not valid"):
+        read_plan(tmp_path)
+    asked = Asked(("a.onnx",), "digits", str(tmp_path), limit=3)
+    assert Asked.from_json(dataclasses.asdict(asked)) == asked

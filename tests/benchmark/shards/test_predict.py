@@ -1,0 +1,94 @@
+"""A shard is one file that appears when it is complete, holds whole batches, and is not made twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.shards.plan import Asked
+from benchmark.shards.predict import predict_shard
+from core.environment import REPOSITORY
+from core.errors import UserError
+from data.stream import decoding
+from tests.commands import arrays_of
+from tests.packed_images import write_tar
+
+
+def asked(models: list[Path], data: Path, out: Path, **others: object) -> Asked:
+    return Asked(tuple(map(str, models)), str(data), str(out), **others)  # type: ignore[arg-type]
+
+
+def test_a_shard_that_is_there_is_left_alone(models, tars, tmp_path) -> None:
+    seen: list[int] = []
+    wanted = asked(models, tars, tmp_path, n_shards=3)
+    path = predict_shard(wanted, 0, seen.append)
+    before = path.stat().st_mtime_ns
+    assert seen == [128]
+    assert predict_shard(wanted, 0, seen.append) == path
+    assert (path.stat().st_mtime_ns, seen) == (before, [128])
+    assert arrays_of(path)["logits_1"].shape == (128, 3)
+
+
+def test_decoding_processes_change_no_bit(models, tars, tmp_path, monkeypatch) -> None:
+    here = arrays_of(predict_shard(asked(models, tars, tmp_path / "here"), 0))
+    monkeypatch.setattr(decoding, "FEW", 0)
+    beside = arrays_of(predict_shard(asked(models, tars, tmp_path / "beside", decoders=1), 0))
+    assert here.keys() == beside.keys()
+    assert all(np.array_equal(here[name], beside[name]) for name in here)
+
+
+def test_other_models_or_images_are_refused(models, tars, folder, tmp_path) -> None:
+    predict_shard(asked(models, tars, tmp_path, n_shards=3), 0)
+    with pytest.raises(UserError, match="holds shards of other models than these"):
+        predict_shard(asked(models[:1], tars, tmp_path, n_shards=3), 1)
+    with pytest.raises(UserError, match="holds shards of other data than these"):
+        predict_shard(asked(models, folder, tmp_path, n_shards=3), 1)
+    with pytest.raises(UserError, match="holds shards of other images and shards than these"):
+        predict_shard(asked(models, tars, tmp_path, n_shards=2, limit=290), 1)
+
+
+def test_a_damaged_image_leaves_no_shard(models, tars, tmp_path) -> None:
+    write_tar(tmp_path / "tars" / "0.tar", [("a.png", b"no image"), ("a.cls", b"cat"), ("b.png", b""), ("b.cls", b"dog")])
+    with pytest.raises(UserError, match=r"0\.tar/a\.png is not an image .* --skip-damaged lists every such file"):
+        predict_shard(asked(models, tmp_path / "tars", tmp_path / "out"), 0)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["plan.json"]
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from benchmark.shards import predict
+from benchmark.shards.plan import Asked
+import json
+
+def dawdle(n_images):
+    Path(sys.argv[2]).touch()
+    time.sleep(60)
+
+predict.predict_shard(Asked.from_json(json.loads(sys.argv[1])), 0, dawdle)
+"""
+
+
+def test_a_killed_shard_leaves_nothing_and_is_done_again(models, tars, tmp_path) -> None:
+    import dataclasses
+    import json
+
+    wanted, begun = asked(models, tars, tmp_path / "out"), tmp_path / "begun"
+    arguments = [sys.executable, "-c", SLOW, json.dumps(dataclasses.asdict(wanted)), str(begun)]
+    child = subprocess.Popen(arguments, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, cwd=REPOSITORY)
+    while not begun.exists():
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["plan.json"]
+    whole = arrays_of(predict_shard(asked(models, tars, tmp_path / "other"), 0))
+    again = arrays_of(predict_shard(wanted, 0))
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
