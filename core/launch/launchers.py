@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from core.environment import available_cores, how_to_install
+from core.environment import how_to_install
 from core.errors import UserError
-from core.launch import Killed, ask_child, own_environment
+from core.launch import Killed, ask_child
 
 if TYPE_CHECKING:
     import subprocess
 
+_STOPPING_S = 0.02
 ATTEMPTS = 3  # of one job whose process was killed; an error that the job tells itself is final
 Job = Mapping[str, Any]
 
@@ -39,9 +42,15 @@ def local(n_jobs: int) -> Launcher:
 
     def run(module: str, jobs: Sequence[Job], name: Callable[[int], str]) -> Iterator[tuple[int, dict[str, Any]]]:
         running: set[subprocess.Popen[str]] = set()
+        stopped = threading.Event()
 
         def one(index: int) -> tuple[int, dict[str, Any]]:
-            return index, _attempted(lambda: ask_child(module, dict(jobs[index]), name(index), **_LONG, children=running))
+            def ask() -> dict[str, Any]:
+                if stopped.is_set():
+                    raise UserError("stopped")
+                return ask_child(module, dict(jobs[index]), name(index), **_LONG, children=running)
+
+            return index, _attempted(ask)
 
         with ThreadPoolExecutor(n_jobs) as threads:
             waiting = {threads.submit(one, index) for index in range(len(jobs))}
@@ -51,9 +60,12 @@ def local(n_jobs: int) -> Launcher:
                     for future in done:
                         yield future.result()
             finally:
+                stopped.set()
                 threads.shutdown(wait=False, cancel_futures=True)
-                for child in list(running):
-                    child.kill()
+                while any(future.running() for future in waiting):  # one may be about to start its child
+                    for child in list(running):
+                        child.kill()
+                    time.sleep(_STOPPING_S)
 
     return run
 
@@ -70,12 +82,9 @@ def on_ray(cores: int) -> Launcher:
         except ImportError as error:
             raise UserError(f"--launcher ray needs Ray; install it with {how_to_install('cluster')}") from error
         ours = not ray.is_initialized()
-        if ours:
-            paths = {"PYTHONPATH": own_environment()["PYTHONPATH"]}
-            ray.init(log_to_driver=False, include_dashboard=False, runtime_env={"env_vars": paths}) if not _address() else ray.init(
-                log_to_driver=False, runtime_env={"env_vars": paths}
-            )
-        task = ray.remote(num_cpus=min(cores, available_cores()), max_retries=ATTEMPTS - 1)(_on_worker)
+        if ours:  # at $RAY_ADDRESS if it is set
+            ray.init(log_to_driver=False, logging_level="ERROR")
+        task = ray.remote(num_cpus=cores, max_retries=ATTEMPTS - 1)(_on_worker)
         waiting = {task.remote(module, dict(job), name(index), os.getcwd()): index for index, job in enumerate(jobs)}
         try:
             while waiting:
@@ -90,10 +99,6 @@ def on_ray(cores: int) -> Launcher:
                 ray.shutdown()
 
     return run
-
-
-def _address() -> str:
-    return os.environ.get("RAY_ADDRESS", "")
 
 
 def _told(ray: Any, done: Any, what: str) -> dict[str, Any]:
