@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.gates import GRAMMAR
-from benchmark.options import Options, check_one_source
+from benchmark.options import CORRUPTED, PUBLISHED, Options, check_one_source, with_published
 from core.cli import HelpWithDefaults, Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 def parse(arguments: Sequence[str]) -> Options:
     """The options that `arguments` stand for; UserError if they make no sense."""
     default = vars(Options())
-    typed = vars(parser().parse_args(arguments))
+    typed = with_published(vars(parser().parse_args(arguments)))
     check_one_source(typed["models"], typed["models_dir"])
     typed["batch_sizes"] = sorted(typed["batch_sizes"])
     if typed.get("ensemble") == []:
@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         help=f"add ensembles, by {DEFAULT} if no rule is named. {', '.join(untuned_rules())}: every subset of two or more models; "
         f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
-    add("--data", default=default.data, metavar="NAME", help=WHAT_DATA_TAKES)
+    add("--data", default=default.data, metavar="NAME", help=f"{WHAT_DATA_TAKES}; {PUBLISHED}: --corrupt-from")
     add("--data-dir", type=Path, metavar="DIR", help="where a named data set lies; $CIFAR10_DIR or data/ if not given")
     add(
         "--models",
@@ -157,6 +157,21 @@ def parser() -> argparse.ArgumentParser:
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed if not given")
     add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
     add("--slices", action="store_true", help="accuracy by brightness, contrast and sharpness of the images, too")
+    add(
+        "--corrupt",
+        type=positive,
+        nargs="?",
+        const=CORRUPTED,
+        metavar="N",
+        help=f"accuracy on N images of the split ({CORRUPTED} if no number is given) in 50 corrupted versions, too",
+    )
+    add("--corrupt-from", type=Path, metavar="DIR", help="take the versions from the published files of CIFAR-10-C in DIR")
+    add(
+        "--baseline",
+        metavar="MODEL",
+        help="that errors on corrupted images are put in relation to; the first if not given",
+    )
+    add("--ood", metavar="NAME", help="how well each model tells its own images from those of another data set or folder, too")
     add("--usd-per-hour", type=dollars, metavar="X", help="price of this machine, for the price of a million images in costs.csv")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     return command

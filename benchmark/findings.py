@@ -13,7 +13,9 @@ from benchmark.latency.loadgen import CrossCheck
 from benchmark.latency.pairs import LatencyPair
 from benchmark.latency.summary import LatencySummary
 from benchmark.report.tables import Entry, Pair
-from core.records import ImageSet, Predictions
+from benchmark.robustness.table import Robustness
+from benchmark.robustness.wanted import Wanted
+from core.records import Float32Array, ImageSet, Predictions
 from ensemble.rules.combination import Combination
 from models.runtimes.base import Provider
 
@@ -53,6 +55,10 @@ class Findings:
     latencies: list[LatencySummary] = field(default_factory=list)
     latency_pairs: list[LatencyPair] = field(default_factory=list)
     max_error: float | None = None
+    foreign: ImageSet | None = None
+    foreign_logits: dict[str, Float32Array] = field(default_factory=dict)
+    to_corrupt: Wanted | None = None
+    robustness: Robustness | None = None
     graph_costs: dict[str, GraphCost] = field(default_factory=dict)
     cross_checks: list[CrossCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

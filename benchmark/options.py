@@ -22,8 +22,10 @@ CHOICES: dict[str, Callable[[], Collection[str]]] = {
     "resize": lambda: RESIZES,
     "exclude": lambda: ("duplicates",),
 }
-FOLDERS = ("data_dir", "models_dir", "out")
-COUNTS = ("batch_sizes", "threads", "limit", "at_batch")
+FOLDERS = ("data_dir", "models_dir", "out", "corrupt_from")
+COUNTS = ("batch_sizes", "threads", "limit", "at_batch", "corrupt")
+CORRUPTED = 1000  # images whose versions are predicted unless a number is given
+PUBLISHED = "cifar10-c"
 COMMAND_ONLY = ("fail_if",)  # gates end a command; in Python one asks the table
 
 
@@ -60,6 +62,10 @@ class Options:
     usd_per_hour: float | None = None
     max_error: float | None = None
     slices: bool = False
+    ood: str | None = None
+    corrupt: int | None = None
+    corrupt_from: Path | None = None
+    baseline: str | None = None
 
 
 def from_values(values: Mapping[str, Any]) -> Options:
@@ -69,7 +75,7 @@ def from_values(values: Mapping[str, Any]) -> Options:
     """
     known = {field.name: field for field in fields(Options) if field.name not in COMMAND_ONLY}
     known_values: dict[str, Any] = {}
-    for name, value in values.items():
+    for name, value in with_published(values).items():
         if name not in known:
             raise UserError(f"evaluate has no option {name}; there are {', '.join(known)}")
         if name == "predictions":
@@ -85,6 +91,15 @@ def from_values(values: Mapping[str, Any]) -> Options:
     if "batch_sizes" in known_values:
         known_values["batch_sizes"] = tuple(sorted(known_values["batch_sizes"]))
     return Options(**known_values)
+
+
+def with_published(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in which `cifar10-c` and its folder are what they mean: CIFAR-10, and published versions of its test images."""
+    if values.get("data") != PUBLISHED:
+        return dict(values)
+    if values.get("data_dir") is None:
+        raise UserError(f"--data {PUBLISHED} needs --data-dir, the folder of its .npy files; CIFAR-10 itself is looked for as ever")
+    return {**values, "data": "cifar10", "data_dir": None, "corrupt_from": values["data_dir"]}
 
 
 def check_one_source(models: Collection[object] | None, models_dir: Path | None) -> None:

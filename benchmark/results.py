@@ -16,8 +16,10 @@ import numpy as np
 
 from benchmark.accuracy.calibration import COLUMNS as ENSEMBLES_COLUMNS
 from benchmark.costs.table import COLUMNS as COSTS_COLUMNS
+from benchmark.ood.scores import COLUMNS as OOD_COLUMNS
 from benchmark.rejects.thresholds import COLUMNS as REJECTS_COLUMNS
 from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
+from benchmark.robustness import table as robust
 from benchmark.slices.quarters import COLUMNS as SLICES_COLUMNS
 from core.errors import UserError, one_line
 from core.records import Float32Array, Int64Array
@@ -101,6 +103,26 @@ class Results:
     def slices(self) -> pd.DataFrame:
         """A row per quarter of the images by a property, and model or pair of models; no rows without `slices`."""
         return self._table("slices.csv", otherwise=SLICES_COLUMNS)
+
+    @cached_property
+    def robustness(self) -> pd.DataFrame:
+        """A row per model, corruption and severity: accuracy with interval; no rows without `corrupt`."""
+        return self._table("robustness.csv", otherwise=robust.COLUMNS)
+
+    @cached_property
+    def robustness_summary(self) -> pd.DataFrame:
+        """A row per model: mean corruption accuracy, drop, errors relative to the baseline's; no rows without `corrupt`."""
+        return self._table("robustness_summary.csv", otherwise=robust.SUMMARY_COLUMNS)
+
+    @cached_property
+    def robustness_pairs(self) -> pd.DataFrame:
+        """A row per pair of models: which is more robust, by a bootstrap over images; no rows without `corrupt`."""
+        return self._table("robustness_pairs.csv", otherwise=robust.PAIRS_COLUMNS)
+
+    @cached_property
+    def ood(self) -> pd.DataFrame:
+        """A row per model and score: AUROC and FPR@95 of its own images against foreign ones; no rows without `ood`."""
+        return self._table("ood.csv", otherwise=OOD_COLUMNS)
 
     @cached_property
     def ensembles(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -32,13 +32,16 @@ from benchmark.latency import experiment as timing
 from benchmark.latency.loadgen import cross_check, require_loadgen
 from benchmark.latency.pairs import compare_latencies
 from benchmark.latency.summary import stability_notes, summarise
-from benchmark.options import Options, from_values
+from benchmark.ood.foreign import foreign_images, predict_foreign
+from benchmark.options import CORRUPTED, Options, from_values
 from benchmark.report.advice import limits_of
 from benchmark.report.html.page import PAGE_FILE, write_run_page
 from benchmark.report.run_files import write_run
 from benchmark.report.tables import Entry, comparison_columns
 from benchmark.report.terminal import print_report
 from benchmark.results import Results
+from benchmark.robustness.predict import can_speak, predict_versions
+from benchmark.robustness.wanted import Wanted, wanted_versions
 from core.console import print_line, print_lines, progress
 from core.environment import available_cores
 from core.errors import UserError, few, one_line
@@ -46,6 +49,7 @@ from core.files import run_folder
 from core.records import Predictions
 from data import open_dataset
 from data.matching import name_on_cards
+from data.reading import Reading, Resize
 from ensemble.validation import few_images_note
 from models.card import NoCard
 from models.runtimes.base import Classifier, Provider
@@ -128,6 +132,10 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
         predict_singles(findings, options.profile)
         predict_validation(findings, _on_validation(findings, planned))
         add_ensembles_and_judge(findings, planned, Path(fused_folder))
+        if findings.to_corrupt is not None:
+            findings.robustness = predict_versions(findings, findings.to_corrupt)
+        if findings.foreign is not None:
+            findings.foreign_logits = predict_foreign(findings, findings.foreign)
         if options.time_budget_s > 0:
             predict_own_numerics(findings)
             measure_latency(findings, options, functions)
@@ -189,8 +197,21 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     if tuned_on is not None and options.split == "validation":
         notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
     findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, max_error=options.max_error, notes=notes)
+    if options.corrupt is not None or options.corrupt_from is not None:
+        findings.to_corrupt = _to_corrupt(findings, options, wanted)
+    if options.ood is not None:
+        reading = Reading(options.resize or cast(Resize, cards[0].resize) if cards else "shortest", options.skip_damaged)
+        findings.foreign = foreign_images(options.ood, options.data_dir, image_set, reading, options.limit, options.seed)
     read_supplied_predictions(findings, _on_validation(findings, wanted))
     return findings, wanted
+
+
+def _to_corrupt(findings: Findings, options: Options, planned: Sequence[Plan]) -> Wanted:
+    """The corrupted versions that were asked for."""
+    models = [candidate.name for candidate in findings.candidates if can_speak(candidate)]
+    models += [plan.name for plan in planned if all(map(can_speak, plan.members))]
+    n_images = options.corrupt or CORRUPTED
+    return wanted_versions(findings.image_set, n_images, options.seed, options.corrupt_from, models, options.baseline)
 
 
 def _on_validation(findings: Findings, wanted: Sequence[Plan]) -> Sequence[Candidate]:

@@ -93,6 +93,8 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         'python -m benchmark --fail-if "top1_accuracy < 0.9" "latency_p50_ms > 5 where batch_size = 1"': Expected(
             (0, 3), append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
         ),
+        "python -m benchmark --corrupt 100": ONLY_ACCURACY,
+        "python -m benchmark --ood path/to/others": Skipped("needs images of something else; `tests/benchmark/ood` runs it"),
         "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
         "python -m benchmark report results/OLD results/NEW --out both.html": Expected(),
         "python -m benchmark --loadgen": Skipped("needs an optional package"),

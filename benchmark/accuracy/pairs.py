@@ -26,6 +26,7 @@ OTHER_MODELS = "other models"
 OTHER_ENSEMBLES = "other ensembles"
 QUESTIONS = (AGAINST_BEST, AGAINST_MEMBER)
 Right = Mapping[str, NDArray[np.bool_]]
+Shares = Mapping[str, NDArray[np.bool_] | NDArray[np.floating]]  # of each image, of which right and wrong are 1 and 0
 
 
 def compare_pairs(right: Right, singles: Sequence[str], ensembles: Mapping[str, Sequence[str]], provider: str = "") -> list[Pair]:
@@ -42,7 +43,7 @@ def compare_pairs(right: Right, singles: Sequence[str], ensembles: Mapping[str, 
     ]
 
 
-def families(right: Right, singles: Sequence[str], ensembles: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[str, str]]]:
+def families(right: Shares, singles: Sequence[str], ensembles: Mapping[str, Sequence[str]]) -> dict[str, list[tuple[str, str]]]:
     """The pairs of each family, every pair of models in exactly one.
 
     The most accurate single model, and the best member, are found on these same images; the earlier one in a tie.
@@ -58,8 +59,8 @@ def families(right: Right, singles: Sequence[str], ensembles: Mapping[str, Seque
     return of_family
 
 
-def _best(names: Sequence[str], right: Right) -> str:
-    return max(names, key=lambda name: right[name].mean())
+def _best(names: Sequence[str], right: Shares) -> str:
+    return max(names, key=lambda name: float(right[name].mean()))
 
 
 def _tested(family: str, names: Sequence[tuple[str, str]], right: Right, singles: Sequence[str]) -> list[Pair]:

@@ -70,6 +70,8 @@ def plots_of(results: Results) -> dict[str, Callable[[Path], None]]:
         jobs[f"confusion_{named[model]}"] = heatmap
     shown = list(recalls(results).values())[:MOST_BARS]
     jobs["recall_per_class"] = partial(recall_bars, recalls=shown, class_names=class_names, where=where)
+    if not results.robustness.empty:
+        jobs["robustness"] = partial(accuracy_against_severity, rows=results.robustness, where=where)
     for (provider, batch_size), rows in comparison.dropna(subset=["latency_p50_ms"]).groupby(["provider", "batch_size"]):
         name = f"pareto_{short(str(provider)).lower()}_batch{batch_size:.0f}"
         jobs[name] = partial(accuracy_against_latency, rows=rows, where=where)
@@ -140,6 +142,36 @@ def recall_bars(path: Path, recalls: Sequence[Recall], class_names: tuple[str, .
     few = "" if n_shown == len(class_names) else f"\nthe {n_shown} of {len(class_names)} classes with the lowest recall"
     axes.set_title(wrapped(f"Recall per class with 95 % intervals, {where}{few}", width_in))
     _legend_below(figure, [one.model for one in recalls], width_in)
+    save_figure(figure, path)
+
+
+def accuracy_against_severity(path: Path, rows: pd.DataFrame, where: str) -> None:
+    """A panel per corruption: accuracy at each severity with its 95 % interval, a line per model; 0 are the images as they are."""
+    from core.figures import new_figure, save_figure, shortened, wrapped
+
+    corruptions = list(dict.fromkeys(rows["corruption"][rows["severity"] > 0]))
+    models = list(dict.fromkeys(rows["model"]))[:MOST_BARS]
+    columns = min(5, len(corruptions))
+    n_rows = -(-len(corruptions) // columns)
+    width_in = 2.4 * columns + 1
+    figure, axes = new_figure(width_in=width_in, height_in=2.2 * n_rows + 1 + 0.2 * len(models))
+    axes.remove()
+    panels = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for panel, corruption in zip(panels, corruptions, strict=False):
+        for model in models:
+            own = rows[(rows["model"] == model) & ((rows["corruption"] == corruption) | (rows["severity"] == 0))]
+            line = panel.plot(own["severity"], 100 * own["accuracy"], label=shortened(model, 80))[0]
+            band = (100 * own["accuracy_ci95_low"], 100 * own["accuracy_ci95_high"])
+            panel.fill_between(own["severity"], *band, color=line.get_color(), alpha=0.2, lw=0)
+        panel.set_title(corruption.replace("_", " "), fontsize=9)
+        panel.set_xticks(range(6))
+    for panel in list(figure.axes)[len(corruptions) :]:
+        panel.set_visible(False)
+    figure.supxlabel("severity", fontsize=9)
+    figure.supylabel("top-1 accuracy (%)", fontsize=9)
+    figure.suptitle(wrapped(f"Accuracy on corrupted images, {where}", width_in))
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="outside lower center", frameon=False)
     save_figure(figure, path)
 
 

@@ -18,6 +18,7 @@ from benchmark.candidates import Candidate
 from benchmark.costs.table import cost_rows, with_costs
 from benchmark.findings import Findings
 from benchmark.latency.pairs import compare_latencies
+from benchmark.ood.scores import ood_rows
 from benchmark.options import Options
 from benchmark.rejects.thresholds import Judged, reject_rows
 from benchmark.report import tables
@@ -27,6 +28,7 @@ from benchmark.report.plots import write_plots
 from benchmark.report.tables import Pair
 from benchmark.report.verdicts import verdicts_of
 from benchmark.results import Results
+from benchmark.robustness.table import robustness_pairs, robustness_rows, summary_rows, with_robustness
 from benchmark.slices.quarters import slice_rows
 from core.environment import environment
 from core.files import final_run_folder, sha256_of_file, write_json
@@ -89,8 +91,9 @@ def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
     comparison = tables.comparison_rows(findings.entries, findings.latencies, device_names, image_set, own)
     samples = findings.latency_run.samples if findings.latency_run else []
     costs = cost_rows(comparison, findings.graph_costs, samples, options.usd_per_hour)
+    robustness = _robustness(findings)
     frames = {
-        "comparison.csv": with_costs(comparison, costs),
+        "comparison.csv": with_robustness(with_costs(comparison, costs), robustness.get("robustness_summary.csv")),
         "costs.csv": costs,
         "per_class.csv": tables.per_class_rows(accuracies, class_names),
         "confusion.csv": tables.confusion_rows(accuracies, class_names),
@@ -99,6 +102,10 @@ def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
         "latency_samples.csv.gz": tables.sample_rows(samples),
     }
+    frames |= robustness
+    if findings.foreign is not None:
+        on_own = {name: predictions.logits for name, predictions in findings.predictions.items()}
+        frames["ood.csv"] = ood_rows(on_own, findings.foreign_logits, findings.foreign.name)
     if findings.max_error is not None and findings.tuned_on is not None:
         frames["rejects.csv"] = reject_rows(_on_validation(findings, findings.tuned_on), _on_split(findings), findings.max_error)
     if options.slices:
@@ -109,6 +116,19 @@ def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
     if findings.cross_checks:
         frames["loadgen.csv"] = tables.cross_check_rows(findings.cross_checks)
     return frames
+
+
+def _robustness(findings: Findings) -> dict[str, pd.DataFrame]:
+    """The three tables of corrupted images, if there were any."""
+    found = findings.robustness
+    if found is None:
+        return {}
+    members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
+    return {
+        "robustness.csv": robustness_rows(found),
+        "robustness_summary.csv": summary_rows(found),
+        "robustness_pairs.csv": robustness_pairs(found, [candidate.name for candidate in findings.candidates], members_of),
+    }
 
 
 def _on_validation(findings: Findings, tuned_on: ImageSet) -> dict[str, Judged]:

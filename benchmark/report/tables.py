@@ -27,7 +27,8 @@ _COMPARISON_COLUMNS = (
     "model kind members backend precision provider device_name batch_size top1_accuracy top1_ci95_low top1_ci95_high macro_f1 nll "
     "ece_15bin latency_p50_ms latency_p50_ci95_low_ms latency_p50_ci95_high_ms latency_p95_ms latency_p99_ms "
     "throughput_images_per_s size_mb on_pareto_front n_images dataset dataset_sha256 pareto_ties "
-    "aurc augrc coverage_at_1pct_error parameters gmacs peak_memory_mb usd_per_million_images"
+    "aurc augrc coverage_at_1pct_error parameters gmacs peak_memory_mb usd_per_million_images "
+    "corrupted_accuracy corruption_drop"
 ).split()
 PER_CLASS_COLUMNS = "model class_name precision recall recall_ci95_low recall_ci95_high f1 support".split()
 CONFUSION_COLUMNS = "model true_class predicted_class count".split()
@@ -50,7 +51,7 @@ SAMPLES_COLUMNS = "model provider batch_size threads transfer round process phas
 TEXT_COLUMNS = (
     "model model_a model_b kind members member ensemble rule backend precision provider device_name device_details tf32 "
     "onnxruntime_version class_name true_class predicted_class transfer phase scenario figure metric verdict family pareto_ties "
-    "dataset dataset_sha256 stability_note missing property quarter"
+    "dataset dataset_sha256 stability_note missing property quarter corruption corruptions baseline ood_data score"
 ).split()
 
 

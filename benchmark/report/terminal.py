@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,6 +12,16 @@ from benchmark.accuracy import metrics
 from benchmark.accuracy.pairs import OTHER_ENSEMBLES
 from benchmark.latency.pairs import MIN_PAIRS, NOT_TESTED
 from benchmark.report.names import Names, fitting
+from benchmark.report.smaller_tables import (
+    costs_table,
+    new_table,
+    ood_table,
+    percent_cell,
+    rejects_table,
+    robustness_table,
+    slices_table,
+    three_digits,
+)
 from core.console import fits, output_console, print_lines
 from core.decimals import counted, p_words, signed
 from ensemble.rules.registry import tuned_rules
@@ -64,22 +73,15 @@ def report_tables(results: Results, names: Names) -> list[list[Table]]:
         tables.append([costs_table(results, names)])
     if not results.pairs.empty:
         tables += [[verdict_table(results, names, provider)] for provider in _judged_providers(results)]
-    if not results.slices.empty:
-        tables.append([slices_table(results.slices, names)])
-    if not results.rejects.empty:
-        tables.append([rejects_table(results.rejects, names)])
+    if not results.robustness_summary.empty:
+        tables.append([robustness_table(results, names)])
+    asked_for = ((results.slices, slices_table), (results.ood, ood_table), (results.rejects, rejects_table))
+    tables += [[make(frame, names)] for frame, make in asked_for if not frame.empty]
     if results.run["tuned_on"] is not None and set(results.ensembles["rule"]) & set(tuned_rules()):
         tables.append([calibration_table(results.ensembles, dataset["split"], names)])
     if not results.loadgen.empty:
         tables.append([cross_check_table(results.loadgen, names)])
     return tables
-
-
-def new_table(title: str, caption: str | None = None) -> Table:
-    """An empty table, its title and caption at the left; cells keep square brackets because `output_console` reads no markup."""
-    from rich.table import Table
-
-    return Table(title=title, title_justify="left", caption=caption, caption_justify="left")
 
 
 def _judged_providers(results: Results) -> list[str]:
@@ -179,65 +181,6 @@ def calibration_table(ensembles: pd.DataFrame, split: str, names: Names) -> Tabl
     return table
 
 
-def costs_table(results: Results, names: Names) -> Table:
-    """A row per model, on the provider of the predictions: what is known of size, arithmetic, loading, memory, energy and price."""
-    costs = results.costs[results.costs["provider"].fillna("").isin(["", results.run["predictions_provider"]])]
-    first, last = (costs.drop_duplicates("model", keep=keep).set_index("model") for keep in ("first", "last"))
-    columns = {
-        "million\nparameters": first["parameters"] / 1e6,
-        "GMACs\nan image": first["gmacs"],
-        "MB\nfile": first["size_mb"],
-        "ms\nto load": first["session_load_ms"],
-        **{f"peak MB\nbatch {row['batch_size'].max():.0f}": row["peak_memory_mb"] for row in (first, last)},
-        "J an image": last["energy_j_per_image"],
-        "$ a million\nimages": last["usd_per_million_images"],
-    }
-    known = {heading: values for heading, values in columns.items() if values.notna().any()}
-    table = new_table("What does it cost?")
-    table.add_column("model", overflow="fold")
-    for heading in known:
-        table.add_column(heading, justify="right", overflow="fold")
-    for name in first.index:
-        table.add_row(names.of(str(name)), *(three_digits(float(values[name])) for values in known.values()))
-    return table
-
-
-def slices_table(slices: pd.DataFrame, names: Names) -> Table:
-    """A row per model: the quarter of the images in which it is least accurate, and whether it is worse there than elsewhere."""
-    table = new_table("Where is it worst?", "quarters of the images by a property; all of them, and pairs of models, in slices.csv")
-    table.add_column("model", overflow="fold")
-    table.add_column("quarter of")
-    for heading in ("top-1 %\n(95 %)", "points against\nthe other images"):
-        table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("than elsewhere")
-    for name, own in slices[slices["model_b"].isna()].groupby("model", sort=False):
-        worst = own.sort_values("accuracy", kind="stable").iloc[0]
-        accuracy = _percent_cell(*worst[["accuracy", "accuracy_ci95_low", "accuracy_ci95_high"]])
-        verdict = f"{worst['verdict']}\n{p_words(worst['holm_p'])}"
-        table.add_row(
-            names.of(str(name)), f"{worst['quarter']}\n{worst['property']}", accuracy, signed(100 * worst["difference"], 2), verdict
-        )
-    return table
-
-
-def rejects_table(rejects: pd.DataFrame, names: Names) -> Table:
-    """A row per model: the threshold, and coverage and error with it."""
-    stated = f"at most {100 * rejects['max_error'].iloc[0]:.3g} %"
-    table = new_table(
-        f"Answering only where sure: {stated} of the answers wrong",
-        "thresholds of the top probability, chosen on validation images",
-    )
-    table.add_column("model", overflow="fold")
-    for heading in ("answer\nfrom", "answered, %\n(95 %)", "wrong, %\n(95 %)"):
-        table.add_column(heading, justify="right", overflow="fold")
-    table.add_column(f"{stated}?")
-    for _, row in rejects.iterrows():
-        shares = [_percent_cell(*row[[name, f"{name}_ci95_low", f"{name}_ci95_high"]]) for name in ("coverage", "error")]
-        threshold = "" if row["threshold"] != row["threshold"] else f"{row['threshold']:.4f}"
-        table.add_row(names.of(row["model"]), threshold, *shares, row["verdict"])
-    return table
-
-
 def cross_check_table(checks: pd.DataFrame, names: Names) -> Table:
     """Our figure, LoadGen's and their ratio, one row per model and scenario."""
     table = new_table("Cross-check against MLPerf LoadGen, same sessions")
@@ -295,14 +238,9 @@ def _throughput_cell(own: pd.DataFrame, batch_size: int) -> str:
 def _accuracy_cells(row: pd.Series) -> list[str]:
     """Accuracy with its interval, and the metrics that have a heading."""
     return [
-        _percent_cell(*row[["top1_accuracy", "top1_ci95_low", "top1_ci95_high"]]),
+        percent_cell(*row[["top1_accuracy", "top1_ci95_low", "top1_ci95_high"]]),
         *(f"{row[metric.column]:.3f}" for metric in metrics.METRICS if metric.heading),
     ]
-
-
-def _percent_cell(share: float, low: float, high: float) -> str:
-    """Percent with the interval below; empty where it was not measured."""
-    return "" if share != share else f"{100 * share:.2f}\n({100 * low:.2f}–{100 * high:.2f})"
 
 
 def _p50_cell(own: pd.DataFrame, batch_size: int) -> str:
@@ -315,11 +253,3 @@ def _p50_cell(own: pd.DataFrame, batch_size: int) -> str:
     star = "*" if bool(row["on_pareto_front"]) else " "
     interval = "" if low != low else f"\n({three_digits(low)}–{three_digits(high)})"
     return f"{three_digits(row['latency_p50_ms'])}{star}{interval}"
-
-
-def three_digits(value: float) -> str:
-    """Three significant digits, never as a power of ten: 0.0169, 12.3, 3950."""
-    if not value or value != value:
-        return "" if value != value else "0"
-    places = 2 - math.floor(math.log10(abs(value)))
-    return f"{round(value, places):.{max(places, 0)}f}"

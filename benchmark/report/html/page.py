@@ -116,7 +116,13 @@ def _run(seen: Shown, position: int) -> dict[str, Any]:
         "n_notes": len(run.notes),
         "facts": facts(run),
         "sheets": sheets(run),
+        "curves": _picture(run.folder / "plots" / "robustness.png"),
     }
+
+
+def _picture(path: Path) -> str:
+    """A PNG in base64; empty where there is none."""
+    return base64.b64encode(path.read_bytes()).decode() if path.is_file() else ""
 
 
 def _changes(runs: Sequence[Results]) -> list[dict[str, Any]]:

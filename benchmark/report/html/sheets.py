@@ -41,6 +41,24 @@ _SHOWN = {
         "model provider batch_size parameters gmacs size_mb session_load_ms peak_memory_mb energy_j_per_image "
         "throughput_images_per_s usd_per_million_images missing",
     ),
+    "robustness_summary.csv": (
+        "Corrupted images: what each model keeps",
+        "model corruptions n_images uncorrupted_accuracy corrupted_accuracy corrupted_accuracy_ci95_low "
+        "corrupted_accuracy_ci95_high corruption_drop corruption_drop_ci95_low corruption_drop_ci95_high baseline relative_error",
+    ),
+    "robustness_pairs.csv": (
+        "Corrupted images: which model is more robust",
+        "model_a model_b n_images difference difference_ci95_low difference_ci95_high p holm_p verdict family",
+    ),
+    "robustness.csv": (
+        "Corrupted images: each corruption",
+        "model corruption severity n_images accuracy accuracy_ci95_low accuracy_ci95_high",
+    ),
+    "ood.csv": (
+        "Own images against foreign ones",
+        "model ood_data score n_images n_ood_images auroc auroc_ci95_low auroc_ci95_high threshold fpr_at_95 fpr_at_95_ci95_low "
+        "fpr_at_95_ci95_high",
+    ),
     "rejects.csv": (
         "Answering only where sure",
         "model max_error threshold n_validation_images validation_coverage validation_error n_answered n_wrong coverage "

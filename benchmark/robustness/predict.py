@@ -1,0 +1,79 @@
+"""Every model on every corrupted version of the images, each version made once for all models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmark.accuracy.supplied import by_names
+from benchmark.candidates import Candidate
+from benchmark.findings import Findings
+from benchmark.robustness.table import Robustness
+from benchmark.robustness.wanted import Wanted
+from core.console import print_line, progress
+from core.decimals import counted
+from core.records import Float32Array, ImageSet, UInt8Array
+from data.corruptions.registry import SEVERITIES
+from ensemble.rules.combination import combine
+from models.runtimes.opening import open_file
+
+Say = Callable[[UInt8Array], Float32Array]  # images to logits
+
+
+def predict_versions(findings: Findings, wanted: Wanted) -> Robustness:
+    """Who is right about which version of the images; models of which there are only predictions are left out, with a note."""
+    chosen, image_set, versions = wanted.chosen, wanted.image_set, wanted.versions
+    models = speaking(findings, image_set)
+    of_ensembles = {name: one for name, one in findings.ensembles.items() if set(one.members) <= set(models)}
+    names = [*models, *of_ensembles]
+    found = Robustness(
+        versions.what,
+        versions.counted,
+        wanted.baseline,
+        {name: findings.predictions[name].predicted()[chosen] == image_set.labels for name in names},
+        {name: {corruption: np.zeros((len(SEVERITIES), len(chosen)), bool) for corruption in versions.names} for name in names},
+    )
+    n_versions = len(versions.names) * len(SEVERITIES)
+    with progress("doing") as display:
+        plan = f"{counted(len(chosen), 'image')} in {n_versions} versions by {counted(len(models), 'model')}"
+        print_line(display, f"{versions.what}: {plan}, {len(chosen) * n_versions * len(models):,} predictions")
+        task = display.add_task("corrupted versions", total=n_versions * len(models), doing="")
+        for corruption in versions.names:
+            for severity in SEVERITIES:
+                display.update(task, doing=f"{corruption} {severity}")
+                images_u8, logits = versions.make(corruption, severity), dict[str, Float32Array]()
+                for name, say in models.items():
+                    logits[name] = say(images_u8)
+                    display.advance(task)
+                for name, one in of_ensembles.items():
+                    logits[name] = combine(one.how, [logits[member] for member in one.members])[0]
+                for name in names:
+                    found.right[name][corruption][severity - 1] = logits[name].argmax(axis=1) == image_set.labels
+    silent = [candidate.name for candidate in findings.candidates if candidate.name not in models]
+    findings.notes += [f"{name}: only its predictions are known, so it has no row of robustness" for name in silent]
+    n_images = len(findings.image_set)
+    if len(chosen) < n_images:
+        findings.notes.append(
+            f"robustness is of {len(chosen):,} of the {n_images:,} images, drawn by --seed; --corrupt {n_images} takes all"
+        )
+    return found
+
+
+def can_speak(candidate: Candidate) -> bool:
+    """Whether a model can be run on images that nobody has seen."""
+    return candidate.given is None or candidate.given.classifier is not None
+
+
+def speaking(findings: Findings, image_set: ImageSet) -> dict[str, Say]:
+    """What gives the logits of each model that can be run, for images with the classes of `image_set`."""
+    return {candidate.name: _say(findings, candidate, image_set) for candidate in findings.candidates if can_speak(candidate)}
+
+
+def _say(findings: Findings, candidate: Candidate, image_set: ImageSet) -> Say:
+    n_classes, function = image_set.n_classes, candidate.given.classifier if candidate.given is not None else None
+    if function is None:
+        opened = open_file(candidate.file, findings.predictions_provider, findings.threads)
+        return lambda images_u8: opened.predicted(images_u8, n_classes).outputs.logits
+    columns = by_names(function.card.class_names, image_set, f"the function {candidate.name}")
+    return lambda images_u8: function.predicted(images_u8, n_classes).outputs.logits[:, columns]

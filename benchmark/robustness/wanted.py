@@ -1,0 +1,39 @@
+"""Which images are to be corrupted, how, and against whose errors; what is wrong with it is found before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.images import draw
+from core.errors import UserError
+from core.records import ImageSet, Int64Array
+from data.corruptions.versions import Versions, our_versions, published_versions
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """chosen: indices in the split of the images of `image_set`; versions: of these images; baseline: name of a model."""
+
+    chosen: Int64Array
+    image_set: ImageSet
+    versions: Versions
+    baseline: str
+
+
+def wanted_versions(
+    image_set: ImageSet, n_images: int, seed: int, folder: Path | None, models: Sequence[str], baseline: str | None
+) -> Wanted:
+    """At most `n_images` of a split, drawn by `seed`, in our corrupted versions, or the published ones of `folder`.
+
+    models: those that can be run, and their ensembles; baseline: the first of them if None. UserError if it is none of them.
+    """
+    if not models:
+        raise UserError("--corrupt needs a model that can be run, and there are only predictions; name an ONNX file with --models")
+    if baseline is not None and baseline not in models:
+        raise UserError(f"--baseline {baseline} is none of the models that can be run; choose from {', '.join(models)}")
+    chosen = draw(len(image_set), n_images, seed)
+    part = image_set.take(chosen)
+    versions = our_versions(part, seed) if folder is None else published_versions(folder, part)
+    return Wanted(chosen, part, versions, baseline or models[0])
