@@ -5,10 +5,14 @@ A framework brings only what it does differently, as one `Framework`: `train/tor
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.console import console
 from core.environment import machine_line
@@ -16,6 +20,7 @@ from core.files import run_folder
 from core.records import Float32Array, ImageSet
 from models.card import Preprocessing
 from train.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, require, write_checkpoint
+from train.curves import Epoch
 from train.images import TrainingData, loss_and_accuracy, n_batches, training_data
 from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_weights_path, nothing_to_keep, write_outcome
 from train.recipes import AnyRecipe
@@ -23,6 +28,7 @@ from train.watch import NotFiniteLossError, StepClock, Watch
 
 TRY_SIZE = 64  # pixels a side with which a CPU trains on thousands of images in a minute
 Precision = Literal["fp32", "bf16"]
+Heard = Callable[[Epoch, NDArray[np.bool_]], object]  # an epoch's row, and which validation images were right after it
 
 
 class Batches(Protocol):
@@ -97,7 +103,7 @@ class Framework:
     preprocessing_of: arch, image size → what the network wants its pixels made into;
     evaluation_batch_size: image size → images evaluated at once;
     logits_of: network, images, preprocessing, what to call after each batch → float32 (n_images, n_classes), in fp32;
-    switches: environment variables that decide how it computes.
+    switches: environment variables that decide how it computes; release: give back what a training that has ended still holds.
     """
 
     run: str
@@ -110,20 +116,24 @@ class Framework:
     evaluation_batch_size: Callable[[int], int]
     logits_of: Callable[[Any, ImageSet, Preprocessing, Callable[[], None]], Float32Array]
     switches: Mapping[str, str] = field(default_factory=dict)
+    release: Callable[[], object] = gc.collect
 
 
-def run_training(recipe: AnyRecipe, framework: Framework) -> Outcome:
+def run_training(
+    recipe: AnyRecipe, framework: Framework, *, images: TrainingData | None = None, heard: Heard = lambda _row, _right: None
+) -> Outcome:
     """Train by `recipe`; returns where everything is.
 
-    Raises UserError for input that cannot be used, and, with the best weights so far written, for a loss that is not finite;
-    KeyboardInterrupt, with the same, when interrupted.
+    images: those of the recipe, if they are read already. `heard` is called after each epoch; what it raises ends the
+    training, and nothing is kept. Raises UserError for input that cannot be used, and, with the best weights so far written,
+    for a loss that is not finite; KeyboardInterrupt, with the same, when interrupted.
     """
     check_writable(recipe.models_dir)
     device = framework.choose_device(recipe.device)
     for note in _slow_try(recipe, str(device)):
         console().print(f"note: {note}", markup=False)
     with run_folder(framework.run, recipe.results_dir) as folder:
-        outcome = _train(recipe, framework, device, folder)
+        outcome = _train(recipe, framework, device, folder, images or training_data(recipe), heard)
     return outcome.raise_if_stopped()
 
 
@@ -135,9 +145,8 @@ def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
     return [f"--image-size {recipe.image_size} is slow on a CPU, even for a try: {TRY_SIZE} has {factor} times fewer pixels"]
 
 
-def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path) -> Outcome:
-    # data
-    images = training_data(recipe)
+def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path, images: TrainingData, heard: Heard) -> Outcome:
+    # what is there already
     checkpoint = checkpoint_path(free_weights_path(recipe, images.dataset, framework.suffix))
     resuming = require(checkpoint, recipe)
 
@@ -152,7 +161,7 @@ def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path) -
     watch = Watch(recipe.epochs, ticks, state.copy_weights)
     extra = read_checkpoint(checkpoint, recipe, images.dataset, state, watch) if resuming else dict(state.extra)
     lr = recipe.lr or extra.get("suggested_lr") or recipe.DEFAULT_LR
-    loop = _Loop(recipe, framework, images, preprocessing, checkpoint, extra)
+    loop = _Loop(recipe, framework, images, preprocessing, checkpoint, extra, heard)
     stopped = None
     try:
         with watch.running():
@@ -191,6 +200,7 @@ class _Loop:
     preprocessing: Preprocessing
     checkpoint: Path
     extra: dict[str, Any]
+    heard: Heard
 
     def run(self, batches: Batches, state: State, watch: Watch) -> None:
         """Train, validate and leave a checkpoint, epoch by epoch; the last needs none."""
@@ -204,7 +214,8 @@ class _Loop:
             watch.validation_begins()
             state.update_judged()
             validation_logits = self.framework.logits_of(state.judged, validation, self.preprocessing, watch.tick)
-            watch.epoch_ends(*loss_and_accuracy(validation_logits, validation.labels), state.lr)
+            row = watch.epoch_ends(*loss_and_accuracy(validation_logits, validation.labels), state.lr)
+            self.heard(row, validation_logits.argmax(axis=1) == validation.labels)
             if len(watch.history) < recipe.epochs:
                 write_checkpoint(self.checkpoint, recipe, self.images.dataset, state, watch, self.extra)
 
