@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.decimals import cell, counted, p_words, signed
 from core.environment import environment
+from core.figures import DPI
 from core.files import write_csv, write_json
 from core.statistics import difference_ci95, mcnemar_p, paired_counts
 from train.recipes import AnyRecipe, recipe_record
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 ALPHA = 0.05
+ACCURACY = "validation accuracy, fraction of images"
+MOST_SLICES = 6  # panels beside each other that can be read
+MOST_NAMED_TRIALS = 12  # in a legend
 BEST = "best_recipe.json"
 COLUMNS = ["trial", "state", "validation_accuracy", "p50_ms", "on_pareto_front", "best_epoch", "elapsed_s", "error"]
 
@@ -164,38 +167,48 @@ def draw(folder: Path, study: Study) -> None:
 
     mpl.use("Agg")
     import optuna.visualization.matplotlib as pictures
+    from matplotlib.ticker import MaxNLocator
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
+    target: dict[str, Any] = {"target_name": ACCURACY}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that these functions are experimental
+        if len(study.directions) > 1:
+            target["target"] = accuracy_of
+            axes = pictures.plot_pareto_front(study, target_names=[ACCURACY, "p50 at batch 1, ms"])
+            _save(folder / "pareto.png", axes, "accuracy and p50 of the trials")
+        else:
+            axes = pictures.plot_intermediate_values(study)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _save(folder / "epochs.png", axes, "validation accuracy by epoch", xlabel="epoch", ylabel=ACCURACY)
+        axes = pictures.plot_optimization_history(study, **target)
+        _save(folder / "history.png", axes, "validation accuracy of the trials", xlabel="trial", ylabel=ACCURACY)
+        if len({accuracy_of(trial) for trial in done_trials(study)}) > 1:  # of equal accuracies nothing is the cause
+            evaluator = FanovaImportanceEvaluator(seed=0)
+            axes = pictures.plot_param_importances(study, evaluator=evaluator, **target)
+            share = "share of the variance of validation accuracy (fANOVA)"
+            _save(folder / "importances.png", axes, "which hyperparameters matter", xlabel=share, ylabel="hyperparameter")
+            important = list(get_param_importances(study, evaluator=evaluator, target=accuracy_of))[:MOST_SLICES]
+            axes = pictures.plot_slice(study, params=important, **target)
+            _save(folder / "slices.png", axes, "validation accuracy by the hyperparameters that matter most")
+
+
+def _save(path: Path, axes: Any, title: str, **labels: str) -> None:
+    """Write the figure that `axes` are of, under one title, the first of them with these labels."""
     from matplotlib import pyplot as plt
 
-    accuracy = "validation accuracy, fraction of images"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-
-        def picture(name: str, title: str, make: Callable[[], Any], **labels: str) -> None:
-            axes = np.ravel(make())
-            axes[0].set(**labels)
-            axes[0].figure.suptitle(title)
-            for one in axes:
-                one.set_title("")
-            axes[0].figure.savefig(folder / name, dpi=150, bbox_inches="tight", metadata={"Software": None})
-            plt.close("all")
-
-        target: dict[str, Any] = {}
-        if len(study.directions) > 1:
-            names = [accuracy, "p50 at batch 1, ms"]
-            picture(
-                "pareto.png", "accuracy and latency of the trials", lambda: pictures.plot_pareto_front(study, target_names=names)
-            )
-            target = {"target": accuracy_of, "target_name": accuracy}
-        else:
-            target = {"target_name": accuracy}
-            curves = {"xlabel": "epoch", "ylabel": accuracy}
-            picture("epochs.png", "validation accuracy by epoch", lambda: pictures.plot_intermediate_values(study), **curves)
-        by_trial = {"xlabel": "trial", "ylabel": accuracy}
-        picture("history.png", "accuracy of the trials", lambda: pictures.plot_optimization_history(study, **target), **by_trial)
-        picture("slices.png", "accuracy by hyperparameter", lambda: pictures.plot_slice(study, **target))
-        distinct = {accuracy_of(trial) for trial in done_trials(study)}
-        if len(distinct) > 1:  # of equal accuracies nothing is the cause
-            share = {"xlabel": "share of the variance of validation accuracy (fANOVA)", "ylabel": "hyperparameter"}
-            picture(
-                "importances.png", "which hyperparameters matter", lambda: pictures.plot_param_importances(study, **target), **share
-            )
+    drawn = np.ravel(axes)
+    figure = drawn[0].figure
+    drawn[0].set(**labels)
+    if len(drawn) > 1:
+        figure.autofmt_xdate(rotation=60)  # names of values are long, and panels narrow
+    for one in drawn:
+        one.set_title("")
+        one.set_title("", loc="left")
+        legend = one.get_legend()
+        if legend is not None and len(legend.get_texts()) > MOST_NAMED_TRIALS:
+            legend.remove()
+    figure.set_size_inches(max(8.0, 2.2 * len(drawn)), 4.5)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)

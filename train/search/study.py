@@ -72,7 +72,7 @@ def open_study(journal: Path, meaning: dict[str, Any], first: dict[str, Any], *,
         )  # fmt: skip
         meant = study.user_attrs.get("meaning")
     except (ValueError, KeyError, AssertionError) as error:
-        raise UserError(f"{journal} is not a valid journal of a search ({one_line(error, 80)}); pass another --study") from error
+        raise _not_valid(journal, error) from error
     _refuse_other(journal, meant, meaning)
     if meant is None:
         study.enqueue_trial(first, user_attrs={START: True})
@@ -92,13 +92,24 @@ def _directions(objectives: list[str]) -> list[str]:
 
 
 def _cut_torn_line(journal: Path) -> None:
-    """Cut off what a process wrote of a line as it was killed: the next line would be joined to it, and neither be read."""
+    """Cut off what a process wrote of a line as it was killed: the next line would be joined to it, and neither be read.
+
+    UserError if any other line is none of a journal: Optuna would go on after it.
+    """
     if not journal.is_file():
         return
-    held = journal.read_bytes()
-    if held and not held.endswith(b"\n"):
-        with open(journal, "r+b") as file:
-            file.truncate(held.rfind(b"\n") + 1)
+    *lines, torn = journal.read_bytes().split(b"\n")
+    try:
+        for line in lines:
+            json.loads(line)["op_code"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _not_valid(journal, error) from error
+    if torn:
+        os.truncate(journal, journal.stat().st_size - len(torn))
+
+
+def _not_valid(journal: Path, error: Exception) -> UserError:
+    return UserError(f"{journal} is not a valid journal of a search ({one_line(error, 80)}); pass another --study")
 
 
 def _refuse_other(journal: Path, meant: dict[str, Any] | None, meaning: dict[str, Any]) -> None:
