@@ -13,7 +13,16 @@ from core.files import MODELS_DIR, RESULTS_DIR
 from data import DEFAULT_DATASET
 from tests.commands import packages_imported_for
 from train.recipes import (
-    NOT_IN_FILES, PLACES, AnyRecipe, Recipe, TfRecipe, TorchRecipe, flags_of, from_command_line, named, recipe_record,
+    NOT_IN_FILES,
+    PLACES,
+    AnyRecipe,
+    Recipe,
+    TfRecipe,
+    TorchRecipe,
+    flags_of,
+    from_command_line,
+    named,
+    recipe_record,
 )  # fmt: skip
 
 KINDS = [TorchRecipe, TfRecipe]
@@ -113,8 +122,8 @@ def test_a_recipe_in_a_file_is_a_base_that_flags_change(recipe: AnyRecipe, tmp_p
 
 @pytest.mark.parametrize(
     "change",
-    [{"epochs": "many"}, {"epochs": 1.5}, {"epochs": True}, {"lr": "0.1"}, {"horizontal_flip": 1}, {"optimizer": "adagrad"}, {"nothing": 1},
-     {"device": "cpu"}, {"models_dir": "/"}, {"arch": None}],
+    [{"epochs": "many"}, {"epochs": 1.5}, {"epochs": True}, {"lr": "0.1"}, {"horizontal_flip": 1}, {"optimizer": "adagrad"},
+     {"nothing": 1}, {"device": "cpu"}, {"models_dir": "/"}, {"arch": None}],
 )  # fmt: skip
 def test_a_file_with_another_field_or_type_is_refused(change: dict[str, object], tmp_path: Path) -> None:
     record = recipe_record(TfRecipe(), {})
@@ -125,8 +134,9 @@ def test_a_file_with_another_field_or_type_is_refused(change: dict[str, object],
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "not a recipe file"), ("[]", "not a recipe file"), ('{"kind": "TfRecipe"}', "not a recipe file"), (None, "cannot be read"),
-     ('{"kind": "TorchRecipe", "fields": {}}', "is a TorchRecipe"), ('{"kind": "TfRecipe", "fields": {"epochs": 0}}', "--epochs")],
+    [("", "not a recipe file"), ("[]", "not a recipe file"), ('{"kind": "TfRecipe"}', "not a recipe file"),
+     (None, "cannot be read"), ('{"kind": "TorchRecipe", "fields": {}}', "is a TorchRecipe"),
+     ('{"kind": "TfRecipe", "fields": {"epochs": 0}}', "--epochs")],
 )  # fmt: skip
 def test_a_file_that_is_no_recipe_is_refused(text: str | None, said: str, tmp_path: Path) -> None:
     if text is not None:
@@ -136,7 +146,11 @@ def test_a_file_that_is_no_recipe_is_refused(text: str | None, said: str, tmp_pa
 
 
 def test_flags_name_their_fields() -> None:
-    assert flags_of(TorchRecipe, ["--no-horizontal-flip", "--lr=1", "--batch_size", "8", "x"]) == ["horizontal_flip", "batch_size", "lr"]
+    assert flags_of(TorchRecipe, ["--no-horizontal-flip", "--lr=1", "--batch_size", "8", "x"]) == [
+        "horizontal_flip",
+        "batch_size",
+        "lr",
+    ]
 
 
 @pytest.mark.parametrize(
