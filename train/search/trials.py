@@ -80,7 +80,9 @@ def run_search(plan: Plan, framework: Framework) -> Found:
     quiet_optuna()
     space = plan.space
     start = start_of(dataclasses.replace(plan.base, resume=False, name=None, force=False), space)
-    images = training_data(start)
+    sizes = space.get("image_size")
+    largest = max(sizes) if isinstance(sizes, tuple) else start.image_size
+    images = training_data(dataclasses.replace(start, image_size=largest))  # in no lower resolution than any trial sees
     what = f"search-{framework.run.removeprefix('train-')}"
     journal = plan.journal or start.results_dir / f"{what}-{images.dataset.name}.journal"
     meaning: dict[str, Any] = {
