@@ -29,7 +29,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """Keep each framework's test files out of every other process: torch and tensorflow must never meet in one."""
     if not collection_path.name.startswith("test_"):
         return None
-    if "tyro" in _MISSING and collection_path.parent.name == "train":
+    if "tyro" in _MISSING and "train" in (collection_path.parent.name, collection_path.parent.parent.name):
         return True
     wanted = config.getoption("--framework")
     needs = next((name for name, prefix in _PREFIXES.items() if collection_path.name.startswith(prefix)), "none")

@@ -79,6 +79,12 @@ def epoch_batches(n_images: int, batch_size: int, generator: np.random.Generator
     return list(np.array_split(order, n_batches(n_images, batch_size)))
 
 
+def batch_sizes(n_images: int, n_steps: int) -> list[int]:
+    """Images in each of the steps of `epoch_batches`."""
+    least, more = divmod(n_images, n_steps)
+    return [least + (step < more) for step in range(n_steps)]
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of everything random in `epoch`, so that any epoch can be had again without the ones before it."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]) >> 1  # TensorFlow takes 31 bits

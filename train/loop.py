@@ -5,10 +5,15 @@ A framework brings only what it does differently, as one `Framework`: `train/tor
 
 from __future__ import annotations
 
+import gc
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.console import console
 from core.environment import machine_line
@@ -16,13 +21,15 @@ from core.files import run_folder
 from core.records import Float32Array, ImageSet
 from models.card import Preprocessing
 from train.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, require, write_checkpoint
-from train.images import TrainingData, loss_and_accuracy, n_batches, training_data
+from train.curves import Epoch
+from train.images import TrainingData, batch_sizes, loss_and_accuracy, n_batches, training_data
 from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_weights_path, nothing_to_keep, write_outcome
 from train.recipes import AnyRecipe
 from train.watch import NotFiniteLossError, StepClock, Watch
 
 TRY_SIZE = 64  # pixels a side with which a CPU trains on thousands of images in a minute
 Precision = Literal["fp32", "bf16"]
+Heard = Callable[[Epoch, NDArray[np.bool_]], object]  # an epoch's row, and which validation images were right after it
 
 
 class Batches(Protocol):
@@ -50,7 +57,7 @@ class State(Checkpointed, Protocol):
         """A network of the framework, in fp32."""
 
     def step(self, images: Any, labels: Any) -> tuple[float, float]:
-        """One training step; returns the mean loss before it, in nats, and how many images were right."""
+        """One training step; returns the mean loss before it, in nats, and how many images were right, of all processes."""
 
     def follow(self) -> None:
         """Move the running average of the weights, after a step."""
@@ -72,6 +79,27 @@ class State(Checkpointed, Protocol):
 
 
 @dataclass(frozen=True)
+class Ranks:
+    """The processes that train one network, each on its share of every batch; the first, rank 0, alone prints and writes.
+
+    gather: this process' rows → those of all, in the order of their ranks.
+    """
+
+    rank: int = 0
+    size: int = 1
+    gather: Callable[[Float32Array], Float32Array] = lambda own: own
+
+    def share(self, n: int) -> slice:
+        """The part of `n` things that is this process'; the parts are nearly equal, the larger ones first, as by array_split."""
+        least, more = divmod(n, self.size)
+        first = self.rank * least + min(self.rank, more)
+        return slice(first, first + least + (self.rank < more))
+
+
+ALONE = Ranks()
+
+
+@dataclass(frozen=True)
 class Setting:
     """What a framework starts from.
 
@@ -86,6 +114,7 @@ class Setting:
     precision: Precision
     folder: Path
     resuming: bool
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)
@@ -97,7 +126,8 @@ class Framework:
     preprocessing_of: arch, image size → what the network wants its pixels made into;
     evaluation_batch_size: image size → images evaluated at once;
     logits_of: network, images, preprocessing, what to call after each batch → float32 (n_images, n_classes), in fp32;
-    switches: environment variables that decide how it computes.
+    switches: environment variables that decide how it computes; release: give back what a training that has ended still holds;
+    ranks: the processes that train together.
     """
 
     run: str
@@ -110,20 +140,26 @@ class Framework:
     evaluation_batch_size: Callable[[int], int]
     logits_of: Callable[[Any, ImageSet, Preprocessing, Callable[[], None]], Float32Array]
     switches: Mapping[str, str] = field(default_factory=dict)
+    release: Callable[[], object] = gc.collect
+    ranks: Ranks = ALONE
 
 
-def run_training(recipe: AnyRecipe, framework: Framework) -> Outcome:
+def run_training(
+    recipe: AnyRecipe, framework: Framework, *, images: TrainingData | None = None, heard: Heard = lambda _row, _right: None
+) -> Outcome:
     """Train by `recipe`; returns where everything is.
 
-    Raises UserError for input that cannot be used, and, with the best weights so far written, for a loss that is not finite;
-    KeyboardInterrupt, with the same, when interrupted.
+    images: those of the recipe, if they are read already. `heard` is called after each epoch; what it raises ends the
+    training, and nothing is kept. Raises UserError for input that cannot be used, and, with the best weights so far written,
+    for a loss that is not finite; KeyboardInterrupt, with the same, when interrupted.
     """
     check_writable(recipe.models_dir)
     device = framework.choose_device(recipe.device)
     for note in _slow_try(recipe, str(device)):
         console().print(f"note: {note}", markup=False)
-    with run_folder(framework.run, recipe.results_dir) as folder:
-        outcome = _train(recipe, framework, device, folder)
+    results_dir = recipe.results_dir if framework.ranks.rank == 0 else Path(tempfile.gettempdir())
+    with run_folder(framework.run, results_dir) as folder:
+        outcome = _train(recipe, framework, device, folder, images or training_data(recipe), heard)
     return outcome.raise_if_stopped()
 
 
@@ -135,9 +171,8 @@ def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
     return [f"--image-size {recipe.image_size} is slow on a CPU, even for a try: {TRY_SIZE} has {factor} times fewer pixels"]
 
 
-def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path) -> Outcome:
-    # data
-    images = training_data(recipe)
+def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path, images: TrainingData, heard: Heard) -> Outcome:
+    # what is there already
     checkpoint = checkpoint_path(free_weights_path(recipe, images.dataset, framework.suffix))
     resuming = require(checkpoint, recipe)
 
@@ -145,14 +180,15 @@ def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path) -
     preprocessing = framework.preprocessing_of(recipe.arch, recipe.image_size)
     precision = framework.precision_of(recipe, device)
     first = replace(recipe, weights="none") if resuming else recipe
-    batches, state = framework.start(Setting(first, images.train, preprocessing, device, precision, folder, resuming))
+    setting = Setting(first, images.train, preprocessing, device, precision, folder, resuming, framework.ranks)
+    batches, state = framework.start(setting)
 
     # loop
     ticks = len(batches) + n_batches(len(images.validation), framework.evaluation_batch_size(recipe.image_size))
     watch = Watch(recipe.epochs, ticks, state.copy_weights)
     extra = read_checkpoint(checkpoint, recipe, images.dataset, state, watch) if resuming else dict(state.extra)
     lr = recipe.lr or extra.get("suggested_lr") or recipe.DEFAULT_LR
-    loop = _Loop(recipe, framework, images, preprocessing, checkpoint, extra)
+    loop = _Loop(recipe, framework, images, preprocessing, checkpoint, extra, heard)
     stopped = None
     try:
         with watch.running():
@@ -165,6 +201,8 @@ def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path) -
         stopped = str(error)
     if watch.best is None:
         raise nothing_to_keep(stopped or INTERRUPTED)
+    if framework.ranks.rank:
+        raise SystemExit(0)  # the first process does the rest
 
     # evaluation, of the best weights as they will be written
     state.restore_weights(watch.best_weights)
@@ -191,31 +229,34 @@ class _Loop:
     preprocessing: Preprocessing
     checkpoint: Path
     extra: dict[str, Any]
+    heard: Heard
 
     def run(self, batches: Batches, state: State, watch: Watch) -> None:
         """Train, validate and leave a checkpoint, epoch by epoch; the last needs none."""
-        recipe, validation = self.recipe, self.images.validation
+        recipe, validation, ranks = self.recipe, self.images.validation, self.framework.ranks
+        mine = validation if ranks == ALONE else validation.take(np.arange(len(validation))[ranks.share(len(validation))])
         clock = StepClock(state.wait if recipe.profile else lambda: None)
         while len(watch.history) < recipe.epochs and watch.epochs_without_a_better < recipe.most_epochs_without_a_better:
-            _epoch(batches, state, watch, clock)
+            self._epoch(batches, state, watch, clock)
             self.extra["step_shares"] = clock.shares()
             if recipe.profile:
                 watch.say(clock.line())
             watch.validation_begins()
             state.update_judged()
-            validation_logits = self.framework.logits_of(state.judged, validation, self.preprocessing, watch.tick)
-            watch.epoch_ends(*loss_and_accuracy(validation_logits, validation.labels), state.lr)
-            if len(watch.history) < recipe.epochs:
+            validation_logits = ranks.gather(self.framework.logits_of(state.judged, mine, self.preprocessing, watch.tick))
+            row = watch.epoch_ends(*loss_and_accuracy(validation_logits, validation.labels), state.lr)
+            self.heard(row, validation_logits.argmax(axis=1) == validation.labels)
+            if len(watch.history) < recipe.epochs and ranks.rank == 0:
                 write_checkpoint(self.checkpoint, recipe, self.images.dataset, state, watch, self.extra)
 
-
-def _epoch(batches: Batches, state: State, watch: Watch, clock: StepClock) -> None:
-    watch.epoch_begins()
-    clock.begin()
-    for images, labels in batches.epoch(len(watch.history)):
-        clock.lap("data")
-        mean_loss, n_right = state.step(images, labels)
-        clock.lap("forward_backward")  # the update of the weights too, which Keras has in the same graph
-        watch.step(len(labels), mean_loss, n_right)
-        state.follow()
-        clock.lap("other")
+    def _epoch(self, batches: Batches, state: State, watch: Watch, clock: StepClock) -> None:
+        watch.epoch_begins()
+        clock.begin()
+        sizes = batch_sizes(len(self.images.train), len(batches))  # of the batches of all processes
+        for n_images, (images, labels) in zip(sizes, batches.epoch(len(watch.history)), strict=True):
+            clock.lap("data")
+            mean_loss, n_right = state.step(images, labels)
+            clock.lap("forward_backward")  # the update of the weights too, which Keras has in the same graph
+            watch.step(n_images, mean_loss, n_right)
+            state.follow()
+            clock.lap("other")

@@ -78,16 +78,20 @@ class Outcome:
         )
         if self.stopped == INTERRUPTED:
             raise KeyboardInterrupt(f"{message}; the same command with --resume goes on")
-        raise UserError(f"{message}; pass a lower --lr, and --force to replace them or --name to keep them")
+        raise DivergedError(f"{message}; pass a lower --lr, and --force to replace them or --name to keep them")
 
 
 INTERRUPTED = "interrupted"
 
 
+class DivergedError(UserError):
+    """A training that its loss ended: with other hyperparameters it might go well."""
+
+
 def nothing_to_keep(stopped: str) -> KeyboardInterrupt | UserError:
     """The exception for a training that stopped before its first epoch was whole."""
     message = f"{stopped}, before the first epoch finished; no weights were saved"
-    return KeyboardInterrupt(message) if stopped == INTERRUPTED else UserError(f"{message}; pass a lower --lr")
+    return KeyboardInterrupt(message) if stopped == INTERRUPTED else DivergedError(f"{message}; pass a lower --lr")
 
 
 def check_writable(models_dir: Path) -> None:

@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.records import softmax
 from data import open_dataset
 from tests.data.sets.test_folder import write_images
-from train.images import confusion_of, epoch_batches, loss_and_accuracy, n_batches, stratified_order, training_data
+from train.images import batch_sizes, confusion_of, epoch_batches, loss_and_accuracy, n_batches, stratified_order, training_data
 from train.recipes import TfRecipe, TorchRecipe
 
 
@@ -130,3 +130,9 @@ def test_a_damaged_test_image_is_known_before_training(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is empty"):
         training_data(TfRecipe(data=str(root)))
     assert len(training_data(TfRecipe(data=str(root), skip_damaged=True)).train) == 54
+
+
+@given(st.integers(1, 200), st.integers(1, 30))
+def test_the_sizes_of_an_epochs_steps_are_told_before(n_images: int, batch_size: int) -> None:
+    steps = epoch_batches(n_images, batch_size, np.random.default_rng(0))
+    assert batch_sizes(n_images, len(steps)) == [len(step) for step in steps]

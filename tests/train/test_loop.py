@@ -21,7 +21,7 @@ from tests.train.killed import recipe
 from tests.train.linear import LINEAR
 from tests.train.trainer_laws import TrainerLaws, Twin, copied, no_pictures, stop_in
 from train import loop
-from train.loop import Framework, run_training
+from train.loop import Framework, Ranks, run_training
 from train.outcome import Outcome
 from train.recipes import TfRecipe
 
@@ -156,3 +156,11 @@ def test_validation_is_said_while_it_lasts(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Watch, "validation_begins", validation_begins)
     trained(recipe(tmp_path), replace(LINEAR, logits_of=logits_of))
     assert seen[:3] == [f"epoch {n}/3 validating" for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 12, 13])
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_the_shares_of_all_processes_are_numpys_split(n: int, size: int) -> None:
+    things = np.arange(n)
+    for rank, part in enumerate(np.array_split(things, size)):
+        assert things[Ranks(rank, size).share(n)].tolist() == part.tolist()

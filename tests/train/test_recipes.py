@@ -12,7 +12,18 @@ from core.errors import UserError
 from core.files import MODELS_DIR, RESULTS_DIR
 from data import DEFAULT_DATASET
 from tests.commands import packages_imported_for
-from train.recipes import PLACES, Recipe, TfRecipe, TorchRecipe, from_command_line, named
+from train.recipes import (
+    NOT_IN_FILES,
+    PLACES,
+    AnyRecipe,
+    Recipe,
+    TfRecipe,
+    TorchRecipe,
+    flags_of,
+    from_command_line,
+    named,
+    recipe_record,
+)  # fmt: skip
 
 KINDS = [TorchRecipe, TfRecipe]
 LIGHT = {"docstring_parser", "rich", "tyro", "typeguard", "typing_extensions"}  # tyro and what it needs
@@ -97,6 +108,49 @@ def test_a_recipe_comes_back_from_its_record(kind: type[Recipe]) -> None:
     recipe = kind(data_dir=Path("somewhere"), models_dir=Path("m"), lr=0.25, limit=9, name="x", randaugment=True)
     assert kind.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
     assert kind.from_dict(kind().as_dict()) == kind()
+
+
+@pytest.mark.parametrize("recipe", [TorchRecipe(lr=0.25, start_size=64, randaugment=True), TfRecipe(shift=0.25, jit=True, limit=9)])
+def test_a_recipe_in_a_file_is_a_base_that_flags_change(recipe: AnyRecipe, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(recipe_record(recipe, {"trial": 3})))
+    read = from_command_line(type(recipe), ["--recipe", str(path), "--epochs", "3"], "train.x")
+    kept = {name: value for name, value in dataclasses.replace(recipe, epochs=3).as_dict().items() if name not in NOT_IN_FILES}
+    assert {name: read.as_dict()[name] for name in kept} == kept
+    assert (read.limit, read.hyperparameters()["recipe"]) == (None, "r.json")  # a card knows no places
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs": "many"}, {"epochs": 1.5}, {"epochs": True}, {"lr": "0.1"}, {"horizontal_flip": 1}, {"optimizer": "adagrad"},
+     {"nothing": 1}, {"device": "cpu"}, {"models_dir": "/"}, {"arch": None}],
+)  # fmt: skip
+def test_a_file_with_another_field_or_type_is_refused(change: dict[str, object], tmp_path: Path) -> None:
+    record = recipe_record(TfRecipe(), {})
+    (tmp_path / "r.json").write_text(json.dumps({**record, "fields": {**record["fields"], **change}}))
+    with pytest.raises(UserError, match=f"no valid {next(iter(change))}"):
+        named(TfRecipe, str(tmp_path / "r.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("", "not a recipe file"), ("[]", "not a recipe file"), ('{"kind": "TfRecipe"}', "not a recipe file"),
+     (None, "cannot be read"), ('{"kind": "TorchRecipe", "fields": {}}', "is a TorchRecipe"),
+     ('{"kind": "TfRecipe", "fields": {"epochs": 0}}', "--epochs")],
+)  # fmt: skip
+def test_a_file_that_is_no_recipe_is_refused(text: str | None, said: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "r.json").write_text(text)
+    with pytest.raises(UserError, match=said):
+        named(TfRecipe, str(tmp_path / "r.json"))
+
+
+def test_flags_name_their_fields() -> None:
+    assert flags_of(TorchRecipe, ["--no-horizontal-flip", "--lr=1", "--batch_size", "8", "x"]) == [
+        "horizontal_flip",
+        "batch_size",
+        "lr",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,18 @@ def shifted(boxes: Tensor, most_x: float, most_y: float, generator: torch.Genera
     return torch.cat([boxes[:, :2] + offsets, boxes[:, 2:]], dim=1)
 
 
-def cutout(images_nchw: Tensor, side: int, generator: torch.Generator) -> Tensor:
+def cutout(
+    images_nchw: Tensor, side: int, generator: torch.Generator, n_batch: int | None = None, mine: slice = slice(None)
+) -> Tensor:
     """Each image with a square of `side` pixels set to 0, centred on any pixel, so that a part may lie outside.
 
+    The images may be those that `mine` takes of a batch of `n_batch`: each has the square that it would have among all.
     DeVries and Taylor 2017; 0 is the mean grey of normalised images.
     """
     n, _, height, width = images_nchw.shape
 
     def covered(length: int) -> Tensor:
-        first = (torch.rand(n, generator=generator) * length).floor() - side // 2
+        first = (torch.rand(n_batch or n, generator=generator)[mine] * length).floor() - side // 2
         distance = torch.arange(length) - first.unsqueeze(1)
         return ((distance >= 0) & (distance < side)).to(images_nchw.device)  # (n, length)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.preprocessing import fit_u8
 from train.images import epoch_batches, epoch_seed, n_batches
+from train.loop import ALONE, Ranks
 from train.torch.augment import crop_and_flip, cutout, per_image, random_boxes, shifted
 
 if TYPE_CHECKING:
@@ -29,9 +30,14 @@ class Batches:
 
     The images stay uint8 on the CPU, where even a large set fits; a batch travels to the device before it is augmented.
     labels: int64 (n,), or with mixup and cutmix float32 (n, n_classes).
+
+    Each of several processes has its share of every batch, cropped, shifted, mirrored and cut as it would be by one process
+    alone; what torchvision's transforms draw depends on the process.
     """
 
-    def __init__(self, images: ImageSet, recipe: TorchRecipe, preprocessing: Preprocessing, device: torch.device = CPU) -> None:
+    def __init__(
+        self, images: ImageSet, recipe: TorchRecipe, preprocessing: Preprocessing, device: torch.device = CPU, ranks: Ranks = ALONE
+    ) -> None:
         images_u8 = images.images_u8
         largest = round(recipe.image_size * CROP_MARGIN)
         if min(images.image_height, images.image_width) > largest:
@@ -41,6 +47,7 @@ class Batches:
         self.labels = torch.from_numpy(images.labels)
         self.recipe = recipe
         self.device = device
+        self.ranks = ranks
         self.mean = 255 * torch.tensor(preprocessing.mean, device=device).view(3, 1, 1)
         self.std = 255 * torch.tensor(preprocessing.std, device=device).view(3, 1, 1)
         self.mix = _mix(recipe, images.n_classes)
@@ -54,28 +61,31 @@ class Batches:
         """The batches of epoch `number`, from 0; everything random in them comes from the seed and this number."""
         seed, size = epoch_seed(self.recipe.seed, number), self.recipe.size_in(number)
         self._random = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)  # what torchvision's transforms and dropout draw from
+        torch.manual_seed(seed + self.ranks.rank)  # what torchvision's transforms and dropout draw from
         for chosen in epoch_batches(len(self.labels), self.recipe.batch_size, np.random.default_rng(seed)):
-            indices = torch.from_numpy(chosen)
+            mine = self.ranks.share(len(chosen))
+            indices = torch.from_numpy(chosen[mine])
             images_u8 = self.images_u8[indices]
             if self.operations is not None:
                 images_u8 = per_image(self.operations, images_u8)
-            images_nchw, labels = self._augmented(images_u8.to(self.device), size), self.labels[indices].to(self.device)
+            images_nchw = self._augmented(images_u8.to(self.device), size, len(chosen), mine)
+            labels = self.labels[indices].to(self.device)
             if self.mix is not None:
                 images_nchw, labels = self.mix(images_nchw, labels)
             yield images_nchw.contiguous(memory_format=torch.channels_last), labels
 
-    def _augmented(self, images_u8: Tensor, size: int) -> Tensor:
+    def _augmented(self, images_u8: Tensor, size: int, n_batch: int, mine: slice) -> Tensor:
+        """Images that `mine` takes of a batch of `n_batch`: chance is drawn for all of them, so that each has its own."""
         recipe = self.recipe
-        n, _, height, width = images_u8.shape
-        boxes = random_boxes(n, height, width, recipe.min_crop_area, self._random)
+        height, width = images_u8.shape[2:]
+        boxes = random_boxes(n_batch, height, width, recipe.min_crop_area, self._random)
         if recipe.shift:
             boxes = shifted(boxes, recipe.shift * width, recipe.shift * height, self._random)
-        mirrored = (torch.rand(n, generator=self._random) < 0.5) & recipe.horizontal_flip
-        images_nchw = crop_and_flip(images_u8, boxes, mirrored, size)  # (n, 3, size, size)
+        mirrored = (torch.rand(n_batch, generator=self._random) < 0.5) & recipe.horizontal_flip
+        images_nchw = crop_and_flip(images_u8, boxes[mine], mirrored[mine], size)  # (n, 3, size, size)
         images_nchw = images_nchw.sub_(self.mean).div_(self.std)
         if recipe.cutout:
-            images_nchw = cutout(images_nchw, round(recipe.cutout * size), self._random)
+            images_nchw = cutout(images_nchw, round(recipe.cutout * size), self._random, n_batch, mine)
         return per_image(self.erasing, images_nchw) if self.erasing is not None else images_nchw
 
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.torch import network
+from train.loop import ALONE, Ranks
+from train.torch import together
 from train.torch.optimisation import autocast, averaged, make_optimizer, make_scheduler
 from train.torch.small_maps import use_small_maps
 
@@ -31,18 +33,23 @@ class State:
     """
 
     def __init__(
-        self, recipe: TorchRecipe, n_classes: int, precision: str, steps_per_epoch: int, device: torch.device = CPU
-    ) -> None:
+        self, recipe: TorchRecipe, n_classes: int, precision: str, steps_per_epoch: int, device: torch.device = CPU,
+        ranks: Ranks = ALONE,
+    ) -> None:  # fmt: skip
         self.recipe = recipe
         self.precision = precision
         self.steps_per_epoch = steps_per_epoch
         self.device = device
+        self.alone = ranks.size == 1
         self.extra: dict[str, Any] = {}
         model = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size, weights=recipe.weights)
         self.model: nn.Module = model.to(device, memory_format=torch.channels_last)
+        if not self.alone:
+            self.model = together.synchronised(self.model, device)
         if device.type == "cpu" and not recipe.compile:  # a compiler writes kernels of its own
             use_small_maps(self.model)
-        self.forward = torch.compile(self.model) if recipe.compile else self.model
+        trained = self.model if self.alone else together.in_step(self.model, device)
+        self.forward = torch.compile(trained) if recipe.compile else trained
         self.average = averaged(self.model, recipe)
         self.schedule(recipe.lr or recipe.DEFAULT_LR)
 
@@ -63,12 +70,15 @@ class State:
         with autocast(self.precision, self.device):
             logits = self.forward(images_nchw)  # (n, n_classes)
             loss = F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+            if not self.alone:
+                loss = loss * together.share_of_loss(len(labels), self.device)
             loss.backward()
         right = logits.argmax(dim=1) == (labels if labels.ndim == 1 else labels.argmax(dim=1))
         self.optimizer.step()
         self.lr = self.optimizer.param_groups[0]["lr"]
         self.scheduler.step()
-        mean_loss, n_right = torch.stack([loss.detach().float(), right.sum().float()]).tolist()  # one wait for the device
+        told = torch.stack([loss.detach().float(), right.sum().float()])
+        mean_loss, n_right = (told if self.alone else together.of_all(told)).tolist()  # one wait for the device
         return mean_loss, n_right
 
     def follow(self) -> None:
@@ -82,7 +92,9 @@ class State:
             torch.cuda.synchronize()
 
     def update_judged(self) -> None:
-        """Nothing: the judged network is the one that is trained, or its average."""
+        """Give it the first process' statistics of normalisation; its weights are those that are trained, or their average."""
+        if not self.alone:
+            together.same_buffers(self.judged)
 
     def copy_weights(self) -> StateDict:
         """The judged network's state dict as plain contiguous CPU tensors, which any PyTorch loads."""

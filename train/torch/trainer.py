@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +19,7 @@ from train.torch.batches import Batches
 from train.torch.optimisation import make_optimizer, precision_of
 from train.torch.range_test import find_lr
 from train.torch.state import State
+from train.torch.together import ranks_of
 
 if TYPE_CHECKING:
     from core.records import Float32Array, ImageSet
@@ -31,8 +34,9 @@ EVALUATION_BATCH = 256
 
 
 def train(recipe: TorchRecipe) -> Outcome:
-    """Train by `recipe` in this process: see `train.loop.run_training`."""
-    return run_training(recipe, FRAMEWORK)
+    """Train by `recipe` in this process, and in others if `torchrun` started some: see `train.loop.run_training`."""
+    with ranks_of(recipe, choose_device(recipe.device)) as ranks:
+        return run_training(recipe, replace(FRAMEWORK, ranks=ranks))
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -40,16 +44,23 @@ def choose_device(wanted: str) -> torch.device:
     has_gpu = torch.cuda.is_available()
     if wanted == "cuda" and not has_gpu:
         raise UserError("--device cuda: PyTorch finds no CUDA device here; pass --device cpu, or install a CUDA build of torch")
-    torch.set_num_threads(available_cores())
-    return torch.device("cuda" if has_gpu and wanted != "cpu" else "cpu")
+    number, n_here = (int(os.environ.get(name, default)) for name, default in (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1")))
+    torch.set_num_threads(max(1, available_cores() // n_here))
+    if not has_gpu or wanted == "cpu":
+        return torch.device("cpu")
+    if n_here > torch.cuda.device_count():
+        raise UserError(f"{n_here} processes for {torch.cuda.device_count()} GPUs; pass at most as many, or --device cpu")
+    if n_here > 1:
+        torch.cuda.set_device(number)
+    return torch.device("cuda", number) if n_here > 1 else torch.device("cuda")
 
 
 def start(setting: Setting) -> tuple[Batches, State]:
     """The first epoch's batches and weights; with --find-lr after a range test, of whose rate `State.extra` tells."""
     recipe = setting.recipe
-    batches = Batches(setting.images, recipe, setting.preprocessing, setting.device)
+    batches = Batches(setting.images, recipe, setting.preprocessing, setting.device, setting.ranks)
     torch.manual_seed(recipe.seed)
-    state = State(recipe, setting.images.n_classes, setting.precision, len(batches), setting.device)
+    state = State(recipe, setting.images.n_classes, setting.precision, len(batches), setting.device, setting.ranks)
     if recipe.find_lr and not setting.resuming:
         optimizer = make_optimizer(state.model, recipe, recipe.DEFAULT_LR)  # one without a schedule, which the range test refuses
         suggested_lr = find_lr(state.model, optimizer, batches, setting.device, recipe.find_lr_steps, setting.folder)

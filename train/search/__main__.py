@@ -1,0 +1,76 @@
+"""`python -m train.search torch|tf`: search for better hyperparameters than those of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.cli import HelpWithDefaults, Parser, positive, seconds
+from core.errors import UserError
+
+COMMANDS = {"torch": "train.torch_resnet", "tf": "train.tf_resnet"}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Parse, search, print what was found."""
+    from train.recipes import AnyRecipe, TfRecipe, TorchRecipe, flags_of, from_command_line
+
+    asked, rest = parser().parse_known_args(list(arguments))
+    kind: type[AnyRecipe] = TorchRecipe if asked.framework == "torch" else TfRecipe
+    stray = [word for word in rest[:1] if not word.startswith("-")]
+    if stray:
+        raise UserError(f"{stray[0]} is no flag; see python -m train.search --help")
+    base: AnyRecipe = from_command_line(kind, rest, f"train.search {asked.framework}")
+    from train.search.child import run
+    from train.search.space import parse_range
+    from train.search.trials import Plan
+
+    ranges = dict(parse_range(text, kind) for text in asked.range)
+    objectives = tuple(asked.objective.split(","))
+    held = tuple(flags_of(kind, rest))
+    plan = Plan(base, asked.trials, asked.time_budget, objectives, held, ranges, asked.study, asked.resume)
+    print(run(plan).report(COMMANDS[asked.framework]))
+
+
+def parser() -> Parser:
+    """The flags of the search itself; all others are the recipe's."""
+    made = Parser(
+        prog="python -m train.search",
+        description="Search for better hyperparameters than those of a recipe, judged by the validation images; test images are "
+        "not looked at. The recipe's own flags may follow, as python -m train.torch_resnet or train.tf_resnet takes them: each "
+        "holds its field at that value, and every other field of the table below is searched. The first trial is the recipe "
+        "itself. Several processes, of machines with a common folder too, share a study by --resume.",
+        epilog=_table(),
+        formatter_class=HelpWithDefaults,
+        allow_abbrev=False,
+    )
+    made.add_argument("framework", choices=list(COMMANDS), help="which trainer")
+    made.add_argument("--trials", type=positive, default=40, metavar="N", help="trials of the study, earlier runs' included")
+    made.add_argument(
+        "--time-budget", type=seconds, default=3600.0, metavar="SECONDS", help="no trial goes on after so long, but the first"
+    )
+    made.add_argument("--objective", default="accuracy", metavar="accuracy[,latency]",
+                      help="latency too: the Pareto front of validation accuracy and of p50 at batch 1 in ONNX Runtime on this "
+                      "CPU; no trial is stopped early then")  # fmt: skip
+    made.add_argument("--range", action="append", default=[], metavar="FIELD=…",
+                      help="search a field in another range, as in lr=1e-4:1e-2 or arch=resnet18,vit_b_16; may be "
+                      "repeated")  # fmt: skip
+    made.add_argument("--study", type=Path, metavar="FILE", help="journal of the trials (default: search-… in the folder of --out)")
+    made.add_argument("--resume", action="store_true", help="go on with the study, or join the processes at work on it")
+    return made
+
+
+def _table() -> str:
+    from train.search.space import RANGES, words
+
+    tables = {name: words(space) for name, space in zip(COMMANDS, RANGES.values(), strict=True)}
+    shared = [line for line in tables["torch"] if line in tables["tf"]]
+    own = {name: [line for line in lines if line not in shared] for name, lines in tables.items()}
+    parts = [f"{name}: {'; '.join(lines)}" for name, lines in {"searched": shared, **own}.items()]
+    return ". ".join(parts) + ". Image sizes above the recipe's own are left out."
+
+
+if __name__ == "__main__":
+    from core.cli import run
+
+    run(main)

@@ -1,0 +1,210 @@
+"""The study: one journal file that many processes share, and what became of trials whose process died.
+
+Optuna's journal lets any number of processes, of one machine or of several with a common file system, append to one file. It
+does not say which processes live: each has a file of its own beside the journal that it touches every few seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.console import every
+from core.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.trial import FrozenTrial
+
+    from train.search.space import Space
+
+NAME = "search"
+BEAT_EVERY_S = 5.0
+SILENT_FOR_S = 60.0  # after which a process of another machine is taken for dead
+START = "start"  # the attribute of the trial of the recipe that the search begins from
+MOST_TRIES = 2  # of a trial whose process died, which may have been the trial's own doing
+
+
+def quiet_optuna() -> None:
+    """Optuna's notes and warnings of experimental features are no concern of people."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def open_study(journal: Path, meaning: dict[str, Any], first: dict[str, Any], *, resume: bool, seed: int | None) -> Study:
+    """The study of `journal`: a new one, or with `resume` the one that is there.
+
+    meaning: what must be equal for trials to be of one search, among it `objectives`; first: the parameters of the first trial;
+    seed: of the sampler, None for one that no other process has. With one objective, trials worse than the median of the
+    others after as many epochs are pruned; Optuna prunes none where there are two. UserError for a journal that is there
+    without `resume`, is not there with it, is damaged, or is of another search.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    _require(journal, resume)
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    lock = JournalFileOpenLock(str(journal))
+    lock.acquire()
+    try:
+        _cut_torn_line(journal)
+    finally:
+        lock.release()
+    try:
+        storage = JournalStorage(JournalFileBackend(str(journal), lock))
+        study = optuna.create_study(
+            storage=storage, study_name=NAME, load_if_exists=True, directions=_directions(meaning["objectives"]),
+            sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_min_trials=3),
+        )  # fmt: skip
+        meant = study.user_attrs.get("meaning")
+    except (ValueError, KeyError, AssertionError) as error:
+        raise _not_valid(journal, error) from error
+    _refuse_other(journal, meant, meaning)
+    if meant is None:
+        study.enqueue_trial(first, user_attrs={START: True})
+        study.set_user_attr("meaning", meaning)
+    return study
+
+
+def _require(journal: Path, resume: bool) -> None:
+    if resume and not journal.is_file():
+        raise UserError(f"--resume: there is no study {journal}; leave --resume out to begin one, or pass its --study")
+    if journal.exists() and not resume:
+        raise UserError(f"{journal} is a study already; --resume goes on with it, another --study FILE begins a new one")
+
+
+def _directions(objectives: list[str]) -> list[str]:
+    return ["maximize" if name == "accuracy" else "minimize" for name in objectives]
+
+
+def _cut_torn_line(journal: Path) -> None:
+    """Cut off what a process wrote of a line as it was killed: the next line would be joined to it, and neither be read.
+
+    UserError if any other line is none of a journal: Optuna would go on after it.
+    """
+    if not journal.is_file():
+        return
+    *lines, torn = journal.read_bytes().split(b"\n")
+    try:
+        for line in lines:
+            json.loads(line)["op_code"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _not_valid(journal, error) from error
+    if torn:
+        os.truncate(journal, journal.stat().st_size - len(torn))
+
+
+def _not_valid(journal: Path, error: Exception) -> UserError:
+    return UserError(f"{journal} is not a valid journal of a search ({one_line(error, 80)}); pass another --study")
+
+
+def _refuse_other(journal: Path, meant: dict[str, Any] | None, meaning: dict[str, Any]) -> None:
+    asked_for = json.loads(json.dumps(meaning))
+    if meant is None or meant == asked_for:
+        return
+    differing = [name for name in asked_for if meant.get(name) != asked_for[name]]
+    for name in ("recipe", "space"):  # of which the parts tell more
+        if name in differing:
+            was, now = meant[name], asked_for[name]
+            differing.remove(name)
+            differing += [f"{part} of the {name}" for part in {**was, **now} if was.get(part) != now.get(part)]
+    raise UserError(f"{journal} is of another search ({', '.join(differing)}); pass the same flags, or another --study")
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """The space as Optuna's."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    return {
+        name: CategoricalDistribution(one) if isinstance(one, tuple) else FloatDistribution(one.low, one.high, one.log)
+        for name, one in space.items()
+    }
+
+
+class Worker:
+    """One process that runs trials, and the file that says that it lives."""
+
+    def __init__(self, journal: Path) -> None:
+        self.folder = journal.with_name(journal.name + ".workers")
+        self.name = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+    @contextmanager
+    def living(self) -> Iterator[None]:
+        """Touch the file every few seconds while the block runs."""
+        self.folder.mkdir(exist_ok=True)
+        beat = self.folder / self.name
+        beat.touch()
+        try:
+            with every(BEAT_EVERY_S, beat.touch):
+                yield
+        finally:
+            beat.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # others are at work
+                self.folder.rmdir()
+
+    def lives(self, name: str) -> bool:
+        """Whether the process of that name does: its file is young, by this file system's clock, and so is its process here."""
+        try:
+            age_s = (self.folder / self.name).stat().st_mtime - (self.folder / name).stat().st_mtime
+        except OSError:
+            return False
+        machine, process_id, _ = name.rsplit("-", 2)
+        return age_s < SILENT_FOR_S and (machine != platform.node() or _runs(int(process_id)))
+
+
+def _runs(process_id: int) -> bool:
+    if os.name == "nt":  # where a signal 0 would end it
+        return True
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it is somebody else's
+    return True
+
+
+def give_back_lost(study: Study, worker: Worker) -> list[int]:
+    """End the trials whose process died, and put what they tried into the queue again; returns their numbers."""
+    from optuna.trial import TrialState
+
+    lost = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if _is_lost(trial, worker)]
+    return [trial.number for trial in lost if give_back(study, trial)]
+
+
+def give_back(study: Study, trial: FrozenTrial) -> bool:
+    """End `trial` as failed and queue its parameters once more, unless that was done before; whether this process did so."""
+    from optuna.exceptions import OptunaError
+    from optuna.trial import TrialState
+
+    try:
+        study.tell(trial.number, state=TrialState.FAIL)
+    except (ValueError, RuntimeError, OptunaError):  # another process was quicker
+        return False
+    tries = trial.user_attrs.get("tries", 1)
+    if tries < MOST_TRIES and trial.params:
+        attributes = {"tries": tries + 1, START: trial.user_attrs.get(START, False)}
+        study.enqueue_trial(trial.params, user_attrs=attributes)
+    return True
+
+
+def _is_lost(trial: FrozenTrial, worker: Worker) -> bool:
+    name = trial.user_attrs.get("worker")
+    if name is not None:
+        return not worker.lives(name)
+    began = trial.datetime_start  # its process died before it said its name, or is about to say it
+    return began is not None and (datetime.now() - began).total_seconds() > SILENT_FOR_S

@@ -1,0 +1,114 @@
+"""Several processes that train one network, as `torchrun` starts them: who they are, what they tell each other, how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from core.errors import UserError, one_line
+from core.records import Float32Array
+from train.loop import ALONE, Ranks
+from train.recipes import TorchRecipe
+
+FEWEST_IMAGES = 4  # of a batch for each process: batch normalisation needs statistics
+ERROR = "error"  # in the store that all processes share: why one of them ended
+
+
+@contextmanager
+def ranks_of(recipe: TorchRecipe, device: torch.device) -> Iterator[Ranks]:
+    """The processes that train by `recipe` while the block runs: this one alone, unless `torchrun` started several.
+
+    They talk by NCCL on GPUs and by gloo on CPUs. The first one alone prints and writes; whatever ends one ends all, and the
+    first says in one line why: a UserError, also where another process was killed. The others exit without a word.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ALONE
+        return
+    store, rank, size = next(dist.rendezvous("env://"))
+    _require(recipe, size)
+    with _one_voice(store, rank), contextlib.redirect_stderr(sys.stderr if rank == 0 else open(os.devnull, "w")):
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=size)
+        try:
+            yield Ranks(rank, size, _gathered)
+        finally:
+            dist.destroy_process_group()
+
+
+def _require(recipe: TorchRecipe, size: int) -> None:
+    if recipe.batch_size < FEWEST_IMAGES * size:
+        raise UserError(f"--batch-size must be at least {FEWEST_IMAGES * size} for {size} processes, not {recipe.batch_size}")
+    if recipe.find_lr:
+        raise UserError("--find-lr runs in one process: find the rate without torchrun, and pass it as --lr")
+
+
+@contextmanager
+def _one_voice(store: dist.Store, rank: int) -> Iterator[None]:
+    """What ends this process is said by the first of all, which learns of it from the store."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if rank:
+            raise SystemExit(130) from None
+        raise
+    except (UserError, RuntimeError, OSError) as error:
+        lost = isinstance(error, dist.DistError) or "gloo" in str(error)  # gloo's own errors have no class
+        if rank:
+            if not lost:
+                store.set(ERROR, f"process {rank}: {one_line(error, 200)}")
+            raise SystemExit(1) from None
+        if not lost:
+            raise
+        why = store.get(ERROR).decode() if store.check([ERROR]) else "another process of this training was lost"
+        raise UserError(f"{why}; the same command with --resume goes on after the last whole epoch") from error
+
+
+def _gathered(own: Float32Array) -> Float32Array:
+    """The rows of all processes, in the order of their ranks."""
+    parts: list[Float32Array] = [own] * dist.get_world_size()
+    dist.all_gather_object(parts, own)
+    return np.concatenate(parts)
+
+
+def in_step(model: nn.Module, device: torch.device) -> nn.Module:
+    """`model` as all processes train it: the same weights, and the mean of their gradients.
+
+    Statistics of batch normalisation are those of the whole batch on GPUs. PyTorch has no such layer for CPUs: there each
+    process normalises by its own share of a batch, and the running statistics are those of the first.
+    """
+    on_gpu = device.type == "cuda"
+    return nn.parallel.DistributedDataParallel(model, device_ids=[device] if on_gpu else None, gradient_as_bucket_view=True)
+
+
+def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
+    """`model` with batch normalisation over the batches of all processes, where its device can do that."""
+    if device.type != "cuda":
+        return model
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return converted
+
+
+def share_of_loss(n_images: int, device: torch.device) -> Tensor:
+    """What this process' mean loss is multiplied by, so that the mean of all gradients is that of the whole batch."""
+    total = torch.tensor(float(n_images), device=device)
+    dist.all_reduce(total)
+    return n_images * dist.get_world_size() / total
+
+
+def of_all(told: Tensor) -> Tensor:
+    """Of a mean loss, multiplied by `share_of_loss`, and a count, (2,): those of the whole batch."""
+    dist.all_reduce(told)
+    return told / torch.tensor([dist.get_world_size(), 1], device=told.device)
+
+
+def same_buffers(model: nn.Module) -> None:
+    """Give every process the buffers of the first."""
+    for buffer in model.buffers():
+        dist.broadcast(buffer, 0)
