@@ -46,7 +46,7 @@ from core.console import print_line, print_lines, progress
 from core.environment import available_cores
 from core.errors import UserError, few, one_line
 from core.files import run_folder
-from core.records import Predictions
+from core.records import Predictions, new_array
 from data import open_dataset
 from data.matching import name_on_cards
 from data.reading import Reading, Resize
@@ -293,7 +293,9 @@ def _oracle(findings: Findings, members: Sequence[str]) -> Entry:
     first = findings.predictions[members[0]]
     any_right = np.any([findings.predictions[name].predicted() == labels for name in members], axis=0)
     predicted = np.where(any_right, labels, first.predicted())
-    one_hot = np.eye(first.logits.shape[1], dtype=np.float32)[predicted]
+    one_hot = new_array(first.logits.shape, np.float32)
+    for start in range(0, len(predicted), 2**16):
+        one_hot[start : start + 2**16] = np.eye(first.logits.shape[1], dtype=np.float32)[predicted[start : start + 2**16]]
     accuracy = measure(Predictions("oracle", first.split, first.dataset_sha256, one_hot), labels)
     # It has classes but no probabilities, so it has no likelihood and no calibration either.
     accuracy = dataclasses.replace(accuracy, scores=dict.fromkeys(accuracy.scores, float("nan")))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.accuracy.selective import augrc_of, aurc_of, coverage_at_1pct_error_of
-from core.records import Float64Array, Int64Array, Predictions
+from benchmark.accuracy.selective import augrc, aurc, coverage_at_error
+from core.records import Float64Array, Int64Array, Predictions, in_parts, softmax
 from core.statistics import wilson_ci95
 
 N_BINS = 15
@@ -23,15 +23,15 @@ Probabilities = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure made of probabilities, (n_images, n_classes), and the true labels, (n_images,).
+    """A figure made of probabilities, (n_images, n_classes), and the true labels, (n_images,), a part of the images at a time.
 
-    column: in `comparison.csv`; heading: in the printed table, which leaves out what has none; of: the figure.
-    per_image: the values, (n_images,), whose mean the figure is: with it two runs are compared image by image, and `margin` is
-    the difference below which a change does not matter.
+    column: in `comparison.csv`; heading: in the printed table, which leaves out what has none. The figure is the mean of
+    `per_image`, (n_images,), made of probabilities and labels; or `of` the top probability of each image and whether that is right.
+    With `per_image` two runs are compared image by image, and `margin` is the difference below which a change does not matter.
     """
 
     column: str
-    of: Callable[[Probabilities, Int64Array], float]
+    of: Callable[[Probabilities, NDArray[np.bool_]], float] | None = None
     heading: str = ""
     per_image: Callable[[Probabilities, Int64Array], Float64Array] | None = None
     margin: float = 0.0
@@ -63,13 +63,10 @@ def measure(predictions: Predictions, labels: Int64Array) -> Accuracy:
 
     A class without images has recall, and one never predicted has precision, of nan. Raises ValueError for unequal lengths.
     """
-    from sklearn.metrics import confusion_matrix
-
-    n_images, n_classes = predictions.logits.shape
+    n_images = len(predictions.logits)
     if labels.shape != (n_images,) or n_images == 0:
         raise ValueError(f"{n_images} predictions need as many labels, not {labels.shape}")
-    probabilities = predictions.probabilities()
-    confusion = confusion_matrix(labels, predictions.predicted(), labels=np.arange(n_classes)).astype(np.int64)
+    confusion, scores = _counted(predictions, labels)
     right = np.diag(confusion)
     with np.errstate(invalid="ignore"):  # 0 of 0 is nan, on purpose
         precision = right / confusion.sum(axis=0)
@@ -81,13 +78,42 @@ def measure(predictions: Predictions, labels: Int64Array) -> Accuracy:
         top1_accuracy=float(right.sum() / n_images),
         top1_ci95=wilson_ci95(int(right.sum()), n_images),
         macro_f1=float(np.nanmean(f1)),
-        scores={metric.column: metric.of(probabilities, labels) for metric in METRICS},
+        scores=scores,
         confusion=confusion,
         precision=precision,
         recall=recall,
         recall_ci95=np.array([wilson_ci95(int(k), int(n)) for k, n in zip(right, confusion.sum(axis=1), strict=True)]),
         f1=f1,
     )
+
+
+def _counted(predictions: Predictions, labels: Int64Array) -> tuple[Int64Array, dict[str, float]]:
+    """The confusion matrix and the figures of `METRICS`; probabilities are in memory a part of the images at a time."""
+    from sklearn.metrics import confusion_matrix
+
+    n_images, n_classes = predictions.logits.shape
+    confusion = np.zeros((n_classes, n_classes), np.int64)
+    confidence, is_right = np.empty(n_images), np.empty(n_images, bool)
+    values = {metric.column: np.empty(n_images) for metric in METRICS if metric.per_image}
+    start = 0
+    for logits in in_parts(predictions.logits):
+        part = slice(start, start + len(logits))
+        probabilities, predicted = softmax(logits), logits.argmax(axis=1)
+        confusion += confusion_matrix(labels[part], predicted, labels=np.arange(n_classes))
+        confidence[part], is_right[part] = top(probabilities, labels[part])
+        for metric in METRICS:
+            if metric.per_image:
+                values[metric.column][part] = metric.per_image(probabilities, labels[part])
+        start = part.stop
+    by_image = {column: float(own.mean()) for column, own in values.items()}
+    return confusion, {
+        metric.column: metric.of(confidence, is_right) if metric.of else by_image[metric.column] for metric in METRICS
+    }
+
+
+def top(probabilities: Probabilities, labels: Int64Array) -> tuple[Probabilities, NDArray[np.bool_]]:
+    """The largest probability of each image and whether its class is the true one, (n_images,) each."""
+    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
 
 
 def negative_log_likelihood(probabilities: Probabilities, labels: Int64Array) -> float:
@@ -106,19 +132,22 @@ def expected_calibration_error(probabilities: Probabilities, labels: Int64Array)
 
     Bins are open below and closed above, so a confidence of exactly 1 falls into the last.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
+    return calibration_error(*top(probabilities, labels))
+
+
+def calibration_error(confidence: Probabilities, right: NDArray[np.bool_]) -> float:
+    """`expected_calibration_error` of top probabilities and whether they are right, (n_images,) each."""
     bins = np.clip(np.ceil(confidence * N_BINS).astype(np.int64) - 1, 0, N_BINS - 1)
     gaps = np.bincount(bins, weights=right - confidence, minlength=N_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
+    return float(np.abs(gaps).sum() / len(right))
 
 
 METRICS = (
-    Metric("nll", negative_log_likelihood, heading="NLL", per_image=log_losses, margin=0.02),
-    Metric("ece_15bin", expected_calibration_error, heading="ECE"),
-    Metric("aurc", aurc_of),
-    Metric("augrc", augrc_of),
-    Metric("coverage_at_1pct_error", coverage_at_1pct_error_of, larger_is_better=True),
+    Metric("nll", heading="NLL", per_image=log_losses, margin=0.02),
+    Metric("ece_15bin", calibration_error, heading="ECE"),
+    Metric("aurc", aurc),
+    Metric("augrc", augrc),
+    Metric("coverage_at_1pct_error", coverage_at_error, larger_is_better=True),
 )
 
 

@@ -66,22 +66,3 @@ def _expected_wrong(confidence: NDArray[np.floating], right: NDArray[np.bool_]) 
     """How many of the 1, 2, … surest images are wrong, (n_images,); among equals the expected number."""
     sizes, errors = _groups(confidence, right)
     return np.asarray(np.cumsum(np.repeat(errors / sizes, sizes)), dtype=np.float64)
-
-
-def aurc_of(probabilities: NDArray[np.floating], labels: Int64Array) -> float:
-    """`aurc` of probabilities, (n_images, n_classes)."""
-    return aurc(*_sure_and_right(probabilities, labels))
-
-
-def augrc_of(probabilities: NDArray[np.floating], labels: Int64Array) -> float:
-    """`augrc` of probabilities, (n_images, n_classes)."""
-    return augrc(*_sure_and_right(probabilities, labels))
-
-
-def coverage_at_1pct_error_of(probabilities: NDArray[np.floating], labels: Int64Array) -> float:
-    """`coverage_at_error` of probabilities, (n_images, n_classes), at 1 %."""
-    return coverage_at_error(*_sure_and_right(probabilities, labels))
-
-
-def _sure_and_right(probabilities: NDArray[np.floating], labels: Int64Array) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    return probabilities.max(axis=1), probabilities.argmax(axis=1) == labels

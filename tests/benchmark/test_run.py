@@ -83,7 +83,7 @@ def brier_scores(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def test_a_metric_is_one_entry(models, tmp_path, monkeypatch, capsys) -> None:
     """Column, printed heading, gate, row of `compare`: all follow from an entry of METRICS; the older columns stay in place."""
     before = evaluate(models, data="digits", time_budget_s=0, out=tmp_path / "before", limit=60)
-    metric = Metric("brier", lambda p, y: float(brier_scores(p, y).mean()), "Brier", brier_scores, margin=0.01)
+    metric = Metric("brier", None, "Brier", brier_scores, margin=0.01)
     monkeypatch.setattr(metrics, "METRICS", (*metrics.METRICS, metric))
     arguments = ["--models", *map(str, models), "--data", "digits", "--time-budget", "0", "--limit", "60", "--ensemble"]
     assert main([*arguments, "--fail-if", "brier > 0", "--out", str(tmp_path / "after")]) == 3

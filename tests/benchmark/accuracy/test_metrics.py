@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
+from benchmark.accuracy import metrics
 from benchmark.accuracy.metrics import expected_calibration_error, measure, worse_than_guessing
-from core.records import Predictions, softmax
+from core.records import Predictions, in_parts, softmax
 
 
 @settings(max_examples=30, deadline=None)
@@ -74,3 +75,13 @@ def test_a_model_that_is_worse_than_guessing_is_named(n_classes: int) -> None:
     assert told["flat"] == told["right"] == []
     (line,) = told["loud"]
     assert f"guessing among {n_classes} classes ({np.log(n_classes):.3g}): loud " in line
+
+
+def test_figures_do_not_depend_on_the_parts_in_which_images_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    logits, labels = random.normal(0, 2, (1000, 7)).astype(np.float32), random.integers(0, 7, 1000)
+    whole = measure(Predictions("m", "test", "0", logits), labels)
+    monkeypatch.setattr(metrics, "in_parts", lambda array: in_parts(array, 97))
+    parts = measure(Predictions("m", "test", "0", logits), labels)
+    assert parts.scores == whole.scores
+    assert np.array_equal(parts.confusion, whole.confusion)

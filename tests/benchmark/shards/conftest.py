@@ -14,6 +14,12 @@ N = 300
 LABELS = [CLASS_NAMES[code] for code in np.random.default_rng(5).integers(0, 3, N)]
 
 
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are made of the tables that are compared here, and take longer than all else."""
+    monkeypatch.setattr("benchmark.report.run_files.write_plots", lambda folder, results: [])
+
+
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("models")
