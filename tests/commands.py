@@ -63,11 +63,12 @@ def in_this_process(
 
 @contextlib.contextmanager
 def _same_signal_handler() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def packages_imported_for(module: str, *arguments: object) -> tuple[str, set[str]]:
