@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 
 _SHOWN = 4  # names of a list
+_LONGEST = 200  # characters of a path
 # What to do about a fault of the file system.
 _NEXT = {
     errno.ENOSPC: "free some space, or choose another folder",
@@ -40,7 +41,8 @@ def one_line(error: BaseException, limit: int = 240) -> str:
 
 def of_system(error: OSError) -> str:
     """What the operating system refused, where, and what to do."""
-    where = f" ({error.filename})" if error.filename else ""
+    name = str(error.filename or "")
+    where = f" ({name if len(name) <= _LONGEST else name[:_LONGEST] + '…'})" if name else ""
     following = _NEXT.get(error.errno or 0, "check that the file or folder can be read and written")
     return f"{error.strerror or one_line(error)}{where}; {following}"
 

@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ RESULTS_DIR = Path("results")
 MOST_TEXT_BYTES = 64 * 2**20  # of a card or a record: a thousand times the largest that this program writes
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no place left: on the disk, for this user, in one file
 _MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, labels to a fiftieth, a bomb to a thousandth
+_LONGEST = 300  # characters of a path in a message
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -106,7 +107,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError as error:  # a folder, or too long a name
+            raise UserError(f"cannot write {str(path)[:_LONGEST]}: {error.strerror}; choose another name") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -164,6 +168,7 @@ def run_folder(what: str, results_dir: Path = RESULTS_DIR) -> Iterator[Path]:
     The yielded path is temporary: read the final one from `final_run_folder(path)`.
     """
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    was_there = Path(results_dir).exists()
     partial = _make_partial(Path(results_dir), f"{started}-{what}")
     try:
         with told_if_full(final_run_folder(partial)):
@@ -172,6 +177,9 @@ def run_folder(what: str, results_dir: Path = RESULTS_DIR) -> Iterator[Path]:
             os.replace(partial, final_run_folder(partial))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if not was_there:
+            with suppress(OSError):  # which it is if a run is in it
+                os.rmdir(results_dir)
 
 
 def final_run_folder(partial: Path) -> Path:
@@ -192,6 +200,8 @@ def _make_partial(results_dir: Path, name: str) -> Path:
             if not results_dir.is_dir():
                 raise UserError(f"cannot write results to {results_dir}: it is not a folder; pass another one") from None
             continue
+        except FileNotFoundError:  # another run has just removed the folder that it had made
+            continue
         except OSError as error:
             raise UserError(f"cannot write results to {results_dir}: {error.strerror}; pass another folder with --out") from error
         # Another process is about to finish under this name, or has just done so.
@@ -200,6 +210,18 @@ def _make_partial(results_dir: Path, name: str) -> Path:
             continue
         return partial
     raise UserError(f"cannot find a free name for {results_dir / name}; remove old runs")
+
+
+def require_writable(folder: Path, flag: str) -> None:
+    """UserError naming `flag` if files cannot be put into `folder`, which need not be there and is not made."""
+    nearest = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), Path("/"))
+    try:
+        if not stat.S_ISDIR(os.stat(nearest).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "permission denied")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; pass another folder with {flag}") from error
 
 
 def _owner() -> str:

@@ -161,7 +161,7 @@ def test_a_bomb_and_a_claim_of_terabytes_are_not_unpacked(tmp_path: Path) -> Non
         archive.writestr("a.npy", header)
     (tmp_path / "text.npz").write_bytes(b"PK\x03\x04 and no more")
     for name in ("bomb", "claim", "text"):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises((ValueError, UserError)):
             read_npz(tmp_path / f"{name}.npz")
 
 
