@@ -45,9 +45,10 @@ KINDS = {
     "flags": "tests.fuzz.flags",
     "torch": "tests.fuzz.weights",
 }
-PRELOADED = ("benchmark.run", "benchmark.report.compare", "benchmark.report.html.page", "ensemble.pipeline",
-             "export.adopt.pipeline", "export.quantize.pipeline", "export.pipeline", "data.show", "serve.command", "serve.triton", "onnxruntime",
-             "matplotlib.pyplot", "rich.progress")  # fmt: skip
+PRELOADED = (
+    "benchmark.run benchmark.report.compare benchmark.report.html.page ensemble.pipeline export.adopt.pipeline "
+    "export.quantize.pipeline export.pipeline data.show serve.command serve.triton onnxruntime matplotlib.pyplot rich.progress"
+).split()
 
 
 def main(arguments: list[str]) -> int:
