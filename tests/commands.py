@@ -20,7 +20,7 @@ from core.cli import run
 from core.environment import REPOSITORY
 
 # The rest of `python -m NAME` for a package is its `__main__`; a module is its own.
-PACKAGES = ("benchmark", "data", "ensemble", "export.adopt", "export.quantize", "serve", "train.bench")
+PACKAGES = ("benchmark", "data", "ensemble", "export.adopt", "export.quantize", "serve", "train.bench", "train.search")
 
 
 def in_own_process(module: str, *arguments: object, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:

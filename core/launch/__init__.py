@@ -215,15 +215,3 @@ def answer_parent(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
         answer = {"error": str(error)}
     print(json.dumps(answer))
     return 0
-
-
-def _run_module(parent_id: str, module: str) -> None:
-    import runpy
-
-    end_with(int(parent_id))
-    del sys.argv[:2]  # what is left is as `python -m MODULE ARGUMENTS` has it
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-if __name__ == "__main__":
-    _run_module(*sys.argv[1:3])
