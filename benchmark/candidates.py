@@ -158,7 +158,7 @@ def _stale(candidate: Candidate) -> str | None:
 def _onnx_files(models_dir: Path, dataset: str) -> list[Path]:
     if not models_dir.is_dir():
         raise UserError(f"there is no folder {models_dir}; name another with --models-dir, or files with --models")
-    files = sorted(models_dir.glob("*.onnx"))
+    files = sorted(path for path in models_dir.glob("*.onnx") if not path.name.startswith("."))  # not one that is being written
     if not files:
         demo = f", or {_demo_hint()}" if dataset == "digits" else ""
         raise UserError(f"there is no .onnx file in {models_dir}/; {EXPORT_HINT}{demo}")

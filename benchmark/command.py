@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.gates import GRAMMAR
 from benchmark.options import CORRUPTED, PUBLISHED, Options, check_one_source, with_published
-from core.cli import HelpWithDefaults, Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds
+from core.cli import HelpWithDefaults, Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds, seed
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
@@ -141,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
         help="for latency; 0 leaves it out; batch sizes for which there is no room are left out, the largest first",
     )
     add_run_flag(command)
-    add("--seed", type=int, default=default.seed, help="draws the order of the latency runs, and the images of --limit")
+    add("--seed", type=seed, default=default.seed, help="draws the order of the latency runs, and the images of --limit")
     add("--profile", action="store_true", help="print how much of the prediction time was spent outside the models")
     add("--loadgen", action="store_true", help="put MLPerf LoadGen's p90 and throughput beside ours, on the same sessions")
     add(

@@ -44,6 +44,8 @@ class Gate:
 
 def parse_gate(text: str, columns: Sequence[str]) -> Gate:
     """The gate that `text` stands for; UserError that names the grammar, or the columns there are."""
+    from benchmark.report.tables import TEXT_COLUMNS
+
     match = _CONDITION.match(text)
     try:
         if match is None:
@@ -52,6 +54,8 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
         gate = Gate(text, column, symbol, float(number), _parse_filters(where))
     except ValueError as error:
         raise UserError(f"--fail-if '{text}' is not understood; write {GRAMMAR}") from error
+    if gate.column in TEXT_COLUMNS:
+        raise UserError(f"--fail-if '{text}': {gate.column} holds words, not numbers; use it behind where")
     for name in (gate.column, *(name for name, _ in gate.filters)):
         if name not in columns:
             raise UserError(f"--fail-if '{text}': there is no column {name}; there are {', '.join(columns)}")

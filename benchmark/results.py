@@ -5,14 +5,12 @@ Whatever is shown or decided (terminal, plots, gates, answers, comparison of two
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from benchmark.accuracy.calibration import COLUMNS as ENSEMBLES_COLUMNS
 from benchmark.costs.table import COLUMNS as COSTS_COLUMNS
@@ -21,7 +19,9 @@ from benchmark.rejects.thresholds import COLUMNS as REJECTS_COLUMNS
 from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
 from benchmark.robustness import table as robust
 from benchmark.slices.quarters import COLUMNS as SLICES_COLUMNS
+from benchmark.stored.checks import check_facts, check_predictions, check_table
 from core.errors import UserError, one_line
+from core.files import parse_json, read_npz, read_text, require_regular
 from core.records import Float32Array, Int64Array
 from ensemble.rules.combination import Combination, combination, combine
 from ensemble.rules.registry import DEFAULT
@@ -137,13 +137,10 @@ class Results:
     @cached_property
     def predictions(self) -> dict[str, Predicted]:
         """Logits and labels of each model by name; an ensemble's are made again from its members', by its rule."""
-        try:
-            singles = {
-                model["name"]: _read_npz(self.folder / "predictions" / f"{model['name']}.npz") for model in self.run["models"]
-            }
-        except (OSError, ValueError, KeyError) as error:
-            raise _not_valid(self.folder, error) from error
-        return _with_ensembles(singles, self.comparison, self.run)
+        with believed(self.folder):
+            singles = {name: _read_npz(self.folder / "predictions" / f"{name}.npz") for name in self.singles}
+            check_predictions(singles, len(self.class_names))
+            return _with_ensembles(singles, self.comparison, self.run)
 
     @property
     def singles(self) -> list[str]:
@@ -203,10 +200,11 @@ class Results:
             import pandas as pd
 
             return pd.DataFrame(columns=list(otherwise))
-        try:
-            return read_csv(self.folder / name)
-        except (OSError, ValueError) as error:
-            raise _not_valid(self.folder, error) from error
+        with believed(self.folder):
+            require_regular(self.folder / name)
+            frame = read_csv(self.folder / name)
+            check_table(frame, name)
+            return frame
 
 
 def read_results(folder: str | Path) -> Results:
@@ -222,26 +220,33 @@ def read_results(folder: str | Path) -> Results:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"there is no run folder {folder}; name one that python -m benchmark made, in results/ or its --out")
-    try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        if run.get("what") != "benchmark":
+    with believed(folder):
+        run = parse_json(read_text(folder / "run.json"))
+        if isinstance(run, dict) and run.get("what") != "benchmark":
             raise UserError(f"{folder} is a run of another kind ({run.get('what')}); name a folder that python -m benchmark made")
-        needed = [*NEEDED, *(f"predictions/{model['name']}.npz" for model in run["models"])]
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_valid(folder, error) from error
-    for name in needed:
-        if not (folder / name).is_file():
-            raise _not_valid(folder, FileNotFoundError(f"there is no {name}"))
+        check_facts(run)
+        for name in [*NEEDED, *(f"predictions/{model['name']}.npz" for model in run["models"])]:
+            if not (folder / name).is_file():
+                raise FileNotFoundError(f"there is no {name}")
     return Results(folder, run)
 
 
-def _not_valid(folder: Path, error: Exception) -> UserError:
-    return UserError(f"{folder} is not a valid benchmark run ({one_line(error, 120)}); name a folder that python -m benchmark made")
+@contextmanager
+def believed(*folders: Path) -> Iterator[None]:
+    """UserError that names `folders` for whatever goes wrong in the block: a stored run may hold anything, and is read lazily."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        named = " or ".join(map(str, dict.fromkeys(folders)))
+        what = f"is not a valid benchmark run ({type(error).__name__}: {one_line(error, 120)})"
+        raise UserError(f"{named} {what}; name a folder that python -m benchmark made") from error
 
 
 def _read_npz(path: Path) -> Predicted:
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:  # np.load leaves a damaged file open
-        return Predicted(kept["logits"], kept["labels"])
+    kept = read_npz(path)
+    return Predicted(kept["logits"], kept["labels"])
 
 
 def _with_ensembles(singles: dict[str, Predicted], comparison: pd.DataFrame, run: dict[str, Any]) -> dict[str, Predicted]:

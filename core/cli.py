@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.console import make_output_safe
-from core.errors import UserError, one_line
+from core.console import make_output_safe, printable
+from core.errors import UserError, of_system, one_line
 from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds or milliseconds: more was meant otherwise
@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": Help, **kwargs})
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse's; UserError for an empty value, which as a path would be the folder one stands in."""
+        """As argparse's; UserError for a value that is empty, which as a path would be the folder one stands in, or no text."""
         require_values(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
@@ -62,13 +62,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def require_values(arguments: Sequence[str]) -> None:
-    """UserError if one of `arguments` is empty: a shell variable that is not set, mostly."""
+    """UserError if one of `arguments` is empty, a shell variable that is not set, mostly, or no path or name can be it."""
     flag = ""
     for argument in arguments:
         if argument.startswith("--"):
             flag = argument.partition("=")[0]
         if not argument.strip() or argument == f"{flag}=":
             raise UserError(f"{flag or 'an argument'} is empty; give it a value" + (", or leave it out" if flag else ""))
+        if "\0" in argument:
+            raise UserError(f"{flag or 'an argument'} holds a NUL character, which no name can; type it again")
 
 
 def add_run_flag(parser: argparse.ArgumentParser, flag: str = "--out") -> None:
@@ -85,6 +87,11 @@ def positive(text: str) -> int:
 def not_negative(text: str) -> int:
     """A whole number of 0 or more."""
     return int(_within(text, int(text), 0, sys.maxsize, "a number of 0 or more"))
+
+
+def seed(text: str) -> int:
+    """A whole number that random generators of every library take."""
+    return int(_within(text, int(text), 0, 2**32 - 1, "a whole number from 0 to 4294967295"))
 
 
 def seconds(text: str) -> float:
@@ -128,7 +135,10 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     show_cause = "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
-    signal.signal(signal.SIGTERM, _stop)  # so that `timeout`, a cancelled job or a stopped container leave nothing half-written
+    for name in ("SIGTERM", "SIGHUP"):  # so that `timeout`, a stopped container or a closed terminal leave nothing half-written
+        stopping = getattr(signal, name, None)
+        if stopping is not None and signal.getsignal(stopping) is not signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(stopping, _stop)
     sys.exit(guard(main, arguments, show_cause=show_cause))
 
 
@@ -152,19 +162,22 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
         )
         return _report(said, error, show_cause, 1)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return _report(f"{error.strerror or one_line(error)}{where}", error, show_cause, 1)
+        return _report(of_system(error), error, show_cause, 1)
+    except MemoryError as error:
+        said = f"out of memory ({one_line(error, 80)}); ask for less at once: fewer images, smaller batches, or smaller images"
+        return _report(said, error, show_cause, 1)
     except Exception as error:  # a fault of ours: still one line, and the way to the cause
         return _report(f"{type(error).__name__}: {one_line(error)}; add --traceback to see where", error, show_cause, 1)
 
 
 def _stop(signal_number: int, _frame: object) -> NoReturn:
-    """End as Ctrl-C does, cleaning up on the way."""
+    """End as Ctrl-C does, cleaning up on the way, in which a second signal of the kind, as shells send, must not come between."""
+    signal.signal(signal_number, signal.SIG_IGN)
     raise KeyboardInterrupt(f"stopped by signal {signal_number}")
 
 
 def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:
     if show_cause:
         traceback.print_exception(error)
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
     return status

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -26,12 +28,19 @@ _SIGNS = {"–": "-", "—": "-", "−": "-", "×": "x", "÷": "/", "…": "..."
           "±": "+/-", "·": ".", "•": "*", "‘": "'", "’": "'", "“": '"', "”": '"'}  # fmt: skip
 
 
+# What a terminal obeys: control characters, and those that turn the direction of text; rich's own are colours and cursor moves.
+_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
+_OBEYED = re.compile(f"[{_CONTROLS}]")
+_OBEYED_BUT_RICH = re.compile(rf"(?!\x1b\[[0-9;?]*[A-Za-z])[{_CONTROLS}]".replace(r"\x0b-\x1f", r"\x0b\x0c\x0e-\x1f"))
+
+
 def make_output_safe() -> None:
     """Let stdout and stderr print every text in their own encoding, and let what nobody reads any more vanish.
 
     A sign that the encoding lacks becomes one that means the same (`–` a hyphen), otherwise a question mark, as every letter
     does: `é` is no `e`, and a path with another letter in it is another path. The bytes of a file name that is no valid text
-    come out as they are. A reader who goes away (`| head`) does not end the work.
+    come out as they are. A reader who goes away (`| head`) does not end the work. Control characters, with which a name could
+    command the terminal, become `�`.
     """
     codecs.register_error(PLAIN_SIGNS, _plain_sign)
     for name in ("stdout", "stderr"):
@@ -44,17 +53,34 @@ def make_output_safe() -> None:
 
 
 def readable(name: str) -> str:
-    """`name` as text that every file can hold: a file name need not be valid text, and its odd bytes become `�`."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    """`name` as text that every file and terminal can hold: odd bytes and control characters of a file name become `�`."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return printable(text).replace("\n", "�").replace("\t", "�")
+
+
+def printable(text: str) -> str:
+    """`text` with `�` for every character that a terminal would obey instead of showing it; ends of lines and tabs stay."""
+    return _OBEYED.sub("�", text)
 
 
 def output_console() -> Console:
     """A rich console on stdout that takes every text literally: square brackets in a name are part of the name."""
-    from rich.console import Console
-
     # With a height too, or rich takes the size of a terminal that $TERM or $FORCE_COLOR tell of.
     width, height = (None, None) if _is_terminal() else (_UNBOUNDED, _HEIGHT)
-    return Console(highlight=False, markup=False, emoji=False, width=width, height=height)
+    return _literal()(highlight=False, markup=False, emoji=False, width=width, height=height)
+
+
+@lru_cache(maxsize=1)
+def _literal() -> type[Console]:
+    """Rich's console, of which no text that it is given can command the terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Literal(Console):
+        def render_str(self, text: str, **settings: Any) -> Text:
+            return super().render_str(printable(text), **settings)
+
+    return Literal
 
 
 def columns_to_fit() -> int:
@@ -103,6 +129,11 @@ def _plain_sign(error: UnicodeError) -> tuple[str | bytes, int]:
     return "??" if wide else "?", after
 
 
+def _shown(control: re.Match[str]) -> str:
+    """What stands for a control character in what is written; a carriage return begins a line anew, which libraries need."""
+    return "\r" if control[0] == "\r" else "�"
+
+
 class _Unbreakable:
     """A text stream that goes quiet, instead of raising BrokenPipeError, once its reader is gone."""
 
@@ -110,8 +141,10 @@ class _Unbreakable:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        coloured = self._stream.isatty() or "FORCE_COLOR" in os.environ
         try:
-            return self._stream.write(text)
+            self._stream.write((_OBEYED_BUT_RICH if coloured else _OBEYED).sub(_shown, text))
+            return len(text)
         except OSError as error:
             self._give_up(error)
             return len(text)
@@ -136,9 +169,7 @@ class _Unbreakable:
 
 def console() -> Console:
     """A rich console on stderr."""
-    from rich.console import Console
-
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return _literal()(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 _SHOWN = 4  # names of a list
+_LONGEST = 200  # characters of a path
+# What to do about a fault of the file system.
+_NEXT = {
+    errno.ENOSPC: "free some space, or choose another folder",
+    errno.EDQUOT: "free some space, or choose another folder",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or choose another folder",
+    errno.ENOENT: "check its name",
+    errno.EACCES: "change its permissions, or choose another",
+    errno.EPERM: "change its permissions, or choose another",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENOMEM: "free some memory, or ask for less at once",
+}
 
 
 class UserError(Exception):
@@ -22,6 +37,14 @@ def one_line(error: BaseException, limit: int = 240) -> str:
     """The first `limit` characters of an exception's text, on one line; its type if it has no text."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def of_system(error: OSError) -> str:
+    """What the operating system refused, where, and what to do."""
+    name = str(error.filename or "")
+    where = f" ({name if len(name) <= _LONGEST else name[:_LONGEST] + '…'})" if name else ""
+    following = _NEXT.get(error.errno or 0, "check that the file or folder can be read and written")
+    return f"{error.strerror or one_line(error)}{where}; {following}"
 
 
 def first_difference(ours: Sequence[str], theirs: Sequence[str], our_name: str, their_name: str) -> str:

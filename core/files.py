@@ -1,43 +1,116 @@
-"""Files that are complete or absent: atomic writes, run folders that appear when they are complete, file hashes."""
+"""Files that are complete or absent, and read only if they end: atomic writes, run folders that appear when complete, hashes."""
 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MODELS_DIR = Path("models")
 RESULTS_DIR = Path("results")
+MOST_TEXT_BYTES = 64 * 2**20  # of a card or a record: a thousand times the largest that this program writes
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no place left: on the disk, for this user, in one file
+_MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, labels to a fiftieth, a bomb to a thousandth
+_LONGEST = 300  # characters of a path in a message
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def require_regular(path: Path, most_bytes: int | None = None) -> None:
+    """UserError if `path` is a pipe or a device, which may never end, or has more than `most_bytes`; OSError if it is absent."""
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise UserError(f"{path} is a pipe, a socket or a device, not a file; write what it gives to a file and name that")
+    if most_bytes is not None and status.st_size > most_bytes:
+        sizes = f"{status.st_size / 1e6:,.0f} MB, and at most {most_bytes / 1e6:,.0f} MB are read of such a file"
+        raise UserError(f"{path} has {sizes}; name the right one")
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """The text of a regular file of 64 MB at most; UserError, OSError or UnicodeDecodeError otherwise."""
+    require_regular(path, MOST_TEXT_BYTES)
+    return Path(path).read_text(encoding=encoding)
+
+
+def parse_json(text: str) -> Any:
+    """The value that `text` stands for; ValueError whatever is wrong with it, its depth and its size too."""
+    if len(text) > MOST_TEXT_BYTES:
+        raise ValueError(f"it has {len(text) / 1e6:,.0f} MB")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by name; ValueError whatever is wrong with it, a bomb among the wrongs, or OSError."""
+    import numpy as np
+
+    require_regular(path)
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a damaged file open
+            unpacked = sum(entry.file_size for entry in archive.zip.infolist())
+            if unpacked > os.path.getsize(path) * _MOST_UNPACKED + MOST_TEXT_BYTES:
+                raise ValueError(f"it would unpack to {unpacked / 1e9:,.1f} GB")
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # of zip archives and deflate, and MemoryError for sizes that are claimed
+        raise ValueError(one_line(error)) from error
+
+
+@contextmanager
+def told_if_full(path: Path) -> Iterator[None]:
+    """UserError naming `path` where the block finds no place left to write."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise UserError(f"cannot write {path}: {error.strerror}; free some space, or choose another folder") from error
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it replaces `path` on success and is removed on any exception."""
+    """A temporary path beside `path` to write to; it replaces `path` on success and is removed on any exception.
+
+    One that a killed process left there is removed first.
+    """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        _remove_abandoned(path.parent, f".{platform.node()}-*.partial.*")
+        handle, name = tempfile.mkstemp(prefix=f".{_owner()}.partial.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another folder or free this one") from error
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with told_if_full(path):
+            yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError as error:  # a folder, or too long a name
+            raise UserError(f"cannot write {str(path)[:_LONGEST]}: {error.strerror}; choose another name") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,11 +128,31 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object
     """Write a table, atomically: a line of `columns`, then one line per row, UTF-8, ended by a line feed.
 
     Values are written as `str` gives them; how many digits a number has is for the caller to say (`core.decimals.cell`).
+    Words that a spreadsheet would run as a formula are written as `no_formula` says.
     """
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([no_formula(value) for value in row] for row in rows)
+
+
+def no_formula(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: words that begin with = + - or @ get an apostrophe before them.
+
+    So do words that begin with apostrophes and then one of these, so that `as_named` can undo it. Numbers stay.
+    """
+    if not isinstance(value, str) or not _FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def as_named(value: Any) -> Any:
+    """What `no_formula` made a cell of."""
+    return value[1:] if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value) else value
 
 
 def sha256_of_file(path: Path) -> str:
@@ -75,13 +168,18 @@ def run_folder(what: str, results_dir: Path = RESULTS_DIR) -> Iterator[Path]:
     The yielded path is temporary: read the final one from `final_run_folder(path)`.
     """
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    was_there = Path(results_dir).exists()
     partial = _make_partial(Path(results_dir), f"{started}-{what}")
     try:
-        yield partial
+        with told_if_full(final_run_folder(partial)):
+            yield partial
         if any(partial.iterdir()):
             os.replace(partial, final_run_folder(partial))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if not was_there:
+            with suppress(OSError):  # which it is if a run is in it
+                os.rmdir(results_dir)
 
 
 def final_run_folder(partial: Path) -> Path:
@@ -90,7 +188,7 @@ def final_run_folder(partial: Path) -> Path:
 
 
 def _make_partial(results_dir: Path, name: str) -> Path:
-    _remove_abandoned(results_dir)
+    _remove_abandoned(results_dir, f".*.{platform.node()}-*.partial")
     for attempt in range(1, 1000):
         unique = name if attempt == 1 else f"{name}-{attempt}"
         partial = results_dir / f".{unique}.{_owner()}.partial"
@@ -102,13 +200,28 @@ def _make_partial(results_dir: Path, name: str) -> Path:
             if not results_dir.is_dir():
                 raise UserError(f"cannot write results to {results_dir}: it is not a folder; pass another one") from None
             continue
+        except FileNotFoundError:  # another run has just removed the folder that it had made
+            continue
         except OSError as error:
             raise UserError(f"cannot write results to {results_dir}: {error.strerror}; pass another folder with --out") from error
-        if len(list(results_dir.glob(f".{unique}.*.partial"))) > 1:  # another process is about to finish under this name
+        # Another process is about to finish under this name, or has just done so.
+        if len(list(results_dir.glob(f".{unique}.*.partial"))) > 1 or (results_dir / unique).exists():
             partial.rmdir()
             continue
         return partial
     raise UserError(f"cannot find a free name for {results_dir / name}; remove old runs")
+
+
+def require_writable(folder: Path, flag: str) -> None:
+    """UserError naming `flag` if files cannot be put into `folder`, which need not be there and is not made."""
+    nearest = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), Path("/"))
+    try:
+        if not stat.S_ISDIR(os.stat(nearest).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "permission denied")
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}; pass another folder with {flag}") from error
 
 
 def _owner() -> str:
@@ -116,12 +229,16 @@ def _owner() -> str:
     return f"{platform.node()}-{os.getpid()}"
 
 
-def _remove_abandoned(results_dir: Path) -> None:
-    """Remove the partial folders of processes of this machine that were killed before they could do it themselves."""
-    for partial in results_dir.glob(f".*.{platform.node()}-*.partial"):
-        process_id = partial.name.removesuffix(".partial").rpartition("-")[2]
-        if process_id.isdecimal() and not _alive(int(process_id)):
+def _remove_abandoned(folder: Path, pattern: str) -> None:
+    """Remove the partial files and folders of processes of this machine that were killed before they could do it themselves."""
+    for partial in folder.glob(pattern):
+        process_id = partial.name.rpartition(".partial")[0].rpartition("-")[2]
+        if not process_id.isdecimal() or _alive(int(process_id)):
+            continue
+        if partial.is_dir() and not partial.is_symlink():
             shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def _alive(process_id: int) -> bool:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from models.card import ModelCard, Parity
 
 RANDOM_IMAGES = 16
-FUSED_GRAPH = "the fused graph"
 N_IMAGES = 512  # that a fused graph is compared with its members on, at most
 
 
@@ -109,7 +108,8 @@ def make(options: Options) -> Iterator[str]:
         yield f"note        checked on {RANDOM_IMAGES} random images: {evidence.note}"
     how = _combination(options, evidence)
     model, card, wanted, settled = _fused(options, members, how, evidence)
-    parity = _parity(model, evidence.images_u8[settled][:N_IMAGES], evidence.split, wanted)
+    what = f"the fused graph of {', '.join(str(path) for path in options.members)}"
+    parity = _parity(model, evidence.images_u8[settled][:N_IMAGES], evidence.split, wanted, what)
     card = dataclasses.replace(card, parity=parity)
     if evidence.tuned_on is not None:
         card = _with_validation(card, how, evidence, tuned=needs_data)
@@ -204,14 +204,14 @@ def _fused(
     return model, card, (outcome.logits[settled][:N_IMAGES], outcome.probabilities[settled][:N_IMAGES]), settled
 
 
-def _parity(model: ModelProto, images_u8: UInt8Array, split: str, wanted: tuple[Float32Array, Float64Array]) -> Parity:
+def _parity(model: ModelProto, images_u8: UInt8Array, split: str, wanted: tuple[Float32Array, Float64Array], what: str) -> Parity:
     """Agreement with what the rule makes of the members' own outputs; UserError if there is too little of it."""
-    opened = open_graph(model, FUSED_GRAPH)
+    opened = open_graph(model, what)
     # Logits of a probability near 0 are far apart without meaning anything.
     check_batches(opened, images_u8, wanted[0].shape[1], logits=math.inf, probabilities=MAX_ABS_PROBABILITY_DIFFERENCE)
     logits, probabilities = opened.predicted(images_u8).outputs
     parity = measure(wanted[0], logits, split, (wanted[1], probabilities))
-    require_fused(parity, FUSED_GRAPH)
+    require_fused(parity, what)
     return parity
 
 

@@ -38,7 +38,11 @@ def parity_images(
     Nothing is downloaded: a data set that is not on this machine is replaced by `synthetic_images`, with a note.
     Raises UserError if `folder` cannot be read or the data have other classes or image sizes than the card.
     """
-    data = None if card.dataset in NAMED or folder is None else str(folder)
+    if folder is not None and card.dataset in NAMED:
+        raise UserError(
+            f"it was trained on {card.dataset}, not on a folder; leave --data out (--data-dir says where CIFAR-10 lies)"
+        )
+    data = None if folder is None else str(folder)
     absent = why_absent(card.trained(), data, data_dir)
     if absent is not None:
         return _synthetic(card, n_images, absent)

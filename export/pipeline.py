@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ import numpy as np
 
 from core.console import console, progress
 from core.errors import UserError
+from core.files import require_writable
 from core.launch import converse
 from export.foreign import not_weights, without_card
 from export.images import parity_images
@@ -176,15 +176,5 @@ def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
     if target in taken:
         raise UserError(f"{target} was just made from {taken[target]}; export one of them with another --out")
     taken[target] = source
-    require_writable(out)
+    require_writable(out, "--out")
     return card
-
-
-def require_writable(out: Path) -> None:
-    """UserError if `out` cannot take files: better known before a minute of work than after."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}; pass another folder with --out") from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write to {out}: permission denied; pass another folder with --out")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from core.console import printable
 from core.environment import environment
-from core.errors import UserError, one_line
+from core.errors import UserError, of_system, one_line
 from core.files import write_csv, write_json
 from models.card import Parity
 
@@ -53,8 +54,9 @@ def outcome_of(source: Path, work: Callable[[], T], show_cause: bool = False) ->
     except UserError as error:
         return Failed(source, str(error))
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        return Failed(source, f"{error.strerror or one_line(error)}{where}")
+        return Failed(source, of_system(error))
+    except MemoryError:
+        return Failed(source, "out of memory; ask for less at once: fewer or smaller images")
     except Exception as error:
         if show_cause:
             traceback.print_exception(error)
@@ -65,7 +67,7 @@ def print_failures(outcomes: Sequence[object]) -> int:
     """One line on stderr for each that failed; how many there were."""
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     for failure in failed:
-        print(f"error: {failure}", file=sys.stderr)
+        print(f"error: {printable(str(failure))}", file=sys.stderr)
     return len(failed)
 
 

@@ -100,7 +100,7 @@ def main(framework: Framework) -> None:
     def tell(**message: object) -> None:
         print(json.dumps(message), file=channel, flush=True)
 
-    with np.load(job["images"]) as arrays:
+    with np.load(job["images"], allow_pickle=False) as arrays:
         images_u8, split = arrays["images_u8"], str(arrays["split"])
     source, target = Path(job["source"]), Path(job["target"])
     measured = export_file(framework, source, target, images_u8, split, lambda step: tell(step=step))

@@ -10,10 +10,11 @@ import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from core.errors import UserError, one_line
-from core.files import write_json
+from core.files import parse_json, read_text, write_json
 from core.records import Trained
 
 METADATA_KEY = "model_card"
@@ -22,6 +23,8 @@ LAYOUTS = ("nchw", "nhwc")
 RESIZES = ("shortest", "squash")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos", "box")
 CHANNELS = ("rgb", "bgr")
+LARGEST_SIDE = 16384  # pixels: no classifier takes more, and one image of it fills 0.8 GB
+_SPOKEN = {str: "text", int: "a whole number", float: "a number", dict: "an object", tuple: "a list"}
 SYNTHETIC = "synthetic"  # in place of a split: images that were made up, for those of the data set were not to be had
 
 
@@ -153,15 +156,15 @@ class ModelCard:
     def from_json(cls, text: str, where: Path | str) -> ModelCard:
         """The card that `text` holds; UserError naming `where` and each missing or unknown field."""
         try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
+            values = parse_json(text)
+        except ValueError as error:
             raise UserError(f"the model card of {where} is not JSON ({one_line(error)}); export the model again") from error
         if not isinstance(values, dict):
             raise UserError(f"the model card of {where} is not a JSON object; export the model again")
         _check_fields(values, where)
         try:
             return cls(**_typed(values))
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise UserError(f"the model card of {where} cannot be used: {one_line(error)}; export the model again") from error
 
 
@@ -181,7 +184,7 @@ def read_card(weights: Path) -> ModelCard:
     """The card beside a native weights file; UserError if there is none."""
     path = card_path(weights)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError as error:
         raise UserError(f"{weights} has no model card: {path} is missing; copy it beside the weights, or train again") from error
     except UnicodeDecodeError as error:
@@ -228,21 +231,34 @@ def _check_fields(values: dict[str, Any], where: Path | str) -> None:
 
 
 def _typed(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON lists and objects as the tuples and dataclasses of the card; ValueError for a field of the wrong type."""
-    typed = dict(values)
-    for name, kind in (("name", str), ("backend", str), ("architecture", str), ("dataset", str), ("dataset_sha256", dict),
-                       ("image_height", int), ("image_width", int), ("class_names", list)):  # fmt: skip
-        if not isinstance(values[name], kind):
-            raise ValueError(f"{name} must be a {kind.__name__}")
-    typed["class_names"] = tuple(str(name) for name in values["class_names"])
+    """JSON lists and objects as the tuples and dataclasses of the card; ValueError for a field of the wrong type or size."""
+    typed = {name: _of_type(values[name], hint, name) for name, hint in get_type_hints(ModelCard).items() if name in values}
     if len(typed["class_names"]) < 2 or len(set(typed["class_names"])) != len(typed["class_names"]):
         raise ValueError("class_names must be at least two different names")
-    if values.get("preprocessing"):
-        fields = values["preprocessing"]
-        mean, std = tuple(fields["mean"]), tuple(fields["std"])
-        further = {name: value for name, value in fields.items() if name not in ("input_size", "mean", "std", "layout")}
-        typed["preprocessing"] = Preprocessing(int(fields["input_size"]), mean, std, fields["layout"], **further)
-    if values.get("parity"):
-        typed["parity"] = Parity(**values["parity"])
-    typed["members"] = tuple(Member(**member) for member in values.get("members", ()))
+    if not all(0 <= typed[name] <= LARGEST_SIDE for name in ("image_height", "image_width")):
+        raise ValueError(f"image_height and image_width must be from 0 to {LARGEST_SIDE} pixels")
     return typed
+
+
+def _of_type(value: Any, hint: Any, name: str) -> Any:
+    """`value`, as JSON gives it, as the type that `hint` says; ValueError naming the field `name` if it is of another."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if origin is UnionType:  # of something and None
+        return None if value is None else _of_type(value, inner[0], name)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = get_type_hints(hint)
+        if not isinstance(value, dict) or not set(value) <= set(hints):
+            raise ValueError(f"{name} must be an object with {', '.join(hints)}")
+        return hint(**{key: _of_type(part, hints[key], f"{name}.{key}") for key, part in value.items()})
+    if origin is tuple and isinstance(value, list | tuple):
+        if inner[-1] is not Ellipsis and len(value) != len(inner):
+            raise ValueError(f"{name} must be {len(inner)} values")
+        return tuple(_of_type(part, inner[0], name) for part in value)
+    if origin is dict and isinstance(value, dict):
+        return {str(key): _of_type(part, inner[1], f"{name}.{key}") for key, part in value.items()}
+    takes = {float: (int, float)}.get(hint, hint if isinstance(hint, type) else ())
+    if not isinstance(value, takes) or (isinstance(value, bool) and hint is not bool):
+        raise ValueError(f"{name} must be {_SPOKEN.get(origin or hint, 'something else')}, not {str(value)[:40]!r}")
+    return value

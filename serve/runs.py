@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, one_line
-from core.files import sha256_of_file
+from core.files import parse_json, read_text, sha256_of_file
 
 NEVER_SURE = 2.0  # above every probability: no threshold kept the error that was stated
 HOW = "python -m benchmark --ensemble --max-error 0.01 chooses thresholds"
@@ -27,7 +26,7 @@ def read_run(folder: Path) -> MeasuredRun:
     """What `run.json` holds; UserError if it is not that of a benchmark."""
     path = folder / "run.json"
     try:
-        run: dict[str, Any] = json.loads(path.read_bytes())
+        run: dict[str, Any] = parse_json(read_text(path))
         measured = {str(model["name"]): model for model in run["models"] if model.get("path")}
         hashes = {name: str(model["sha256"]) for name, model in measured.items()}
         members = {name: frozenset([sha256]) for name, sha256 in hashes.items()}
@@ -37,7 +36,7 @@ def read_run(folder: Path) -> MeasuredRun:
         chosen = (run.get("rejects") or {}).get("thresholds", {})
         thresholds = {members[name]: NEVER_SURE if at is None else float(at) for name, at in chosen.items() if name in members}
         files = {hashes[name]: Path(model["path"]) for name, model in measured.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"is not that of a benchmark ({one_line(error, 80)}); name a folder that python -m benchmark made"
         raise UserError(f"{path} {what}") from error
     return MeasuredRun(files, thresholds)

@@ -20,7 +20,7 @@ from core.cli import run
 from core.environment import REPOSITORY
 
 # The rest of `python -m NAME` for a package is its `__main__`; a module is its own.
-PACKAGES = ("benchmark", "data", "ensemble", "export.adopt", "export.quantize", "serve", "train.bench")
+PACKAGES = ("benchmark", "data", "ensemble", "export.adopt", "export.quantize", "serve", "train.bench", "train.search")
 
 
 def in_own_process(module: str, *arguments: object, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -63,11 +63,12 @@ def in_this_process(
 
 @contextlib.contextmanager
 def _same_signal_handler() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def packages_imported_for(module: str, *arguments: object) -> tuple[str, set[str]]:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import pickle
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +24,8 @@ from train.watch import Watch
 
 FORMAT = 1
 # What the readers of torch, numpy and zip archives raise for bytes that they did not write
-UNREADABLE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, KeyError, TypeError, ValueError)
+UNREADABLE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, LookupError, TypeError, ValueError,
+              AttributeError, MemoryError, zlib.error)  # fmt: skip
 
 
 class Checkpointed(Protocol):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import shlex
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from core.console import console
 from core.environment import environment, package_versions
 from core.errors import UserError
 from core.figures import confusion_heatmap
-from core.files import atomic_path, final_run_folder, write_json
+from core.files import atomic_path, final_run_folder, require_writable, write_json
 from core.records import Float32Array
 from data import Dataset
 from data.sets import NAMED
@@ -96,12 +95,7 @@ def nothing_to_keep(stopped: str) -> KeyboardInterrupt | UserError:
 
 def check_writable(models_dir: Path) -> None:
     """UserError if `models_dir` cannot be written to, which is better known before training than after."""
-    try:
-        models_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=models_dir):
-            pass
-    except OSError as error:
-        raise UserError(f"cannot write weights to {models_dir}: {error.strerror}; pass another folder with --models-dir") from error
+    require_writable(models_dir, "--models-dir")
 
 
 def weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:

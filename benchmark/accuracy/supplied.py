@@ -5,7 +5,6 @@ Whatever made them (a remote service, TFLite, scikit-learn), they are a model wi
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from core.errors import UserError, few, one_line
+from core.files import read_npz
 from core.records import Float64Array, ImageSet, Int64Array, Predictions
 from data.sets.labelled import FILE_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS
 
@@ -103,9 +103,8 @@ def by_names(class_names: Sequence[str], image_set: ImageSet, where: str) -> lis
 
 def _from_npz(path: Path) -> Supplied:
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:  # numpy has no class of its own
+        arrays = read_npz(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a valid .npz file ({one_line(error, 120)}); write it again with numpy.savez") from error
     kind: Kind = "logits" if "logits" in arrays else "probabilities"
     if kind not in arrays or "class_names" not in arrays:

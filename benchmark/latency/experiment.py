@@ -164,7 +164,7 @@ def _cost(answer: dict[str, Any], process_s: float) -> ProcessCost:
 def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:
     """The worker's answer for one configuration, from a fresh child process; a function is measured in this one."""
     if configuration.path is None and configuration.classifier is not None:
-        images_u8 = np.load(images_path)
+        images_u8 = np.load(images_path, allow_pickle=False)
         return {"session_load_ms": float("nan")} | measure_calls(
             configuration.classifier, images_u8, configuration.batch_size, configuration.transfer, SAMPLE_S
         )

@@ -25,7 +25,7 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
     from benchmark.latency.worker import warm_up
     from models.runtimes.opening import open_file
 
-    images_u8 = np.load(job["images"])
+    images_u8 = np.load(job["images"], allow_pickle=False)
     batch_size = int(job["batch_size"])
     model = open_file(Path(job["path"]), job["provider"], job["threads"])
 

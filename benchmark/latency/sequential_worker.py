@@ -22,7 +22,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     from models.runtimes.opening import open_file
     from models.runtimes.registry import CPU
 
-    batches_u8 = batches(np.ascontiguousarray(np.load(job["images"])), job["batch_size"])
+    batches_u8 = batches(np.ascontiguousarray(np.load(job["images"], allow_pickle=False)), job["batch_size"])
     members = [open_file(Path(path), CPU, job["threads"]).call(batches_u8) for path in job["paths"]]
 
     def call() -> None:

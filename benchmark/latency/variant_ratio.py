@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import Parser, positive, run
+from core.cli import Parser, positive, run, seed
 from models.runtimes.registry import ONNX_RUNTIME, names
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
     runtimes = [ONNX_RUNTIME, *names()]
     parser.add_argument("--runtime", choices=runtimes, default=ONNX_RUNTIME, help="what runs the models (onnxruntime: cpu)")
-    parser.add_argument("--seed", type=int, default=0, help="of the order (0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the order (0)")
     options = parser.parse_args(arguments)
     from benchmark.latency.pairs import MIN_PAIRS
 

@@ -40,7 +40,7 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
 
     runtime = runtime_of(job["provider"])
     open_file = module_of(runtime).open_file
-    images_u8 = np.ascontiguousarray(np.load(job["images"], mmap_mode="r"))
+    images_u8 = np.ascontiguousarray(np.load(job["images"], mmap_mode="r", allow_pickle=False))
     empty_mb = resident_mb()
     started_ns = time.perf_counter_ns()
     model = open_file(Path(job["path"]), runtime, job["threads"])

@@ -36,7 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table as CSV")
     options = parser.parse_args(arguments)
 
-    return report(compare(options.old, options.new), options.out, options.fail_on_regression)
+    from benchmark.results import believed
+
+    with believed(options.old, options.new):
+        compared = compare(options.old, options.new)
+    return report(compared, options.out, options.fail_on_regression)
 
 
 @dataclass(frozen=True)

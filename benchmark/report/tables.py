@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from benchmark.latency.pairs import LatencyPair
 from benchmark.latency.summary import LatencySummary
 from core.decimals import cell
 from core.environment import package_versions
+from core.files import as_named, no_formula
 from core.records import ImageSet, LatencySamples
 from core.statistics import PairedCounts
 from models.runtimes.base import Provider
@@ -211,6 +212,7 @@ def write_csv(frame: pd.DataFrame, path: Path | io.StringIO) -> None:
     for column in shown.select_dtypes("float").columns:
         whole = column == "batch_size"  # the oracle has none, which makes the column one of floats
         shown[column] = ["" if value != value else f"{value:.0f}" if whole else cell(float(value)) for value in frame[column]]
+    _change_words(shown, no_formula)
     shown.to_csv(path, index=False)
 
 
@@ -226,7 +228,18 @@ def read_csv(path: Path | io.StringIO) -> pd.DataFrame:
     """A table that `write_csv` wrote: names are text whatever they look like, only an empty cell is missing."""
     import pandas as pd
 
-    return pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+    frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""])
+    _change_words(frame, as_named)
+    return frame
+
+
+def _change_words(frame: pd.DataFrame, change: Callable[[Any], Any]) -> None:
+    """Change every name of a table, in place; columns in which nothing changes keep their type."""
+    for column in frame.columns.intersection(TEXT_COLUMNS):
+        words = list(frame[column])
+        changed = [change(word) for word in words]
+        if any(new is not old for new, old in zip(changed, words, strict=True)):
+            frame[column] = changed
 
 
 def _facts(entry: Entry, accuracy: Accuracy, image_set: ImageSet) -> dict[str, Any]:

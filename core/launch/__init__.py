@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import subprocess
 
 TIMEOUT_S = 1800.0
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 class Killed(UserError):  # noqa: N818  # what happened to it
@@ -157,9 +158,20 @@ def own_stdout() -> TextIO:
 def own_module(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of ours; to be run in `own_environment()`.
 
-    -P leaves the folder one stands in off the import path: a `models/` package there must not be taken for ours.
+    -P leaves the folder one stands in off the import path: a `models/` package there must not be taken for ours. The module
+    runs through this one, so that the process ends when this one does, however it ends.
     """
-    return [sys.executable, "-P", "-m", module, *arguments]
+    return [sys.executable, "-P", "-m", "core.launch", str(os.getpid()), module, *arguments]
+
+
+def end_with(parent_id: int) -> None:
+    """Have the kernel end this process when its parent ends, even by SIGKILL; on Linux, which alone can do it."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent_id:  # it ended before the kernel was told
+        os._exit(1)
 
 
 def own_environment() -> dict[str, str]:

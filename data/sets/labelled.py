@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from core.errors import UserError, few, one_line
+from core.files import parse_json, require_regular
 from core.records import SPLITS, Split
 from data.scan import EXTENSIONS, SPLIT_FOLDERS, Classes, is_image
 
 TABLES = (".csv", ".tsv")
 METADATA = ("metadata.csv", "metadata.jsonl")
+MOST_TABLE_BYTES = 2**30  # a line for each of ten million images
 FILE_COLUMNS = ("file", "file_name", "filename", "path", "image", "filepath")
 LABEL_COLUMNS = ("label", "labels", "class", "class_name", "category")
 SPLIT_COLUMNS = ("split", "set", "subset")
@@ -92,6 +93,7 @@ def _names_labels(table: Path) -> bool:
 
 def _rows(table: Path) -> list[dict[str, str]]:
     try:
+        require_regular(table, MOST_TABLE_BYTES)
         text = table.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {table}: {one_line(error, 120)}; save it as UTF-8 text") from error
@@ -111,8 +113,8 @@ def _reader(text: str, delimiter: str) -> csv.DictReader[str]:
 
 def _json_row(table: Path, number: int, line: str) -> dict[str, str]:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
+        row = parse_json(line)
+    except ValueError as error:
         raise UserError(f"{table}, line {number}: not JSON ({one_line(error)}); write it again") from error
     if not isinstance(row, dict):
         raise UserError(f"{table}, line {number}: not a JSON object; write it again")

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cli import Parser
-from core.errors import UserError
+from core.console import printable
+from core.errors import UserError, one_line
 from data import DEFAULT_DATASET
 from data.sets import WHAT_DATA_TAKES
 
@@ -30,8 +32,6 @@ def main(arguments: Sequence[str]) -> int:
     if options.out is not None and len(options.models) > 1:
         raise UserError(f"--out names one file, but there are {len(options.models)} models; leave it out, or name one model")
     from core.console import progress
-    from export.adopt import report
-    from export.adopt.pipeline import NotFound, adopt_file
 
     how = _how(options)
     failures = []
@@ -43,21 +43,35 @@ def main(arguments: Sequence[str]) -> int:
             def say(step: str, name: str = name) -> None:
                 display.update(bar, description=name, step=step)
 
-            try:
-                one = adopt_file(path, options.out, how, say)
-            except UserError as error:
-                if isinstance(error, NotFound):
-                    report.print_search(error.search, name)
-                message = str(error)
-                failures.append(message if str(path) in message else f"{path}: {message}")
-            else:
-                if one.search is not None:
-                    report.print_search(one.search, name)
-                report.print_adopted(one, options.data)
+            failures += _adopt(path, options, how, say)
             display.advance(bar)
     for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
+        print(f"error: {printable(failure)}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _adopt(path: Path, options: argparse.Namespace, how: How, say: Callable[[str], None]) -> list[str]:
+    """Adopt one model and print what was found; what went wrong."""
+    from export.adopt import report
+    from export.adopt.pipeline import NotFound, adopt_file
+
+    try:
+        one = adopt_file(path, options.out, how, say)
+    except UserError as error:
+        if isinstance(error, NotFound):
+            report.print_search(error.search, path.name)
+        message = str(error)
+        return [message if str(path) in message else f"{path}: {message}"]
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # onnx raises whatever is wrong with a graph
+        if options.traceback:
+            traceback.print_exception(error)
+        return [f"{path} cannot be adopted ({one_line(error, 160)}); export the network again from its framework"]
+    if one.search is not None:
+        report.print_search(one.search, path.name)
+    report.print_adopted(one, options.data)
+    return []
 
 
 def _how(options: argparse.Namespace) -> How:
@@ -78,7 +92,7 @@ def _number(text: str) -> float:
     """A number, or a fraction such as 1/255."""
     try:
         return float(Fraction(text.replace(" ", "")))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, nor a fraction such as 1/255") from None
 
 

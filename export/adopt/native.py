@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,9 @@ def _read(source: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(source)
-        return torch.load(source, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickle's protocol and of sparse tensors
+            return torch.load(source, map_location="cpu", weights_only=True)
     except ModuleNotFoundError as error:
         raise UserError(f"{source} needs the package safetensors; pip install safetensors") from error
     except Exception as error:  # truncated, not a pickle, or a pickle of more than tensors: each its own exception
@@ -134,7 +137,8 @@ def _unwrapped(held: Any, source: Path) -> dict[str, Tensor]:
     for name in _WRAPPERS:
         if isinstance(held, dict) and isinstance(held.get(name), dict):
             held = held[name]
-    state = {name: value for name, value in held.items() if isinstance(value, Tensor)} if isinstance(held, dict) else {}
+    every = held.items() if isinstance(held, dict) else ()
+    state = {name: value for name, value in every if isinstance(name, str) and isinstance(value, Tensor)}
     if not state:
         raise UserError(f"{source} holds no state dict; save one with torch.save(model.state_dict(), PATH)")
     for prefix in _PARALLEL:
@@ -148,10 +152,11 @@ def _fill(model: nn.Module, state: Mapping[str, Tensor], source: Path, arch: str
         missing, unexpected = model.load_state_dict(dict(state), strict=False)
     except RuntimeError as error:  # shapes; the first line of the message only names the class
         detail = one_line(RuntimeError(str(error).partition("\n")[2]), 140)
-        raise UserError(f"{source} does not fit {arch}: {detail}") from error
+        raise UserError(f"{source} does not fit {arch}: {detail}; name the network that it is of with --arch") from error
     if missing or unexpected:
         fault = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}"
-        raise UserError(f"{source} is not a {arch}: it {fault} ({len(missing)} names missing, {len(unexpected)} unknown)")
+        counts = f"{len(missing)} names missing, {len(unexpected)} unknown"
+        raise UserError(f"{source} is not a {arch}: it {fault} ({counts}); name what it is with --arch")
 
 
 def _save(graph: Any, target: Path) -> None:

@@ -173,7 +173,7 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"its graph cannot be wrapped ({' '.join(str(error).split())[:200]}); add --traceback to see where"
+            f"its graph cannot be wrapped ({' '.join(str(error).split())[:200]}); export the network again from its framework"
         ) from error
     note_weights(model, source.path)
     say("checking")
@@ -201,7 +201,9 @@ def _wrapped(source: Source, core: Core, card: ModelCard, ending: Ending) -> Mod
     try:
         model = wrap(core.model, card, ending)
     except Exception as error:  # onnx raises whatever went wrong inside it
-        raise UserError(f"its graph cannot be wrapped ({one_line(error, 200)}); add --traceback to see where") from error
+        raise UserError(
+            f"its graph cannot be wrapped ({one_line(error, 200)}); export the network again from its framework"
+        ) from error
     note_weights(model, source.path)
     return model
 

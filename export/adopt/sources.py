@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, few, one_line
+from core.files import parse_json, read_text
 from export.adopt.classes.names import OutputClasses, from_names, in_order
 from export.adopt.network.graph import Foreign, read
 from export.adopt.stated import Stated, from_hugging_face, from_timm, from_ultralytics
@@ -146,7 +146,7 @@ def _json_beside(folder: Path, name: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        config = parse_json(read_text(path))
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON ({one_line(error, 80)}); mend it or take it away") from error
     return config if isinstance(config, dict) else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from core.console import progress
 from core.errors import UserError
-from export.pipeline import require_writable
+from core.files import require_writable
 from export.quantize.images import open_for, variant_images
 from export.quantize.options import Options
 from export.quantize.registry import DEFAULT
@@ -85,7 +85,7 @@ class _Maker:
             if target in self.taken:
                 raise UserError(f"{target} was just made from {self.taken[target]}; make one of them with another --out")
             self.taken[target] = path
-            require_writable(out)
+            require_writable(out, "--out")
             dataset = open_for(base.card, options.data, options.data_dir)
             images = variant_images(base.card, dataset, options.n_calibration, options.n_validation)
 

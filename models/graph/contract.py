@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, few, one_line
-from core.files import atomic_path
+from core.files import atomic_path, require_regular
 from models.card import METADATA_KEY, ModelCard, card_from_metadata
 from models.graph import external_data
 
@@ -226,9 +226,10 @@ def load_graph(path: Path) -> ModelProto:
         command = command.format(path=path, onnx=onnx_path, folder=path.parent)
         raise UserError(f"{path} is no ONNX file: {EXPORT_FIRST.format(what=what, command=command)}")
     try:
+        require_regular(path, LARGEST_BYTES)
         model = onnx.load(path, load_external_data=False)
     except FileNotFoundError as error:
-        others = [other.name for other in sorted(path.parent.glob("*.onnx"))] if path.parent.is_dir() else []
+        others = [other.name for other in sorted(path.parent.glob("[!.]*.onnx"))] if path.parent.is_dir() else []
         there = f"; {path.parent}/ holds {few(others)}" if others else "; python -m export.to_onnx makes ONNX files from models/"
         raise UserError(f"{path} does not exist{there}") from error
     except IsADirectoryError as error:

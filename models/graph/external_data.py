@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError, one_line
 from core.files import sha256_of_file
-from models.graph.surgery import inner_graphs
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
+    from google.protobuf.message import Message
+    from onnx import ModelProto, TensorProto
 
 COPY = "copy the ONNX file and its weights again, together"
 
@@ -50,6 +51,8 @@ def read_into(model: ModelProto, path: Path) -> None:
     from onnx.external_data_helper import load_external_data_for_model
 
     for part in files:
+        if not Path(os.path.normpath(part)).is_relative_to(os.path.normpath(path.parent)):
+            raise UserError(f"{path} keeps its weights in {part}, outside its folder, where nothing is read; {COPY}")
         if not part.is_file():
             raise UserError(f"{path} keeps its weights in {part}, which is missing; copy it there too")
     try:
@@ -57,7 +60,7 @@ def read_into(model: ModelProto, path: Path) -> None:
     except Exception as error:  # onnx's own classes, ValueError and OSError
         names = ", ".join(map(str, files))
         raise UserError(f"the weights of {path} in {names} cannot be read ({one_line(error, 160)}); {COPY}") from error
-    for tensor in _tensors(model.graph):
+    for tensor in _tensors(model):
         if not _is_whole(tensor):
             raise UserError(f"{', '.join(map(str, files))} is shorter than {path} says (truncated?); {COPY}")
 
@@ -67,7 +70,7 @@ def _beside(model: ModelProto, path: Path) -> list[Path]:
 
     names = {
         entry.value
-        for tensor in _tensors(model.graph)
+        for tensor in _tensors(model)
         if uses_external_data(tensor)
         for entry in tensor.external_data
         if entry.key == "location"
@@ -91,13 +94,15 @@ def _is_whole(tensor: TensorProto) -> bool:
     return len(tensor.raw_data) in (width * n_values, -(-n_values // 2), -(-n_values // 4))
 
 
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    """Every tensor that a graph holds, in its nodes and the graphs inside them too."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-        for inner in inner_graphs(node):
-            yield from _tensors(inner)
+def _tensors(message: Message) -> Iterator[TensorProto]:
+    """Every tensor that a message of ONNX holds, wherever: initializers, sparse ones, attributes, inner graphs, functions."""
+    from google.protobuf.message import Message
+    from onnx import TensorProto
+
+    if isinstance(message, TensorProto):
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in (value,) if isinstance(value, Message) else value:
+                yield from _tensors(part)

@@ -76,6 +76,13 @@ class Classifier(ABC):
     def run(self, images_u8: UInt8Array) -> Outputs:
         """Outputs for one batch, (n, height, width, 3) → (n, n_classes) each; unchecked, new arrays at every call."""
 
+    def run_in_time(self, images_u8: UInt8Array) -> Outputs:
+        """`run` of a model that is not yet known to end: Ctrl-C ends it, and UserError where it takes far too long.
+
+        Where Python itself is what runs, Ctrl-C always does.
+        """
+        return self.run(images_u8)
+
     def call(self, batches_u8: Sequence[UInt8Array], transfer: Transfer = "host-to-host") -> Callable[[], object]:
         """What is timed: each call runs the next of the batches, over and over, with as little else as can be.
 
@@ -128,8 +135,10 @@ class Classifier(ABC):
         self, images_u8: UInt8Array, n_classes: int | None = None, advance: Callable[[int], None] = lambda _: None
     ) -> Prediction:
         """`predict` as a command needs it: timed, with progress, and for a graph without a card."""
-        return in_batches(self.run, images_u8, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance, advance=advance)
+        return in_batches(
+            self.run_in_time, images_u8, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance, advance=advance
+        )
 
     def checked(self, n_classes: int | None = None) -> Checked:
         """The model for one batch after another, its outputs checked as `predicted` checks them."""
-        return Checked(self.run, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance)
+        return Checked(self.run_in_time, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance)

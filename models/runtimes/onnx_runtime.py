@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import cycle
@@ -20,12 +21,15 @@ from models.runtimes.outputs import Outputs
 from models.runtimes.registry import CPU, CUDA, RUNTIMES, Runtime, Transfer
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from onnx import ModelProto
     from onnxruntime import InferenceSession
 
 OPEN_HINT = "if it was made for a newer ONNX Runtime, update onnxruntime"
 OPTIONS = {CUDA: {"use_tf32": "1"}}  # as ONNX Runtime has it by default, but stated in every run
 OUTPUTS = [LOGITS, PROBABILITIES]
+# After so long a run is stopped: a hundred times what the slowest networks take of one image, and of each one more.
+FIRST_IMAGE_S, FURTHER_IMAGE_S = 30.0, 10.0
 
 
 class OnnxRuntimeModel(Classifier):
@@ -38,6 +42,10 @@ class OnnxRuntimeModel(Classifier):
     def run(self, images_u8: UInt8Array) -> Outputs:
         """As `Classifier.run` says."""
         return Outputs(*self.session.run(OUTPUTS, {IMAGES: images_u8}))
+
+    def run_in_time(self, images_u8: UInt8Array) -> Outputs:
+        """As `Classifier.run_in_time` says."""
+        return Outputs(*run_in_time(self.session, OUTPUTS, {IMAGES: images_u8}, self.where))
 
     def call(self, batches_u8: Sequence[UInt8Array], transfer: Transfer = "host-to-host") -> Callable[[], object]:
         """As `Classifier.call` says; device-only calls run the first batch alone and end when the device has finished."""
@@ -74,6 +82,37 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> OnnxRuntimeModel:
     The CPU may take over single nodes that the GPU lacks, never the model (see `Classifier.require_placement`).
     """
     return OnnxRuntimeModel(session(path, path, runtime.provider, threads), path, runtime)
+
+
+def run_in_time(
+    session: InferenceSession, outputs: Sequence[str], inputs: dict[str, Any], what: str = "the network"
+) -> list[NDArray[Any]]:
+    """The outputs of a graph that need not end, as one with a `Loop`: Ctrl-C stops it, and UserError once it is far too slow."""
+    import onnxruntime
+
+    options, answers, failures = onnxruntime.RunOptions(), [], []
+
+    def work() -> None:
+        try:
+            answers.append(session.run(outputs, inputs, options))
+        except BaseException as error:  # raised again below
+            failures.append(error)
+
+    n_images = max((len(value) for value in inputs.values() if value.ndim), default=1)
+    limit_s = FIRST_IMAGE_S + FURTHER_IMAGE_S * (n_images - 1)
+    running = threading.Thread(target=work, daemon=True)  # this thread hears of Ctrl-C, which no call of C++ does
+    running.start()
+    try:
+        running.join(limit_s)
+        if running.is_alive():
+            raise UserError(f"{what} did not end within {limit_s:.0f} s on {n_images} images; has it a loop without an end?")
+    finally:
+        options.terminate = True
+        running.join(FIRST_IMAGE_S)
+    if failures:
+        raise failures[0]
+    (found,) = answers
+    return list(found)
 
 
 def open_graph(model: ModelProto, what: str, threads: int | None = None) -> OnnxRuntimeModel:

@@ -69,18 +69,21 @@ class Checked:
 
     def __call__(self, batch: UInt8Array) -> Outputs:
         """The outputs for the next batch; UserError as `in_batches` has it."""
-        first, before = self._n_images, time.perf_counter()
+        first, alone = self._n_images, None
         try:
+            if first == 0:  # before all else, for one image soon shows whether a model ends at all
+                alone = self._run(batch[:1])
+            before = time.perf_counter()
             outputs = self._run(batch)
         except UserError:
             raise
         except Exception as error:  # each runtime raises its own unrelated classes
             raise UserError(f"{self._what} failed on images {first} to {first + len(batch) - 1}: {one_line(error, 160)}") from error
         self.inside_s += time.perf_counter() - before
-        if first == 0:
+        if alone is not None:
             self._n_classes = self._n_classes or (outputs.logits.shape[-1] if outputs.logits.ndim else 1)
             check_first_batch(outputs, len(batch), self._n_classes, self._what, self._tolerance)
-            check_alone(self._run(batch[:1]), outputs, self._what, self._tolerance)
+            check_alone(alone, outputs, self._what, self._tolerance)
         else:
             check_shapes(outputs, len(batch), self._n_classes or 1, self._what)
         self._n_images += len(batch)

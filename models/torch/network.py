@@ -164,7 +164,7 @@ def _read_state(path: Path) -> StateDict:
             f"{path} is not a valid PyTorch weights file (damaged, cut short, or holding more than tensors, which is never "
             "loaded); copy it again, or train again"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
         raise UserError(f"{path} does not hold a state dict of tensors; save one with torch.save(model.state_dict(), path)")
     return state
 
@@ -175,11 +175,12 @@ def _fill(model: nn.Module, state: StateDict, what: str, source: str, may_lack: 
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes; the first line of the message only names the class
         detail = one_line(RuntimeError(str(error).partition("\n")[2]), 140)
-        raise UserError(f"{source} does not fit {what}: {detail}") from error
+        raise UserError(f"{source} does not fit {what}: {detail}; pass the weights and the card of one network") from error
     missing = [name for name in missing if name not in may_lack]
     if missing or unexpected:
         fault = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}"
-        raise UserError(f"{source} is not a {what}: it {fault} ({len(missing)} names missing, {len(unexpected)} unknown)")
+        counts = f"{len(missing)} names missing, {len(unexpected)} unknown"
+        raise UserError(f"{source} is not a {what}: it {fault} ({counts}); pass weights of that one")
     bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if bad:
         raise UserError(f"{source} holds numbers that are not finite ({bad[0]}); train again, with a lower --lr")

@@ -6,6 +6,7 @@ import pytest
 
 from benchmark.command import parse
 from benchmark.gates import failures, parse_gate
+from benchmark.report.tables import comparison_columns
 from benchmark.results import Results
 from core.errors import UserError
 
@@ -94,3 +95,9 @@ def test_a_flag_given_twice_adds_to_the_first() -> None:
     assert options.fail_if == ("nll > 1", "nll > 2", "nll > 3")
     assert options.models == (Path("a.onnx"), Path("b.onnx"))
     assert parse([]).fail_if == ()
+
+
+@pytest.mark.parametrize("column", ["model", "provider", "dataset_sha256"])
+def test_a_column_of_words_is_refused_before_anything_is_measured(column: str) -> None:
+    with pytest.raises(UserError, match=f"{column} holds words"):
+        parse_gate(f"{column} < 1", comparison_columns())

@@ -1,5 +1,6 @@
 import errno
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,7 +49,11 @@ def _raising(error: BaseException):
         (UserError("no models in models/;\n run it"), 1, "error: no models in models/; run it\n"),
         (UserError("a gate", exit_code=3), 3, "error: a gate\n"),
         (KeyboardInterrupt(), INTERRUPTED, "error: interrupted\n"),
-        (OSError(errno.ENOSPC, "No space left on device", "a.csv"), 1, "error: No space left on device (a.csv)\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a.csv"),
+            1,
+            "error: No space left on device (a.csv); free some space, or choose another folder\n",
+        ),
         (RuntimeError("two\nlines"), 1, "error: RuntimeError: two lines; add --traceback to see where\n"),
     ],
 )
@@ -86,20 +91,42 @@ def test_one_line_shortens() -> None:
     assert one_line(ValueError()) == "ValueError"
 
 
-def test_sigterm_ends_as_an_interrupt_and_cleans_up(tmp_path) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_ends_as_an_interrupt_and_cleans_up_however_often_it_comes(name: str, tmp_path) -> None:
     code = (
         "import os, pathlib, signal, sys, time\n"
         "from core.cli import run\nfrom core.files import run_folder\n"
         "def main(arguments):\n"
-        "    with run_folder('x', pathlib.Path(arguments[0])):\n"
-        "        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "        time.sleep(30)\n"
+        "    try:\n"
+        "        with run_folder('x', pathlib.Path(arguments[0])):\n"
+        f"            os.kill(os.getpid(), signal.{name})\n"
+        "            time.sleep(30)\n"
+        "    finally:\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
         "run(main)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert done.returncode == INTERRUPTED
-    assert done.stderr == "error: stopped by signal 15\n"
+    assert done.stderr == f"error: stopped by signal {getattr(signal, name):d}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_that_nohup_has_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit):
+            run(lambda _: 0, [])
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied", "a\x1b[2Jb"), MemoryError("8 TiB"), OSError("odd")])
+def test_what_a_machine_refuses_is_told_with_what_to_do_and_commands_no_terminal(error, capsys) -> None:
+    assert guard(_raising(error), []) == 1
+    line = capsys.readouterr().err
+    assert ";" in line and "traceback" not in line and "\x1b" not in line and line.count("\n") == 1
 
 
 def test_the_commands_are_found() -> None:

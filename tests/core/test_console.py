@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 
@@ -133,7 +134,7 @@ def test_a_full_disk_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch, ca
     with pytest.raises(SystemExit) as ended:
         run(main, [])
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "error: No space left on device\n"
+    assert capsys.readouterr().err.startswith("error: No space left on device; free some space")
     sys.stdout.close()
 
 
@@ -160,3 +161,31 @@ def test_errors_are_printed_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> 
         run(main, [])
     sys.stderr.flush()
     assert raw.getvalue() == b"error: ????.onnx takes 3x3 images - not 4x4\n"
+
+
+HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\x9b31md\u202ee"
+
+
+@pytest.mark.parametrize("coloured", [False, True])
+def test_no_name_commands_the_terminal(coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="utf-8")
+    monkeypatch.setattr(stream, "isatty", lambda: coloured)
+    monkeypatch.setattr(sys, "stdout", stream)
+    make_output_safe()
+    table = Table(title=HOSTILE)
+    table.add_column(HOSTILE)
+    table.add_row(HOSTILE)
+    output_console().print(table)
+    terminal.print_lines([HOSTILE], style="bold")
+    print(HOSTILE.replace("\x1b[2J", ""))
+    sys.stdout.flush()
+    said = raw.getvalue().decode()
+    ours = re.sub(r"\x1b\[[0-9;]*m", "", said)  # rich's own colours
+    assert said.count("title") >= 4
+    assert (said == ours) is not coloured or "\x1b" in said
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", ours)
+
+
+def test_a_file_name_becomes_text_of_one_line() -> None:
+    assert readable("a\nb\x1bc\udc80") == "a�b�c�"

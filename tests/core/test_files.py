@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,19 @@ from hypothesis import strategies as st
 
 from core import files
 from core.errors import UserError
-from core.files import atomic_path, final_run_folder, run_folder, sha256_of_file, write_csv, write_json
+from core.files import (
+    as_named,
+    atomic_path,
+    final_run_folder,
+    no_formula,
+    read_npz,
+    read_text,
+    require_regular,
+    run_folder,
+    sha256_of_file,
+    write_csv,
+    write_json,
+)
 
 
 def test_a_file_is_replaced_only_when_the_writer_finishes(tmp_path: Path) -> None:
@@ -66,7 +79,8 @@ def test_a_table_reads_back_and_its_lines_end_in_line_feeds(rows: list[list[str]
         write_csv(Path(folder) / "a.csv", ["one", "two"], rows)
         with open(Path(folder) / "a.csv", newline="", encoding="utf-8") as file:
             text = file.read()
-    assert list(csv.reader(io.StringIO(text))) == [["one", "two"], *rows]
+    read = [[as_named(value) for value in row] for row in csv.reader(io.StringIO(text))]
+    assert read == [["one", "two"], *rows]
     assert text.count("\n") == 1 + len(rows) and "\r" not in text
 
 
@@ -104,3 +118,68 @@ def test_two_runs_at_once_of_one_second_get_two_folders(tmp_path: Path, monkeypa
         finals.add(final_run_folder(first))
     assert set(tmp_path.iterdir()) == finals
     assert {path.name for final in finals for path in final.iterdir()} == {"a", "b"}
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_writer_and_read_by_nobody(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, signal, sys\nfrom core.files import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1]) / 'a.onnx') as path:\n"
+        "    path.write_bytes(b'half')\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env={**os.environ, "PYTHONPATH": os.getcwd()}, check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".") and left.suffix == ".onnx"
+    with atomic_path(tmp_path / "b.onnx") as living, atomic_path(tmp_path / "c.txt") as other:
+        assert living.is_file() and other.is_file()  # those of a process that lives stay
+        living.write_bytes(b"b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.onnx", "c.txt"]
+
+
+def test_a_pipe_or_a_device_is_not_read_and_a_file_only_up_to_its_limit(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"x" * 11)
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        for read in (require_regular, read_text, read_npz):
+            with pytest.raises(UserError, match="not a file"):
+                read(path)
+    require_regular(tmp_path / "large", 11)
+    with pytest.raises(UserError, match="at most"):
+        require_regular(tmp_path / "large", 10)
+
+
+def test_a_bomb_and_a_claim_of_terabytes_are_not_unpacked(tmp_path: Path) -> None:
+    import numpy as np
+
+    np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(150_000_000, np.uint8))
+    header = (
+        np.lib.format.magic(1, 0)
+        + b"\x76\x00"
+        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999,), }".ljust(117)
+        + b"\n"
+    )
+    with zipfile.ZipFile(tmp_path / "claim.npz", "w") as archive:
+        archive.writestr("a.npy", header)
+    (tmp_path / "text.npz").write_bytes(b"PK\x03\x04 and no more")
+    for name in ("bomb", "claim", "text"):
+        with pytest.raises((ValueError, UserError)):
+            read_npz(tmp_path / f"{name}.npz")
+
+
+@given(st.text(st.sampled_from("'=+-@\t\r 1e.x"), max_size=6))
+def test_no_cell_is_a_formula_and_every_name_is_read_back(name: str) -> None:
+    cell = no_formula(name)
+    assert as_named(cell) == name
+    try:
+        float(cell)
+    except ValueError:
+        assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path: Path) -> None:
+    def fill() -> None:
+        raise OSError(28, "No space left on device")
+
+    for writing in (atomic_path(tmp_path / "a.csv"), run_folder("x", tmp_path)):
+        with pytest.raises(UserError, match=f"cannot write {tmp_path}.*; free some space"), writing:
+            fill()
+    assert list(tmp_path.iterdir()) == []

@@ -133,3 +133,8 @@ def test_damaged_cifar10_is_named_and_replaced(tmp_path: Path) -> None:
 def test_a_named_folder_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="neither a data set nor a folder"):
         parity_images(tiny_card(dataset="birds"), 4, tmp_path / "nowhere", None)
+
+
+def test_a_folder_for_a_model_of_a_built_in_data_set_is_refused_not_ignored(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="trained on digits, not on a folder; leave --data out"):
+        parity_images(tiny_card("m", dataset="digits"), 4, tmp_path, None)

@@ -82,8 +82,8 @@ def lacking(*names: str) -> str:
         (lacking("seed", "backend"), "lacks backend, seed"),
         (changed(colour="red", age=3), "unknown fields age, colour"),
         (changed(schema=99), "schema 99, this program reads 1"),
-        (changed(name=3), "name must be a str"),
-        (changed(image_height="8"), "image_height must be a int"),
+        (changed(name=3), "name must be text"),
+        (changed(image_height="8"), "image_height must be a whole number"),
         (changed(class_names="ab"), "class_names must be a list"),
         (changed(class_names=["one"]), "at least two different names"),
         (changed(class_names=["same", "same"]), "at least two different names"),
@@ -129,3 +129,25 @@ def test_a_usual_preprocessing_is_written_as_ever_and_an_unusual_one_comes_back(
     other = dataclasses.replace(usual.preprocessing, resize="squash", resize_size=99, interpolation="bicubic", channels="bgr")
     card = dataclasses.replace(usual, preprocessing=other)
     assert ModelCard.from_json(card.to_json(), "here.onnx") == card
+
+
+@pytest.mark.parametrize("field", sorted(json.loads(tiny_card().to_json())))
+@pytest.mark.parametrize("value", [5, -1, 1.5, True, "text", [5], [[]], {"a": []}, 10**30])
+def test_a_field_of_another_kind_never_passes_for_the_right_one(field: str, value: object) -> None:
+    """Either the card is refused, naming itself, or what it holds is of the kind that the right one has."""
+    right = json.loads(tiny_card().to_json())
+    try:
+        card = ModelCard.from_json(json.dumps({**right, field: value}), "here.onnx")
+    except UserError as error:
+        assert "here.onnx" in str(error)
+        return
+    usual = {"rule": "", "parity": {}, "preprocessing": {}}.get(field, right[field])
+    assert isinstance(json.loads(card.to_json())[field], type(usual))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, "9" * 10_000, '{"name": "\\ud800"}', "\x00", "{" + " " * (65 * 2**20)]
+)
+def test_json_that_is_deep_or_gigantic_is_one_line(text: str) -> None:
+    with pytest.raises(UserError, match=r"here\.onnx"):
+        ModelCard.from_json(text, "here.onnx")

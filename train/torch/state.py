@@ -6,6 +6,7 @@ Twin of `train.tf.state`: the same methods, in the order of `train.loop.State`.
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +117,12 @@ class State:
 
     def read_checkpoint(self, path: Path) -> Any:
         """What `path` holds; nothing in the file is executed."""
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the pickle's protocol, for files that are refused a line later
+            held = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(held, dict):
+            raise ValueError(f"{path} holds no dictionary")
+        return held
 
     def restore(self, held: Any) -> StateDict:
         """Go back to what `read_checkpoint` gave; returns the best weights."""

@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> int:
     runs = list(dict.fromkeys(options.runs))
 
     from benchmark.report.html.page import PAGE_FILE, write_page
-    from benchmark.results import read_results
+    from benchmark.results import believed, read_results
     from core.console import print_lines
     from core.errors import UserError
 
@@ -24,7 +24,9 @@ def main(arguments: Sequence[str]) -> int:
     if out.is_dir():
         raise UserError(f"{out} is a folder; name a file with --out, such as {out / PAGE_FILE}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    print_lines([f"report: {write_page([read_results(run) for run in runs], out)}"])
+    with believed(*runs):
+        written = write_page([read_results(run) for run in runs], out)
+    print_lines([f"report: {written}"])
     return 0
 
 

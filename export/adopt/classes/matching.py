@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError, few
-from core.files import atomic_path
+from core.files import atomic_path, read_text
 from export.adopt.classes.names import OutputClasses
 
 COLUMNS = ("model_class", "data_class")
@@ -165,9 +165,8 @@ def _unique(model: OutputClasses, index: int) -> str:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            rows = list(table)
+        table = csv.DictReader(io.StringIO(read_text(path, "utf-8-sig"), newline=""))
+        rows = list(table)
     except OSError as error:
         raise UserError(f"--class-map {path} cannot be read ({error.strerror}); pass a CSV with {' and '.join(COLUMNS)}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from core.errors import UserError, one_line
+from core.files import parse_json, read_text
 
 IMAGENET_SIZE = 1000
 BACKGROUND = "background"
@@ -60,7 +60,7 @@ def from_file(path: Path, n_outputs: int) -> OutputClasses:
     UserError if the file is of neither form or has not `n_outputs` names.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except OSError as error:
         raise UserError(f"--class-names {path} cannot be read ({error.strerror}); pass a file with a name per line") from error
     except UnicodeDecodeError as error:
@@ -103,8 +103,8 @@ def in_order(names: Mapping[object, object]) -> list[str] | None:
 
 def _json_classes(text: str, path: Path) -> tuple[OutputClass, ...] | None:
     try:
-        parsed = json.loads(text)
-    except json.JSONDecodeError as error:
+        parsed = parse_json(text)
+    except ValueError as error:
         if path.suffix.lower() != ".json":
             return None
         raise UserError(f"--class-names {path} is not JSON ({one_line(error, 80)}); mend it, or pass a name per line") from error

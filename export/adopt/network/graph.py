@@ -15,7 +15,7 @@ from models.card import METADATA_KEY
 from models.graph import external_data
 from models.graph.contract import load_graph, load_model
 from models.graph.surgery import drop_unused
-from models.runtimes.onnx_runtime import session
+from models.runtimes.onnx_runtime import run_in_time, session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -266,7 +266,9 @@ class Runner:
     def once(self, batch: NDArray[Any]) -> Float64Array:
         """The output for one batch as the graph takes it, one flat row per image."""
         try:
-            (output,) = self.session.run([self.output], {self.input: batch})
+            (output,) = run_in_time(self.session, [self.output], {self.input: batch})
+        except UserError:
+            raise
         except Exception as error:  # ONNX Runtime raises its own unrelated classes
             raise UserError(f"the network fails on a batch of {len(batch)} images: {one_line(error, 160)}") from error
         values = np.asarray(output, dtype=np.float64)

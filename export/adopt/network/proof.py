@@ -38,7 +38,7 @@ def prove(
     with_pixels = _with_core_input(model)
     session = onnx_runtime.session(with_pixels)
     pixels_name = session.get_outputs()[-1].name
-    runs = [session.run([LOGITS, pixels_name], {IMAGES: batch}) for batch in parity.batches(images_u8)]
+    runs = [onnx_runtime.run_in_time(session, [LOGITS, pixels_name], {IMAGES: batch}) for batch in parity.batches(images_u8)]
     logits, pixels = (np.concatenate([run[place] for run in runs]) for place in range(2))
     pixels_nhwc = pixels.transpose(0, 2, 3, 1) if preprocessing.layout == "nchw" else pixels
     _require_pixels(pixels_nhwc, images_u8, preprocessing, core.original.element)

@@ -54,9 +54,9 @@ def write_run(
     facts = {
         "what": "benchmark",
         "models": [{"name": name} for name in models],
-        "dataset": {"sha256": sha256},
+        "dataset": {"name": "digits", "split": "test", "sha256": sha256, "class_names": [str(i) for i in range(N_CLASSES)]},
         "environment": machine or MACHINE,
-        "providers": [{"device_name": "a cpu"}],
+        "providers": [{"name": "CPUExecutionProvider", "device_name": "a cpu"}],
         "threads": 2,
     }
     (folder / "run.json").write_text(json.dumps(facts))

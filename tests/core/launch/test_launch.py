@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import UserError
-from core.launch import converse
+from core.launch import converse, own_environment
 
 CHILD = """
 import json, os, sys, time
@@ -95,3 +98,26 @@ def test_a_fault_of_the_listener_ends_the_child(heard: list[dict[str, Any]]) -> 
     with pytest.raises(ZeroDivisionError):
         converse("made_up_child", {"parts": ["a"], "waits": True}, faulty, what="work")
     assert is_gone(heard)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_child_ends_with_its_parent_even_if_that_is_killed(heard: list[dict[str, Any]]) -> None:
+    job = {"parts": ["one"], "waits": True}
+    code = f"from core.launch import converse\nconverse('made_up_child', {job!r}, lambda m: print(m['pid'], flush=True), what='x')"
+    with subprocess.Popen([sys.executable, "-c", code], env=own_environment(), stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child_id = int(parent.stdout.readline())
+        parent.kill()
+    assert wait_until_gone(child_id)
+
+
+def wait_until_gone(process_id: int) -> bool:
+    """Whether a process that is about to end has; a zombie that nobody waits for has."""
+    for _ in range(1000):
+        try:
+            if Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.01)
+    return False

@@ -71,3 +71,39 @@ def test_a_missing_or_short_data_file_is_named(tmp_path: Path) -> None:
     data.unlink()
     with pytest.raises(UserError, match=r"keeps its weights in .*outside\.onnx\.data, which is missing; copy it there too"):
         load_model(outside)
+
+
+def test_weights_of_sparse_tensors_and_functions_count_like_any_other(tmp_path: Path) -> None:
+    model = onnx.load(write_tiny_model(tmp_path / "a.onnx"))
+    before = onnx.load(tmp_path / "a.onnx")
+
+    def beside(name: str) -> onnx.TensorProto:
+        (tmp_path / name).write_bytes(bytes(16))
+        tensor = onnx.TensorProto(name=name, dims=[4], data_type=onnx.TensorProto.FLOAT)
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=name)
+        return tensor
+
+    model.graph.sparse_initializer.add().values.CopyFrom(beside("sparse.bin"))
+    function = model.functions.add(name="f", domain="d", output=["y"])
+    function.node.append(onnx.helper.make_node("Constant", [], ["y"], value=beside("function.bin")))
+    onnx.save(model, tmp_path / "a.onnx")
+    assert [path.name for path in files_of(tmp_path / "a.onnx")] == ["a.onnx", "function.bin", "sparse.bin"]
+    whole = sha256_of_model(tmp_path / "a.onnx")
+    (tmp_path / "sparse.bin").write_bytes(bytes(15) + b"1")
+    assert sha256_of_model(tmp_path / "a.onnx") != whole
+    assert before.graph.node
+
+
+@pytest.mark.parametrize("location", ["../secret.bin", "/etc/passwd", "a/../../secret.bin"])
+def test_weights_outside_the_folder_are_not_read(location: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.bin").write_bytes(bytes(10**5))
+    outside = tmp_path / "models" / "a.onnx"
+    _outside(write_tiny_model(tmp_path / "a.onnx"), outside)
+    model = onnx.load(outside, load_external_data=False)
+    for entry in model.graph.initializer[0].external_data:
+        if entry.key == "location":
+            entry.value = location
+    outside.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="outside its folder"):
+        load_model(outside)

@@ -1,11 +1,20 @@
-"""Which GPU a row is said to be of; what needs a real one is not here."""
+"""Which GPU a row is said to be of, what needs a real one is not here; and that a model without an end is stopped."""
 
+import os
+import signal
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from core.errors import UserError
+from models.graph.contract import load_model, save_model
+from models.runtimes import onnx_runtime
 from models.runtimes.onnx_runtime import cuda_provider
+from models.runtimes.opening import open_model
 from models.runtimes.registry import CUDA
+from tests.tiny_models import write_tiny_model
 
 
 @pytest.mark.parametrize(
@@ -28,3 +37,43 @@ def test_the_gpu_that_is_named_is_the_first_that_cuda_shows(
 def test_without_nvidia_smi_the_gpu_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cuda_provider().details == "driver unknown"
+
+
+def endless(path: Path) -> Path:
+    """A contract file whose logits go round a loop that has no end."""
+    from onnx import TensorProto, helper
+
+    write_tiny_model(path)
+    model, card = load_model(path)
+    any_float = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["x"], ["y"])],
+        "body",
+        [any_float("i", TensorProto.INT64, []), any_float("go", TensorProto.BOOL, []), any_float("x", TensorProto.FLOAT, None)],
+        [any_float("on", TensorProto.BOOL, []), any_float("y", TensorProto.FLOAT, None)],
+    )
+    last = next(node for node in model.graph.node if "logits" in node.output)
+    last.output[0] = "before"
+    model.graph.initializer.append(helper.make_tensor("true", TensorProto.BOOL, [], [True]))
+    nodes = list(model.graph.node)
+    place = nodes.index(last) + 1
+    nodes.insert(place, helper.make_node("Loop", ["", "true", "before"], ["logits"], body=body))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    save_model(model, card, path)
+    return path
+
+
+def test_a_model_without_an_end_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_runtime, "FIRST_IMAGE_S", 0.5)
+    with pytest.raises(UserError, match=r"endless\.onnx did not end within"):
+        open_model(endless(tmp_path / "endless.onnx"), threads=1).predict(np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_ctrl_c_stops_a_model_without_an_end(tmp_path: Path) -> None:
+    model = open_model(endless(tmp_path / "endless.onnx"), threads=1)
+    timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.predict(np.zeros((2, 8, 8, 3), np.uint8))
+    timer.join()

@@ -49,7 +49,7 @@ def test_a_function_is_a_model() -> None:
 @pytest.mark.parametrize(
     ("logits_of", "words"),
     [
-        (lambda images_u8: images_u8.mean(axis=(1, 2, 3)), r"<lambda> gives logits of shape \(128,\)"),
+        (lambda images_u8: images_u8.mean(axis=(1, 2, 3)), r"<lambda> gives logits of shape \(1,\)"),
         (lambda images_u8: np.zeros((1, 3)), r"gives logits of shape \(1, 3\) for a batch of 128 images"),
         (lambda images_u8: np.full((len(images_u8), 3), np.nan), "not finite"),
         (lambda images_u8: brightness(images_u8) - brightness(images_u8).mean(axis=0), "mixes the images of a batch"),

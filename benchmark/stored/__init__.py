@@ -1,0 +1,1 @@
+"""What a stored run must be to be believed."""
