@@ -13,7 +13,7 @@ from benchmark.options import CORRUPTED, PUBLISHED, Options, check_one_source, w
 from core.cli import HelpWithDefaults, Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds, seed
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
-from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules
+from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules, view_rules
 from models.runtimes.registry import devices, names
 
 # What another first word than a flag does.
@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
         choices=tuple(RULES),
         default=argparse.SUPPRESS,
         help=f"add ensembles, by {DEFAULT} if no rule is named. {', '.join(untuned_rules())}: every subset of two or more models; "
+        f"{', '.join(view_rules())}: each model on several views of the image; "
         f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
     add("--data", default=default.data, metavar="NAME", help=f"{WHAT_DATA_TAKES}; {PUBLISHED}: --corrupt-from")

@@ -17,14 +17,15 @@ from benchmark.images import drawn
 from benchmark.report.tables import Entry
 from core.errors import UserError
 from core.records import Float32Array, Float64Array, ImageSet, Predictions
-from ensemble.fuse import fuse, load_members, require_fused
+from ensemble.fuse import fuse, load_member, load_members, require_fused
 from ensemble.rules.combination import combination, combine
 from ensemble.rules.fit import tune
-from ensemble.rules.registry import DEFAULT, RULES, is_tuned
+from ensemble.rules.registry import DEFAULT, RULES, is_tuned, view_rules
 from ensemble.validation import validation_images
+from ensemble.views import VIEWS, view_logits, view_members
 from models import parity
 from models.graph.contract import save_model
-from models.runtimes.opening import open_file
+from models.runtimes.opening import open_file, predict_files
 
 if TYPE_CHECKING:
     from data import Dataset
@@ -56,7 +57,7 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
     if not rules:
         return [], []
     members, notes = _combinable(candidates)
-    if len(members) < 2:
+    if len(members) < 2 and not set(rules) <= set(view_rules()):
         raise UserError(
             f"--ensemble needs at least two models to combine, and of this data set there is only "
             f"{members[0].path or members[0].name}; leave it out, or "
@@ -64,6 +65,9 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
         )
     planned: list[Plan] = []
     for rule in (rule for rule in RULES if rule in rules):
+        if RULES[rule].is_of_views:
+            planned += [Plan(rule, (member,)) for member in members if member.given is None]
+            continue
         if is_tuned(rule):
             planned.append(Plan(rule, tuple(members)))
             continue
@@ -115,6 +119,9 @@ def tuning_images(
 
 def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
     """Accuracy from the members' kept predictions; one fused file, held to these, for latency, if all members are files."""
+    if RULES[plan.rule].is_of_views:
+        _add_views(findings, plan, fused_folder)
+        return
     names = tuple(member.name for member in plan.members)
     if is_tuned(plan.rule) and findings.tuned_on is not None:
         how = tune(plan.rule, [findings.validation[name].logits for name in names], findings.tuned_on.labels)
@@ -134,6 +141,31 @@ def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
     findings.entries.append(entry)
     findings.predictions[plan.name] = predictions
     findings.ensembles[plan.name] = Ensemble(names, how)
+
+
+def _add_views(findings: Findings, plan: Plan, fused_folder: Path) -> None:
+    """One network on several views as one file, which predicts the split, held to the views themselves on some images."""
+    (member,), image_set = plan.members, findings.image_set
+    how = combination(plan.rule, len(VIEWS))
+    fused, card = fuse(view_members(load_member(member.file)), plan.name, how)
+    path = fused_folder / f"ensemble_{len(findings.ensembles)}.onnx"
+    save_model(fused, card, path)
+    few = image_set.images_u8[:N_FUSION_IMAGES]
+    wanted = combine(how, view_logits(member.file, few, findings.predictions_provider, findings.threads))
+    _check_fusion(path, plan.name, image_set, wanted, findings)
+    asked = [(image_set, findings.predictions)]
+    if findings.tuned_on is not None and findings.max_error is not None:
+        asked.append((findings.tuned_on, findings.validation))
+    for images, kept in asked:
+        (run,) = predict_files(
+            [(plan.name, path)], images.images_u8, lambda name: f"predicting {name}", provider=findings.predictions_provider,
+            threads=findings.threads, n_classes=images.n_classes,
+        )  # fmt: skip
+        kept[plan.name] = Predictions(plan.name, images.split, images.sha256, run.outputs.logits)
+    accuracy, size_mb = measure(findings.predictions[plan.name], image_set.labels), path.stat().st_size / 1e6
+    findings.entries.append(Entry(plan.name, "ensemble", (member.name,), card.backend, card.precision, size_mb, accuracy))
+    findings.files[plan.name] = path
+    findings.ensembles[plan.name] = Ensemble((member.name,), how)
 
 
 def _check_fusion(

@@ -17,6 +17,7 @@ from benchmark.robustness.table import Robustness
 from benchmark.robustness.wanted import Wanted
 from core.records import Float32Array, ImageSet, Predictions
 from ensemble.rules.combination import Combination
+from ensemble.rules.registry import RULES
 from models.runtimes.base import Provider
 
 
@@ -26,6 +27,11 @@ class Ensemble:
 
     members: tuple[str, ...]
     how: Combination
+
+    @property
+    def is_of_views(self) -> bool:
+        """Whether its members are views of one network, whose logits alone do not tell what it says."""
+        return RULES[self.how.rule].is_of_views
 
 
 @dataclass

@@ -24,7 +24,7 @@ from core.errors import UserError, one_line
 from core.files import parse_json, read_npz, read_text, require_regular
 from core.records import Float32Array, Int64Array
 from ensemble.rules.combination import Combination, combination, combine
-from ensemble.rules.registry import DEFAULT
+from ensemble.rules.registry import DEFAULT, RULES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,9 +138,14 @@ class Results:
     def predictions(self) -> dict[str, Predicted]:
         """Logits and labels of each model by name; an ensemble's are made again from its members', by its rule."""
         with believed(self.folder):
-            singles = {name: _read_npz(self.folder / "predictions" / f"{name}.npz") for name in self.singles}
+            singles = {name: _read_npz(self.folder / "predictions" / f"{name}.npz") for name in (*self.singles, *self._of_views)}
             check_predictions(singles, len(self.class_names))
             return _with_ensembles(singles, self.comparison, self.run)
+
+    @property
+    def _of_views(self) -> list[str]:
+        """Names of the ensembles that cannot be made of their members' logits."""
+        return [one["name"] for one in self.run.get("ensembles", []) if RULES[one["rule"]].is_of_views]
 
     @property
     def singles(self) -> list[str]:

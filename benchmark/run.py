@@ -275,15 +275,15 @@ def judge(findings: Findings) -> None:
     pairs = compare_pairs(right, singles, members_of, findings.predictions_provider)
     findings.pairs = [pair for pair in pairs if pair.family != OTHER_ENSEMBLES]
     findings.more_pairs = [pair for pair in pairs if pair.family == OTHER_ENSEMBLES]
-    ensembles = {name: (ensemble.members, ensemble.how) for name, ensemble in findings.ensembles.items()}
+    ensembles = {name: (one.members, one.how) for name, one in findings.ensembles.items() if not one.is_of_views}
     tuned_on = None if findings.tuned_on is None else Kept(findings.validation, findings.tuned_on.labels)
     findings.calibration = calibrate(ensembles, Kept(findings.predictions, labels), tuned_on)
     split, accuracies = findings.image_set.split, [entry.accuracy for entry in findings.entries]
     findings.notes += worse_calibrated(findings.calibration, split)
     findings.notes += worse_than_guessing(accuracies, findings.image_set.n_classes)
     findings.notes += smallest_difference_note(findings.pairs, len(labels), split)
-    if findings.ensembles:
-        members = dict.fromkeys(name for ensemble in findings.ensembles.values() for name in ensemble.members)
+    if ensembles:
+        members = dict.fromkeys(name for names, _ in ensembles.values() for name in names)
         findings.entries.append(_oracle(findings, list(members)))
 
 

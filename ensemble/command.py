@@ -39,7 +39,13 @@ def parser() -> argparse.ArgumentParser:
         epilog="Every command also takes --traceback, which shows the cause of an error.",
     )
     add = command.add_argument
-    add("members", type=Path, nargs="+", metavar="MEMBER.onnx", help="two or more contract files; an ensemble can be one again")
+    add(
+        "members",
+        type=Path,
+        nargs="+",
+        metavar="MEMBER.onnx",
+        help="contract files, two or more (--rule tta: one); an ensemble can be one again",
+    )
     add("--out", type=Path, required=True, metavar="FILE", help="the file to make, models/<name>.onnx")
     add("--force", action="store_true", help="replace FILE even if it is another ensemble, or no ensemble")
     add(

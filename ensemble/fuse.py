@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from core.environment import package_versions
 from core.errors import UserError, first_difference
 from ensemble.rules.combination import Combination, add_rule, combination
-from ensemble.rules.registry import DEFAULT
+from ensemble.rules.registry import DEFAULT, RULES
 from models.card import Member, ModelCard, Parity
 from models.graph.contract import LOGITS, PROBABILITIES, at_contract_opset, load_model
 from models.graph.external_data import sha256_of_model
@@ -37,13 +37,16 @@ class LoadedMember:
 def load_members(paths: Sequence[Path]) -> list[LoadedMember]:
     """The contract models of `paths`; UserError for fewer than two, or any that is broken or unlike the others."""
     if len(paths) < 2:
-        raise UserError("an ensemble needs at least two members; name two or more .onnx files")
-    members = [_load_member(path) for path in paths]
+        raise UserError(
+            "an ensemble needs at least two members; name two or more .onnx files, or pass --rule tta for one on several views"
+        )
+    members = [load_member(path) for path in paths]
     check_alike([member.card for member in members])
     return members
 
 
-def _load_member(path: Path) -> LoadedMember:
+def load_member(path: Path) -> LoadedMember:
+    """The contract model of `path`; UserError if it is broken."""
     model, card = load_model(path)
     return LoadedMember(at_contract_opset(model, path), card, sha256_of_model(path))
 
@@ -92,7 +95,12 @@ def require_fused(parity: Parity, what: str) -> None:
 
 
 def ensemble_card(members: Sequence[LoadedMember], name: str, how: Combination) -> ModelCard:
-    """The card of an ensemble: what its members have in common, their names, file hashes, weights and temperatures."""
+    """The card of an ensemble: what its members have in common, their names, file hashes, weights and temperatures.
+
+    Members that are views of one network are one.
+    """
+    if RULES[how.rule].is_of_views:
+        how, members = combination(how.rule, 1), members[:1]
     cards = [member.card for member in members]
     first = cards[0]
     values = zip(members, how.weights, how.temperatures, strict=True)

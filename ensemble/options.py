@@ -43,6 +43,8 @@ def checked(
         raise UserError(f"--out {out} must end in .onnx")
     if out.resolve() in {member.resolve() for member in members}:
         raise UserError(f"--out {out} is one of the members; choose another name")
+    if RULES[rule].is_of_views and (len(members) != 1 or cascade):
+        raise UserError(f"--rule {rule} is of one network on several views; name one member, and leave out --cascade")
     if weights is not None:
         _check_weights(weights, len(members), rule)
         rule = BY_HAND if rule == DEFAULT else rule

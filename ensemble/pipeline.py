@@ -18,11 +18,12 @@ from ensemble import validation
 from ensemble.cascade import Cascade, choose_threshold, run_cascade
 from ensemble.cascade_graph import fuse_cascade
 from ensemble.cascade_report import cascade_figures, cascade_lines
-from ensemble.fuse import MAX_ABS_PROBABILITY_DIFFERENCE, LoadedMember, fuse, load_members, require_fused
+from ensemble.fuse import MAX_ABS_PROBABILITY_DIFFERENCE, LoadedMember, fuse, load_member, load_members, require_fused
 from ensemble.options import Options, checked
 from ensemble.rules.combination import Combination, combination, combine
 from ensemble.rules.fit import TEMPERATURES, combination_nll, tune
-from ensemble.rules.registry import DEFAULT, is_tuned
+from ensemble.rules.registry import DEFAULT, RULES, is_tuned
+from ensemble.views import VIEWS, view_logits, view_members
 from models.graph.contract import load_model, save_model
 from models.parity import check_batches, measure
 from models.provenance import refuse_to_replace
@@ -76,8 +77,8 @@ def build(
 ) -> Built:
     """Fuse contract files of any framework into the one file `out`, and check it against its members; prints nothing.
 
-    members: two or more ONNX files; rule: a name of `ensemble.rules.registry.RULES`, tuned on validation images if it is
-    one that is tuned and no weights are given; weights: numbers of 0 or more, one per member, in their order.
+    members: two or more ONNX files, one for `tta`; rule: a name of `ensemble.rules.registry.RULES`, tuned on validation images if
+    it is one that is tuned and no weights are given; weights: numbers of 0 or more, one per member, in their order.
     data: the data set to tune and check on, the one that the cards name if None; data_dir: where CIFAR-10 lies.
     cascade: the first member alone where it is sure enough; max_accuracy_loss: the fraction of validation accuracy that this
     may cost, 0.002 for 0.2 points.
@@ -99,7 +100,7 @@ def build(
 
 def make(options: Options) -> Iterator[str]:
     """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept if a check fails."""
-    members = load_members(options.members)
+    members = _members(options)
     _require_replaceable(options, members)
     yield from _warnings(members)
     needs_data = options.cascade or (is_tuned(options.rule) and options.weights is None)
@@ -121,6 +122,13 @@ def make(options: Options) -> Iterator[str]:
     yield _next_command(options, members)
 
 
+def _members(options: Options) -> list[LoadedMember]:
+    """The members as the rule takes them: files, or views of one file."""
+    if RULES[options.rule].is_of_views:
+        return view_members(load_member(options.members[0]))
+    return load_members(options.members)
+
+
 def _require_replaceable(options: Options, members: Sequence[LoadedMember]) -> None:
     """UserError if ``options.out`` is there and is not the ensemble of the same files by the same rule, unless --force."""
     if not options.force and options.out.exists() and (why := _made_otherwise(options, members)):
@@ -134,7 +142,8 @@ def _made_otherwise(options: Options, members: Sequence[LoadedMember]) -> str | 
         return "is no file of this program"
     if there.rule != (f"cascade of {options.rule}" if options.cascade else options.rule):
         return "is a single model" if there.rule is None else f"was made by another rule ({there.rule})"
-    if [member.sha256 for member in there.members] != [member.sha256 for member in members]:
+    files = members[:1] if RULES[options.rule].is_of_views else members
+    if [member.sha256 for member in there.members] != [member.sha256 for member in files]:
         return "was made of other files"
     by_hand = None if options.weights is None else combination(options.rule, len(members), options.weights).weights
     given_weights = None if "tuned_on" in there.recipe else tuple(member.weight for member in there.members)
@@ -155,18 +164,20 @@ def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -
     dataset = validation.open_members_dataset(cards, options.data, options.data_dir)
     if needs_data:
         image_set = validation.validation_images(dataset, cards)
-        logits = _members_logits(options.members, image_set.images_u8, image_set.split)
+        logits = _members_logits(options, image_set.images_u8, image_set.split)
         return Evidence(image_set.images_u8, image_set.split, logits, image_set)
     if dataset.source("validation") not in dataset.available:
         return _noise(options, cards[0], f"data set {dataset.name} has no validation images")
     image_set = dataset.split("validation", cards[0].split_seed)
     few = image_set.take(np.arange(min(N_IMAGES, len(image_set))))
-    return Evidence(few.images_u8, few.split, _members_logits(options.members, few.images_u8, few.split), few)
+    return Evidence(few.images_u8, few.split, _members_logits(options, few.images_u8, few.split), few)
 
 
-def _members_logits(paths: Sequence[Path], images_u8: UInt8Array, split: str) -> list[Float32Array]:
-    """Each member's logits on the same images, one member after another."""
-    files = [(path.stem, path) for path in paths]
+def _members_logits(options: Options, images_u8: UInt8Array, split: str) -> list[Float32Array]:
+    """Each member's logits on the same images, one member after another; of views, those of the one file on what they show."""
+    if RULES[options.rule].is_of_views:
+        return view_logits(options.members[0], images_u8)
+    files = [(path.stem, path) for path in options.members]
     predictions = predict_files(files, images_u8, lambda name: f"{name} on {split} images")
     return [prediction.outputs.logits for prediction in predictions]
 
@@ -174,12 +185,13 @@ def _members_logits(paths: Sequence[Path], images_u8: UInt8Array, split: str) ->
 def _noise(options: Options, card: ModelCard, note: str) -> Evidence:
     shape = (RANDOM_IMAGES, card.image_height, card.image_width, 3)
     noise_u8 = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    return Evidence(noise_u8, "random", _members_logits(options.members, noise_u8, "random"), None, note)
+    return Evidence(noise_u8, "random", _members_logits(options, noise_u8, "random"), None, note)
 
 
 def _combination(options: Options, evidence: Evidence) -> Combination:
     if options.weights is not None or not is_tuned(options.rule):
-        return combination(options.rule, len(options.members), options.weights)
+        n_members = len(VIEWS) if RULES[options.rule].is_of_views else len(options.members)
+        return combination(options.rule, n_members, options.weights)
     if evidence.tuned_on is None:
         raise ValueError(f"{options.rule} needs validation images")
     return tune(options.rule, evidence.member_logits, evidence.tuned_on.labels)

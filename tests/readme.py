@@ -77,6 +77,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
     {
         "python -m benchmark --ensemble mean weighted greedy": ONLY_ACCURACY,
         "python -m ensemble models/a.onnx models/b.onnx --rule weighted --out models/ab.onnx": AS_IT_STANDS,
+        "python -m ensemble models/a.onnx --rule tta --out models/a_tta.onnx": AS_IT_STANDS,
         CASCADE: AS_IT_STANDS,
         "python -m export.quantize models/ab.onnx --to int8": AS_IT_STANDS,
         "python -m benchmark --models models/ab.onnx models/ab_int8.onnx --max-latency-ms 5": Expected(

@@ -40,6 +40,6 @@ def predict_foreign(findings: Findings, foreign: ImageSet) -> dict[str, Float32A
             logits[name] = say(foreign.images_u8)
             display.advance(task)
     for name, one in findings.ensembles.items():
-        if set(one.members) <= set(models):
+        if name not in models and set(one.members) <= set(models):
             logits[name] = np.asarray(combine(one.how, [logits[member] for member in one.members])[0], dtype=np.float32)
     return logits

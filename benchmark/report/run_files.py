@@ -135,6 +135,8 @@ def _on_validation(findings: Findings, tuned_on: ImageSet) -> dict[str, Judged]:
     """What every model and ensemble says of the images that thresholds are chosen on."""
     found = dict(findings.validation)
     for name, ensemble in findings.ensembles.items():
+        if ensemble.is_of_views:
+            continue  # predicted like a single model
         logits, _ = combine(ensemble.how, [found[member].logits for member in ensemble.members])
         found[name] = Predictions(name, tuned_on.split, tuned_on.sha256, logits)
     return {name: Judged(predictions, tuned_on.labels) for name, predictions in found.items()}
@@ -170,8 +172,9 @@ def _with_pairs_of(answers: Sequence[Answer], findings: Findings, results: Resul
 def _write_predictions(folder: Path, findings: Findings) -> None:
     """The logits of each single model with the labels, and those that ensembles were tuned on: enough to make every table again."""
     folder.mkdir()
-    for candidate in findings.candidates:
-        _write_logits(folder / f"{candidate.name}.npz", findings.predictions[candidate.name], findings.image_set)
+    of_views = [name for name, ensemble in findings.ensembles.items() if ensemble.is_of_views]
+    for name in (*(candidate.name for candidate in findings.candidates), *of_views):
+        _write_logits(folder / f"{name}.npz", findings.predictions[name], findings.image_set)
     for (name, provider), own in findings.own_predictions.items():
         _write_logits(folder / f"{name}_{provider}.npz", own, findings.image_set)
     if findings.tuned_on is not None:

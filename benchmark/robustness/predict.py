@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -25,7 +26,7 @@ def predict_versions(findings: Findings, wanted: Wanted) -> Robustness:
     """Who is right about which version of the images; models of which there are only predictions are left out, with a note."""
     chosen, image_set, versions = wanted.chosen, wanted.image_set, wanted.versions
     models = speaking(findings, image_set)
-    of_ensembles = {name: one for name, one in findings.ensembles.items() if set(one.members) <= set(models)}
+    of_ensembles = {name: one for name, one in findings.ensembles.items() if name not in models and set(one.members) <= set(models)}
     names = [*models, *of_ensembles]
     found = Robustness(
         versions.what,
@@ -66,14 +67,23 @@ def can_speak(candidate: Candidate) -> bool:
 
 
 def speaking(findings: Findings, image_set: ImageSet) -> dict[str, Say]:
-    """What gives the logits of each model that can be run, for images with the classes of `image_set`."""
-    return {candidate.name: _say(findings, candidate, image_set) for candidate in findings.candidates if can_speak(candidate)}
+    """What gives the logits of each model that can be run, for images with the classes of `image_set`.
+
+    Ensembles of views are among these: what their member says of an image does not tell what they say.
+    """
+    found = {candidate.name: _say(findings, candidate, image_set) for candidate in findings.candidates if can_speak(candidate)}
+    of_views = [name for name, one in findings.ensembles.items() if one.is_of_views]
+    return found | {name: _file_says(findings, findings.files[name], image_set) for name in of_views}
+
+
+def _file_says(findings: Findings, path: Path, image_set: ImageSet) -> Say:
+    opened = open_file(path, findings.predictions_provider, findings.threads)
+    return lambda images_u8: opened.predicted(images_u8, image_set.n_classes).outputs.logits
 
 
 def _say(findings: Findings, candidate: Candidate, image_set: ImageSet) -> Say:
     n_classes, function = image_set.n_classes, candidate.given.classifier if candidate.given is not None else None
     if function is None:
-        opened = open_file(candidate.file, findings.predictions_provider, findings.threads)
-        return lambda images_u8: opened.predicted(images_u8, n_classes).outputs.logits
+        return _file_says(findings, candidate.file, image_set)
     columns = by_names(function.card.class_names, image_set, f"the function {candidate.name}")
     return lambda images_u8: function.predicted(images_u8, n_classes).outputs.logits[:, columns]

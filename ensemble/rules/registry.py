@@ -16,17 +16,23 @@ class Rule:
     """What can be said of a rule without numpy.
 
     help: a few words for `--help`; module: its arithmetic, imported on first use; is_tuned: whether temperatures and weights
-    are fitted on validation images; takes_weights: whether they may be given by hand instead.
+    are fitted on validation images; takes_weights: whether they may be given by hand instead; is_of_views: whether the members are
+    one network on several views of the image (`ensemble.views`) instead of several networks.
     """
 
     help: str
     module: str
     is_tuned: bool
     takes_weights: bool
+    is_of_views: bool = False
 
 
 RULES = {
     "mean": Rule("of the probabilities (default)", "ensemble.rules.mean", is_tuned=False, takes_weights=True),
+    "tta": Rule(
+        "of one network on the image, its mirror and small shifts of both", "ensemble.rules.tta",
+        is_tuned=False, takes_weights=False, is_of_views=True,
+    ),
     "weighted": Rule(
         "temperatures and weights with the lowest validation NLL", "ensemble.rules.weighted", is_tuned=True, takes_weights=True
     ),
@@ -45,8 +51,13 @@ def tuned_rules() -> list[str]:
 
 
 def untuned_rules() -> list[str]:
-    """Names of the rules that need no data."""
-    return [name for name, rule in RULES.items() if not rule.is_tuned]
+    """Names of the rules for several networks that need no data."""
+    return [name for name, rule in RULES.items() if not rule.is_tuned and not rule.is_of_views]
+
+
+def view_rules() -> list[str]:
+    """Names of the rules for one network alone."""
+    return [name for name, rule in RULES.items() if rule.is_of_views]
 
 
 def is_tuned(rule: str) -> bool:
