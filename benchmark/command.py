@@ -20,6 +20,7 @@ from models.runtimes.registry import devices, names
 OTHERS = {
     "compare": "benchmark.report.compare",
     "report": "benchmark.report.html.command",
+    "explain": "benchmark.explain.command",
     "selfcheck": "benchmark.latency.selfcheck",
     "fusion-ratio": "benchmark.latency.fusion_ratio",
     "variant-ratio": "benchmark.latency.variant_ratio",

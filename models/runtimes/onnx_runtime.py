@@ -30,6 +30,7 @@ OPTIONS = {CUDA: {"use_tf32": "1"}}  # as ONNX Runtime has it by default, but st
 OUTPUTS = [LOGITS, PROBABILITIES]
 # After so long a run is stopped: a hundred times what the slowest networks take of one image, and of each one more.
 FIRST_IMAGE_S, FURTHER_IMAGE_S = 30.0, 10.0
+PLANNED = "planned.onnx"
 
 
 class OnnxRuntimeModel(Classifier):
@@ -121,9 +122,15 @@ def open_graph(model: ModelProto, what: str, threads: int | None = None) -> Onnx
 
 
 def session(
-    model: Path | ModelProto, what: Path | str = "the graph", provider: str = CPU, threads: int | None = None
+    model: Path | ModelProto,
+    what: Path | str = "the graph",
+    provider: str = CPU,
+    threads: int | None = None,
+    traces: Path | None = None,
 ) -> InferenceSession:
     """ONNX Runtime's session of a file or a graph, whatever its inputs and outputs; on all cores of this process by default.
+
+    traces: an empty folder for its profile, which `end_profiling` ends, and for the graph that it really runs (`PLANNED`).
 
     Raises UserError naming `what` if it cannot be opened, and where ONNX Runtime falls back to another provider.
     """
@@ -135,6 +142,9 @@ def session(
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = 4  # its warnings are checked for here, not read by a person
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if traces is not None:
+        settings.enable_profiling, settings.profile_file_prefix = True, str(traces / "profile")
+        settings.optimized_model_filepath = str(traces / PLANNED)
     providers: list[Any] = [(provider, OPTIONS.get(provider, {}))]
     if provider != CPU:
         providers.append(CPU)
