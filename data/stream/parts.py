@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.records import Int64Array, OnDisk
+from core.records import Int64Array, OnDisk, in_parts
 
 MOST_BYTES = 2**28  # of one image: a length that a file states is no reason to take that much memory
 TAR, PARQUET, ARROW = "tar", "parquet", "arrow"
@@ -104,8 +104,7 @@ class Parts(Sequence[Part]):
 
     def codes(self) -> NDArray[np.int32]:
         """The code of each image's label, (n_images,), whatever is chosen."""
-        codes: NDArray[np.int32] = self.records["label"]
-        return codes
+        return np.concatenate([part["label"] for part in in_parts(self.records)])
 
     def _part(self, record: Any) -> Part:
         container, number, first, second, _ = record.tolist()
