@@ -177,13 +177,15 @@ class OnDisk(np.memmap[Any, np.dtype[Any]]):
             mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def new_array(shape: tuple[int, ...], dtype: DTypeLike = np.uint8, *, sparse: bool = False) -> NDArray[Any]:
-    """An array to fill: in memory, or `OnDisk` if it is larger than `IN_MEMORY_BYTES`.
+def new_array(
+    shape: tuple[int, ...], dtype: DTypeLike = np.uint8, *, sparse: bool = False, in_memory_bytes: int | None = None
+) -> NDArray[Any]:
+    """An array to fill: in memory, or `OnDisk` if it is larger than `in_memory_bytes`, `IN_MEMORY_BYTES` if not given.
 
     sparse: little of it will be filled, so that it needs no room. UserError if there is no room for it.
     """
     n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
-    if n_bytes <= IN_MEMORY_BYTES:
+    if n_bytes <= (IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes):
         return np.zeros(shape, dtype)
     folder = tempfile.gettempdir()
     free_bytes = shutil.disk_usage(folder).free

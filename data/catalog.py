@@ -48,7 +48,9 @@ class Files(Protocol):
     def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array]:
         """Images, labels, and which files they are."""
 
-    def stream(self, split: Split, chosen: Int64Array, at_once: int, n_processes: int | None = None) -> Generator[UInt8Array]:
+    def stream(
+        self, split: Split, chosen: Int64Array | range, at_once: int, n_processes: int | None = None
+    ) -> Generator[UInt8Array]:
         """Images, part by part."""
 
     def identity(self, split: Split) -> str:
@@ -134,20 +136,23 @@ class Dataset:
         return source in self._official or self._files is None or self._files.is_quick(source)
 
     def stream(
-        self, split: Split, split_seed: int, chosen: Int64Array, at_once: int, n_processes: int | None = None
+        self, split: Split, split_seed: int, chosen: Int64Array | range, at_once: int, n_processes: int | None = None
     ) -> Generator[UInt8Array]:
         """The images of `split` at the indices `chosen`, in that order, `at_once` together; no more of them are in memory.
 
         n_processes: that decode files beside what the images are used for; the cores of this process if not given.
         """
         source = self._checked_source(split)
-        members = self._members(split, self.labels_of_files(source), split_seed)[chosen]
+        if not self._is_divided(split):
+            members = chosen
+        else:
+            members = self._members(split, self.labels_of_files(source), split_seed)[np.asarray(chosen)]
         if self._files is not None:
             yield from self._files.stream(source, members, at_once, n_processes)
         else:
             images_u8 = self.official(source).images_u8
             for start in range(0, len(members), at_once):
-                yield images_u8[members[start : start + at_once]]
+                yield images_u8[np.asarray(members[start : start + at_once])]
 
     def identity(self, split: Split) -> str:
         """What tells a split's images from others: without decoding any if they are files, else the fingerprint."""

@@ -212,6 +212,9 @@ def _in_threads(paths: Sequence[Place], work: Callable[[Place], Result], n_threa
     with warnings.catch_warnings(), ThreadPoolExecutor(n_threads or available_cores()) as pool:
         warnings.simplefilter("ignore")  # odd metadata and the like; the pixels are what counts
         warnings.simplefilter("error", PILImage.DecompressionBombWarning)
+        if n_threads == 1:  # handing images to a thread takes as long as decoding small ones
+            yield from map(work, paths)
+            return
         try:
             yield from pool.map(work, paths)
         except BaseException:

@@ -154,15 +154,16 @@ def _image_set(work: Work, images_sha256: Sequence[str], *, fingerprint: bool) -
                     display.update(task, completed=done)
                     if done >= n_read:
                         break
-            if fingerprint and own.hexdigest(work.labels[where]) != stated:
+            if fingerprint and own.hexdigest(work.labels(where)) != stated:
                 raise UserError(
                     f"the images of shard {shard + 1} of {asked.n_shards} are not those that it was predicted on; remove the shard "
                     "and predict it again"
                 )
             if done >= n_read:
                 break
-    sha256 = growing.hexdigest(work.labels) if fingerprint else hashlib.sha256(" ".join(images_sha256).encode()).hexdigest()
-    return ImageSet(images_u8, work.labels, work.class_names, work.dataset.name, asked.split, sha256)
+    labels = work.labels()
+    sha256 = growing.hexdigest(labels) if fingerprint else hashlib.sha256(" ".join(images_sha256).encode()).hexdigest()
+    return ImageSet(images_u8, labels, work.class_names, work.dataset.name, asked.split, sha256)
 
 
 def _parser() -> Parser:

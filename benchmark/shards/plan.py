@@ -61,15 +61,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Work:
-    """The models and images that were asked for, open and checked. chosen: indices of the images within the split."""
+    """The models and images that were asked for, open and checked. chosen: indices of images of the split, all if a range."""
 
     asked: Asked
     candidates: list[Candidate]
     provider: Provider
     dataset: Dataset
     split_seed: int
-    chosen: Int64Array
-    labels: Int64Array
+    chosen: Int64Array | range
     notes: list[str]
 
     @property
@@ -90,6 +89,11 @@ class Work:
         first, end = (number * n_batches // self.asked.n_shards for number in (shard, shard + 1))
         return slice(first * PREDICTION_BATCH, min(end * PREDICTION_BATCH, len(self.chosen)))
 
+    def labels(self, where: slice = slice(None)) -> Int64Array:
+        """The labels of those of the chosen images, (n_images,); a copy."""
+        labels = self.dataset.labels(self.asked.split, self.split_seed)
+        return labels[self.chosen[where]].copy() if isinstance(self.chosen, np.ndarray) else labels[where].copy()
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, in the order of the labels."""
@@ -104,9 +108,8 @@ def open_work(asked: Asked) -> Work:
     data_dir = None if asked.data_dir is None else Path(asked.data_dir)
     dataset = open_matching(models, asked.data, data_dir, resize=asked.resize, skip_damaged=False)
     split_seed = 0 if asked.split == "test" else common_split_seed(models, dataset, ", or use --split test")
-    labels = dataset.labels(asked.split, split_seed)
-    n_images, limit = len(labels), asked.limit
-    chosen = np.arange(n_images, dtype=np.int64)
+    n_images, limit = len(dataset.labels(asked.split, split_seed)), asked.limit
+    chosen: Int64Array | range = range(n_images)
     if limit is not None and limit < n_images:
         chosen = draw(n_images, limit, asked.seed)
         was = "was" if limit == 1 else "were"
@@ -118,7 +121,7 @@ def open_work(asked: Asked) -> Work:
             f"share; use {n_batches} shards at most"
         )
     providers, _ = choose_providers(asked_for(asked.device, [], []), candidates[0].file, threads)
-    return Work(asked, candidates, providers[0], dataset, split_seed, chosen, labels[chosen], [*notes, *dataset.notes])
+    return Work(asked, candidates, providers[0], dataset, split_seed, chosen, [*notes, *dataset.notes])
 
 
 def agree_on_plan(work: Work) -> str:

@@ -14,13 +14,14 @@ from core.records import Fingerprint, new_array
 from models.runtimes.opening import open_file
 from models.runtimes.predict import PREDICTION_BATCH
 
+_IN_MEMORY_BYTES = 2**20  # logits of a shard beyond it are kept on disk, so that memory does not depend on the size of shards
 Advance = Callable[[int], None]
 
 
 def predict_shard(asked: Asked, shard: int, advance: Advance = lambda _: None) -> Path:
     """The file of a shard, 0 being the first, made unless it is there; `advance(n)` is called with the images of each batch.
 
-    The file holds the logits of each model, (n_images, n_classes), the labels, the fingerprints of these images and of the plan.
+    The file holds the logits of each model, (n_images, n_classes), and the fingerprints of these images and of the plan.
     It appears when it is complete. UserError for images that cannot be decoded, and for shards of something else in the folder.
     """
     work = open_work(asked)
@@ -33,9 +34,9 @@ def predict_shard(asked: Asked, shard: int, advance: Advance = lambda _: None) -
 
 def _predict(work: Work, shard: int, plan_sha256: str, path: Path, advance: Advance) -> None:
     where, asked = work.images_of(shard), work.asked
-    chosen, labels, n_classes = work.chosen[where], work.labels[where], len(work.class_names)
+    chosen, n_classes = work.chosen[where], len(work.class_names)
     models = [open_file(c.file, work.provider.name, asked.threads).checked(n_classes) for c in work.candidates]
-    logits = [new_array((len(chosen), n_classes), np.float32) for _ in models]
+    logits = [new_array((len(chosen), n_classes), np.float32, in_memory_bytes=_IN_MEMORY_BYTES) for _ in models]
     fingerprint: Fingerprint | None = None
     done = 0
     images = work.dataset.stream(asked.split, work.split_seed, chosen, PREDICTION_BATCH, asked.decoders)
@@ -53,8 +54,7 @@ def _predict(work: Work, shard: int, plan_sha256: str, path: Path, advance: Adva
         np.savez(
             temporary,
             allow_pickle=False,
-            labels=labels,
             plan_sha256=np.array(plan_sha256),
-            images_sha256=np.array(fingerprint.hexdigest(labels)),
+            images_sha256=np.array(fingerprint.hexdigest(work.labels(where))),
             **arrays,
         )

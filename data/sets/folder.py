@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError, few
-from core.records import Int64Array, Split, UInt8Array
+from core.records import Int64Array, Split, UInt8Array, in_parts
 from data.reading import ImageSize, Reading
 from data.scan import Classes, scan
 from data.sets.labelled import TABLES, metadata_files, read_tables
@@ -74,7 +74,8 @@ class ImageFolder:
         place_of = {name: place for place, name in enumerate(self.class_names)}
         into = np.array([place_of[name] for name in self._own_names], np.int64)
         self._places: dict[Split, Sequence[Place]] = dict(packed.parts) if packed else {}
-        self._labels: dict[Split, Int64Array] = {split: into[own] for split, own in codes.items()}
+        self._of_code: dict[Split, Int64Array] = {split: into[own] for split, own in codes.items()}
+        self._labels: dict[Split, Int64Array] = {}
         for split, classes in files.items():
             self._places[split] = [path for name in self.class_names for path in classes.get(name, ())]
             counts = [len(classes.get(name, ())) for name in self.class_names]
@@ -128,7 +129,8 @@ class ImageFolder:
 
     def labels(self, split: Split) -> Int64Array:
         """Label of each file of a split, (n_files,), without reading any."""
-        return self._labels[split]
+        places = self._places[split]
+        return self._of_code[split][places.codes()] if isinstance(places, Parts) else self._labels[split]
 
     def names(self, split: Split) -> list[str]:
         """Each file of a split as a path below the folder, in the order of `labels`."""
@@ -162,7 +164,9 @@ class ImageFolder:
         files = found.read if chosen is None else chosen[found.read].astype(np.int64)
         return found.images_u8, self.labels(split)[files], files
 
-    def stream(self, split: Split, chosen: Int64Array, at_once: int, n_processes: int | None = None) -> Generator[UInt8Array]:
+    def stream(
+        self, split: Split, chosen: Int64Array | range, at_once: int, n_processes: int | None = None
+    ) -> Generator[UInt8Array]:
         """The images of the files `chosen`, in that order, `at_once` together, decoded a little ahead of their use.
 
         UserError for the first that is damaged: the others would be other batches than of a run that leaves it out.
@@ -179,7 +183,8 @@ class ImageFolder:
     def identity(self, split: Split) -> str:
         """SHA-256 of what a split's images are without decoding any: their names, where they lie, bytes, labels and size."""
         digest = hashlib.sha256(repr((self.class_names, self.image_size, self._reading.resize)).encode())
-        digest.update(self.labels(split).tobytes())
+        for labels in in_parts(self.labels(split)):
+            digest.update(labels.tobytes())
         places = self._places[split]
         if isinstance(places, Parts):
             for container in places.containers:
@@ -190,12 +195,12 @@ class ImageFolder:
             digest.update(f"{self._name(place)} {place.stat().st_size}\n".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
-    def _chosen(self, split: Split, chosen: Int64Array | None) -> Sequence[Place]:
+    def _chosen(self, split: Split, chosen: Int64Array | range | None) -> Sequence[Place]:
         places = self._places[split]
         if chosen is None:
             return places
         if isinstance(places, Parts):
-            return Parts(places.containers, places.kind, places.column, places.records[chosen])
+            return places.of(chosen)
         return [places[index] for index in chosen]
 
     def _name(self, place: Place) -> str:

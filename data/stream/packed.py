@@ -24,7 +24,7 @@ _SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name i
 
 @dataclass(frozen=True)
 class Packed:
-    """Images by split in the order of their files. names: their classes; labels: index among these of each image."""
+    """Images by split in the order of their files. names: their classes; labels: index among these of each code of a label."""
 
     names: tuple[str, ...]
     parts: dict[Split, Parts]
@@ -52,8 +52,8 @@ def open_packed(root: Path) -> Packed | None:
     parts: dict[Split, Parts] = {}
     labels: dict[Split, Int64Array] = {}
     for split, found in indexed.items():
-        parts[split] = Parts(files[split], kind, found.column, found.records)
-        labels[split] = np.array([place_of[text] for text in found.texts], np.int64)[found.codes]
+        parts[split] = Parts(files[split], kind, found.column, found.finished())
+        labels[split] = np.array([place_of[text] for text in found.texts], np.int64)
         if not len(parts[split]):
             raise UserError(f"{few(list(map(str, files[split])))} hold no images; name files that do")
     counts = ", ".join(f"{len(found):,} {split}" for split, found in parts.items())

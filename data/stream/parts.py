@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.records import new_array
+from core.records import Int64Array, OnDisk, in_parts
 
 MOST_BYTES = 2**28  # of one image: a length that a file states is no reason to take that much memory
 TAR, PARQUET, ARROW = "tar", "parquet", "arrow"
 # container: index of the file; number: row, or where a tar member's header begins; first: row group, or where its bytes begin;
-# second: row in the group, or how many bytes.
-RECORD = np.dtype([("container", "<i4"), ("number", "<i8"), ("first", "<i8"), ("second", "<i8")])
+# second: row in the group, or how many bytes; label: code of the label's text.
+RECORD = np.dtype([("container", "<i4"), ("number", "<i8"), ("first", "<i8"), ("second", "<i8"), ("label", "<i4")])
 
 
 @dataclass(frozen=True, order=True)
@@ -71,13 +73,21 @@ def place_of(value: Any) -> Place:
 
 
 class Parts(Sequence[Part]):
-    """Parts of some containers, made as they are asked for: millions take a few bytes each."""
+    """Parts of some containers, made as they are asked for; where they lie stands on disk. chosen: indices of records."""
 
-    def __init__(self, containers: Sequence[Path], kind: str, column: str, records: NDArray[Any]) -> None:
+    def __init__(
+        self,
+        containers: Sequence[Path],
+        kind: str,
+        column: str,
+        records: NDArray[Any],
+        chosen: Int64Array | range | None = None,
+    ) -> None:
         self.containers, self.kind, self.column, self.records = tuple(containers), kind, column, records
+        self._chosen = range(len(records)) if chosen is None else chosen
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self._chosen)
 
     @overload
     def __getitem__(self, index: int) -> Part: ...
@@ -85,22 +95,40 @@ class Parts(Sequence[Part]):
     def __getitem__(self, index: slice) -> list[Part]: ...
     def __getitem__(self, index: int | slice) -> Part | list[Part]:
         if isinstance(index, slice):
-            return [self._part(record) for record in self.records[index]]
-        return self._part(self.records[index])
+            return [self._part(record) for record in self.records[np.asarray(self._chosen[index], np.int64)]]
+        return self._part(self.records[self._chosen[index]])
+
+    def of(self, chosen: Int64Array | range) -> Parts:
+        """Those at the indices `chosen`, which are of the records."""
+        return Parts(self.containers, self.kind, self.column, self.records, chosen)
+
+    def codes(self) -> NDArray[np.int32]:
+        """The code of each image's label, (n_images,), whatever is chosen."""
+        return np.concatenate([part["label"] for part in in_parts(self.records)])
 
     def _part(self, record: Any) -> Part:
-        container, number, first, second = record.tolist()
+        container, number, first, second, _ = record.tolist()
         return Part(self.containers[container], self.kind, self.column, number, first, second)
 
 
-def joined(records: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The records of all containers, one after another; on disk if they are many."""
-    every = new_array((sum(map(len, records)),), RECORD)
-    start = 0
-    for some in records:
-        every[start : start + len(some)] = some
-        start += len(some)
-    return every
+class Growing:
+    """Records that come one container after another, in a temporary file: millions of them take no memory."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # the array that is made of it keeps its contents
+        weakref.finalize(self, self._file.close)  # of one that is given up
+        self._n_records = 0
+
+    def add(self, records: NDArray[Any]) -> None:
+        """The next records."""
+        self._file.write(records.tobytes())
+        self._n_records += len(records)
+
+    def finished(self) -> NDArray[Any]:
+        """All of them, in order; nothing may be added any more."""
+        with self._file as file:
+            file.flush()
+            return OnDisk(file, RECORD, "r+", shape=(self._n_records,)) if self._n_records else np.empty(0, RECORD)
 
 
 def require_pyarrow(what: Path) -> Any:

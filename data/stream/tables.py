@@ -11,23 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError, few, one_line
-from core.records import Int64Array
 from data.sets.labelled import LABEL_COLUMNS
-from data.stream.parts import ARROW, PARQUET, RECORD, arrow_batches, joined, require_pyarrow
+from data.stream.parts import ARROW, PARQUET, RECORD, Growing, arrow_batches, require_pyarrow
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "png", "image_bytes", "bytes")
 
 
 class Indexed:
-    """What containers hold, as it is found. codes: which of `texts` each image's label is. column: that of the images."""
+    """What containers hold, as it is found. texts: of the labels, by their codes. column: that of the images."""
 
     def __init__(self, column: str = "") -> None:
         self.column = column
         self.texts: list[str] = []
         self.names: tuple[str, ...] | None = None  # in the order of the labels, if the containers state it
         self.notes: list[str] = []
-        self._records: list[NDArray[Any]] = []
-        self._codes: list[NDArray[np.int32]] = []
+        self._records = Growing()
         self._code_of: dict[str, int] = {}
 
     def add(self, records: NDArray[Any], labels: Sequence[str]) -> None:
@@ -36,18 +34,12 @@ class Indexed:
             if label not in self._code_of:
                 self._code_of[label] = len(self.texts)
                 self.texts.append(label)
-        self._records.append(records)
-        self._codes.append(np.array([self._code_of[label] for label in labels], np.int32))
+        records["label"] = [self._code_of[label] for label in labels]
+        self._records.add(records)
 
-    @property
-    def records(self) -> NDArray[Any]:
-        """Where each image lies, `data.stream.parts.RECORD`."""
-        return joined(self._records)
-
-    @property
-    def codes(self) -> Int64Array:
-        """Which of `texts` each image's label is."""
-        return np.concatenate([*self._codes, np.empty(0, np.int32)]).astype(np.int64)
+    def finished(self) -> NDArray[Any]:
+        """Where each image lies and its label, `data.stream.parts.RECORD`, all containers being added."""
+        return self._records.finished()
 
 
 def index_parquet(paths: Sequence[Path]) -> Indexed:

@@ -49,7 +49,7 @@ class Member(NamedTuple):
 
 
 def _index(path: Path, number: int, skipped: Counter[str]) -> tuple[np.ndarray, list[str]]:
-    images: dict[str, tuple[int, int, int, int]] = {}
+    images: dict[str, tuple[int, int, int, int, int]] = {}
     labels: dict[str, str] = {}
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -60,7 +60,7 @@ def _index(path: Path, number: int, skipped: Counter[str]) -> tuple[np.ndarray, 
                 elif ending in EXTENSIONS:
                     if key in images:
                         raise UserError(f"{path} has two images called {key!r}; give each sample a key of its own")
-                    images[key] = (number, member.header, member.start, member.size)
+                    images[key] = (number, member.header, member.start, member.size, 0)
                 elif ending in _LABELS:
                     label = _label(path, member, data[member.start : member.start + min(member.size, _MOST_LABEL_BYTES)])
                     if label is not None and labels.setdefault(key, label) != label:
