@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import signal
 import socket
 import sys
 
@@ -47,6 +48,8 @@ def serve(options: Options) -> int:
             server_header=False,
         )
         listening.listen(WAITING_CONNECTIONS)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
         print(greeting(options, listening.getsockname()[1]), file=sys.stderr, flush=True)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has stopped
             uvicorn.Server(config).run(sockets=[listening])
