@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import itertools
 import json
 import os
 import resource
@@ -23,6 +24,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -75,7 +77,7 @@ COMMANDS = {
     "predict": Command(
         "benchmark",
         lambda world: [
-            *("predict", "--models", str(world.model), "--data", str(world.photos), "--out", "results/shards"),
+            *("predict", str(world.model), "--data", str(world.photos), "--out", "results/shards"),
             *("--shards", "2", "--jobs", "2"),
         ],
     ),
@@ -94,6 +96,8 @@ class Ended:
 
 def main(arguments: list[str]) -> int:
     name, moments, seed = arguments[0], int(arguments[1]), int((*arguments, "0")[2])
+    if name == "pairs":
+        return every_pair(moments)
     command = COMMANDS[name]
     for module in (*PRELOADED, *command.preloaded):
         importlib.import_module(module)
@@ -110,6 +114,34 @@ def main(arguments: list[str]) -> int:
                 print(json.dumps({"command": name, "fault": fault, "after_s": round(after_s, 2),
                                   **tried(command, world, fresh(folder), fault, after_s, random)}), flush=True)  # fmt: skip
     return 0
+
+
+def every_pair(most: int) -> int:
+    """Two commands at a time in one folder, `most` pairs of them; prints a line for each."""
+    names = [name for name, command in COMMANDS.items() if command.ends and name not in ("latency", "predict")]
+    for module in (*PRELOADED, *(module for name in names for module in COMMANDS[name].preloaded)):
+        importlib.import_module(module)
+    pairs = list(itertools.combinations_with_replacement(names, 2))
+    with tempfile.TemporaryDirectory() as held:
+        world, folder = write_world(Path(held) / "world"), Path(held) / "case"
+        for pair in pairs[:: max(1, len(pairs) // most)][:most]:
+            print(json.dumps({"pair": pair, "broken": _at_once(pair, world, fresh(folder))}), flush=True)
+    return 0
+
+
+def _at_once(pair: tuple[str, str], world: World, folder: Path) -> str | None:
+    """What is wrong with what two commands made that began together; None if it is what each makes alone."""
+    with ThreadPoolExecutor(2) as threads:
+        ended = list(threads.map(lambda name: started(COMMANDS[name], world, folder, lambda child: None), pair))
+    refused = [one for one in ended if one.status == 1 and "is there already" in one.said]
+    if any(one.status != 0 for one in ended if one not in refused) or len(refused) == 2:
+        return " and ".join(f"{one.status}: {one.said[-200:]}" for one in ended)
+    half = [name for name, held in files(folder).items() if not is_whole(folder / name, held)]
+    if half or hidden(folder):
+        return f"not whole: {[*half, *hidden(folder)][0]}"
+    runs = [path.name for path in folder.glob("results/*")]
+    wanted = sum(name not in ("ensemble", "adopt") for name in pair) - sum(name == "train" for name in pair[1:] if refused)
+    return None if len(runs) == wanted else f"{len(runs)} runs, not {wanted}: {runs}"
 
 
 def fresh(folder: Path) -> Path:
@@ -141,12 +173,11 @@ def tried(command: Command, world: World, folder: Path, fault: str, after_s: flo
 
 def broken(command: Command, world: World, folder: Path, fault: str, before: dict[str, bytes], ended: Ended) -> str | None:
     """The first law that does not hold; None if all do."""
-    allowed = {"kill": (-9, 0), "pipe": (0,), "disk": (0, 1)}.get(fault, (0, 130) if command.ends else (0, 130))
+    allowed = {"kill": (-9, 0), "pipe": (0,), "disk": (0, 1)}.get(fault, (0, 130))
     if ended.status not in allowed or "Traceback" in ended.said or "add --traceback" in ended.said:
         return f"status {ended.status}: {ended.said[-300:]}"
-    errors = [line for line in ended.said.splitlines() if not line.startswith("note: ")]
-    if ended.status == 1 and not (errors and all(line.startswith("error: ") for line in errors)):
-        return f"not in lines of error: {ended.said[-300:]}"
+    if ended.status == 1 and "error: " not in ended.said:
+        return f"not a line of error: {ended.said[-300:]}"
     if fault not in ("kill", "pipe") and hidden(folder):
         return f"left: {hidden(folder)[0]}"
     for name, held in files(folder).items():
