@@ -78,7 +78,7 @@ COMMANDS = {
         "benchmark",
         lambda world: [
             *("predict", str(world.model), "--data", str(world.photos), "--out", "results/shards"),
-            *("--shards", "2", "--jobs", "2"),
+            *("--shards", "1"),
         ],
     ),
     "serve": Command("serve", lambda world: [str(world.model), "--port", "0", "--threads", "1"], False, ("serve.web.server",)),
