@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import signal
 import socket
 import sys
 
@@ -47,10 +48,24 @@ def serve(options: Options) -> int:
             server_header=False,
         )
         listening.listen(WAITING_CONNECTIONS)
+        server = uvicorn.Server(config)
+        _end_by_signals(server)
         print(greeting(options, listening.getsockname()[1]), file=sys.stderr, flush=True)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has stopped
-            uvicorn.Server(config).run(sockets=[listening])
+            server.run(sockets=[listening])
     return 0
+
+
+def _end_by_signals(server: uvicorn.Server) -> None:
+    """Let a signal end the server in good order, even before it has handlers of its own, and SIGHUP, for which it has none."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells have it for some
+            signal.signal(number, end)
 
 
 def listen(host: str, port: int) -> socket.socket:
