@@ -105,7 +105,7 @@ def _instructions(rows: pd.DataFrame, flags: Sequence[str]) -> list[str]:
     vnni = VNNI.intersection(flags)
     said = f"instruction set: {widest}, {'with' if vnni else 'without'} VNNI"
     if integer and not vnni:
-        said += f": the {integer:.0%} in integer products take several instructions each where VNNI takes one, so INT8 gains little"
+        said += f": the {integer:.0%} in integer products take several instructions each where VNNI takes one"
     elif integer:
         said += f", which the {integer:.0%} in integer products use"
     return [said]

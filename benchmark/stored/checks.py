@@ -43,7 +43,7 @@ def check_facts(run: Any) -> None:
         if name in run:
             _check(run[name], form, name)
     names = [model["name"] for model in run["models"]]
-    for name in names:
+    for name in [*names, *(one["name"] for one in run.get("ensembles", []))]:
         if "/" in name or "\\" in name or "\0" in name or name in ("", ".", ".."):
             raise ValueError(f"a model is called {name!r}, which is no name of a file")
     unknown = {member for one in run.get("ensembles", []) for member in one["members"]} - set(names)
