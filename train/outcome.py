@@ -207,7 +207,7 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
     replaces_export = _is_of_another_training(onnx_path(weights, weights.parent), card)
     with atomic_path(weights) as temporary:
         save(temporary)
-    write_card(card, weights)
+        write_card(card, weights)  # before the weights have their name: alone they would stand in the way of --resume
     run = final_run_folder(folder)
     n_validation = len(trained.images.validation)
     folder_named = recipe.data if recipe.data not in NAMED else None

@@ -298,7 +298,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def hidden(folder: Path) -> list[str]:
     """What is half-written, by its name."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*"))
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*") if path.name != ".epochs")
 
 
 def is_whole(path: Path, held: bytes) -> bool:

@@ -21,7 +21,8 @@ def main(arguments: Sequence[str]) -> None:
 
     def epoch_ends(self: Watch, *figures: Any) -> None:
         ends(self, *figures)
-        Path("epochs").write_text(str(len(self.history)))
+        Path(".epochs").write_text(str(len(self.history)))
+        Path(".epochs").replace("epochs")
 
     Watch.epoch_ends = epoch_ends  # type: ignore[method-assign]
     folders = {"models_dir": Path("made"), "results_dir": Path("results")}
