@@ -128,7 +128,7 @@ class Dataset:
         """The labels of `split`, (n_images,); reads no image if they are files, unless damaged ones are to be skipped."""
         source = self._checked_source(split)
         known = self._files.labels(source) if self._can_choose(source) and self._files else self.official(source).labels
-        return known[self._members(split, known, split_seed)]
+        return known[self._members(split, known, split_seed)] if self._is_divided(split) else known
 
     def is_quick(self, split: Split) -> bool:
         """Whether all of `split` is at hand within about a second."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.shards.plan import Asked, Work, agree_on_plan, open_work, shard_file
 from core.files import atomic_path
-from core.records import Fingerprint, new_array
+from core.records import Fingerprint, in_parts, new_array
 from models.runtimes.opening import open_file
 from models.runtimes.predict import PREDICTION_BATCH
 
@@ -49,12 +52,16 @@ def _predict(work: Work, shard: int, plan_sha256: str, path: Path, advance: Adva
             done += len(batch)
             advance(len(batch))
     assert fingerprint is not None
+    texts = {"plan_sha256": plan_sha256, "images_sha256": fingerprint.hexdigest(work.labels(where))}
     arrays = {f"logits_{index}": own for index, own in enumerate(logits)}
-    with atomic_path(path) as temporary:
-        np.savez(
-            temporary,
-            allow_pickle=False,
-            plan_sha256=np.array(plan_sha256),
-            images_sha256=np.array(fingerprint.hexdigest(work.labels(where))),
-            **arrays,
-        )
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in {**{name: np.array(text) for name, text in texts.items()}, **arrays}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                _write(file, array)
+
+
+def _write(file: IO[bytes], array: NDArray[Any]) -> None:
+    """An array as numpy's own `savez` writes it, which would map all of one on disk into memory."""
+    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+    for part in in_parts(array) if array.ndim else [array]:
+        file.write(part.tobytes())

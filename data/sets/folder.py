@@ -130,7 +130,7 @@ class ImageFolder:
     def labels(self, split: Split) -> Int64Array:
         """Label of each file of a split, (n_files,), without reading any."""
         places = self._places[split]
-        return self._of_code[split][places.codes()] if isinstance(places, Parts) else self._labels[split]
+        return places.labels(self._of_code[split]) if isinstance(places, Parts) else self._labels[split]
 
     def names(self, split: Split) -> list[str]:
         """Each file of a split as a path below the folder, in the order of `labels`."""

@@ -102,9 +102,12 @@ class Parts(Sequence[Part]):
         """Those at the indices `chosen`, which are of the records."""
         return Parts(self.containers, self.kind, self.column, self.records, chosen)
 
-    def codes(self) -> NDArray[np.int32]:
-        """The code of each image's label, (n_images,), whatever is chosen."""
-        return np.concatenate([part["label"] for part in in_parts(self.records)])
+    def labels(self, of_code: Int64Array) -> Int64Array:
+        """The label of each image, (n_images,), whatever is chosen; of_code: labels by their codes."""
+        labels = np.empty(len(self.records), np.int64)
+        for start, part in zip(range(0, len(labels), 2**16), in_parts(self.records), strict=False):
+            labels[start : start + len(part)] = of_code[part["label"]]
+        return labels
 
     def _part(self, record: Any) -> Part:
         container, number, first, second, _ = record.tolist()
