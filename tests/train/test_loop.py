@@ -63,7 +63,7 @@ def test_stopped_before_the_first_epoch_is_whole_it_leaves_nothing(tmp_path: Pat
     stop_in(monkeypatch, 1, KeyboardInterrupt)
     assert guard(lambda _: bool(trained(recipe(tmp_path))), []) == INTERRUPTED
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    assert list((tmp_path / "results").iterdir()) == []
+    assert not (tmp_path / "results").exists()
 
 
 def test_killed_at_any_moment_it_goes_on_to_the_same_weights(tmp_path: Path) -> None:
