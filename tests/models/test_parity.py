@@ -121,7 +121,7 @@ def test_each_image_and_each_output_is_held_to_its_tolerance(image: int, output:
         return np.log(probabilities), probabilities
 
     shares = {"logits": 2.5 * gain, "probabilities": 1.5 * gain}
-    model = SimpleNamespace(run=run, where="the graph")
+    model = SimpleNamespace(run_in_time=run, where="the graph")
     parity.check_batches(model, IMAGES_U8, 2, **shares)
     with pytest.raises(UserError, match=f"mixes images: the {output} of one image .* between batches of 2 and 7"):
         parity.check_batches(model, IMAGES_U8, 2, **{**shares, output: 0.5 * gain})
