@@ -18,6 +18,7 @@ from core.errors import UserError
 
 _CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous, or that lies in a file
 IN_MEMORY_BYTES = 2**28  # an array that is larger lies in a temporary file
+IN_MEMORY_LABELS_BYTES = 2**20  # so do labels of more than 131,072 images where nothing else grows with their number
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -247,5 +248,6 @@ class Fingerprint:
     def hexdigest(self, labels: Int64Array) -> str:
         """The fingerprint, all images being told; `labels` are theirs."""
         digest = self._digest.copy()
-        digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
+        for part in in_parts(labels):
+            digest.update(np.ascontiguousarray(part, dtype="<i8").data)
         return digest.hexdigest()

@@ -21,7 +21,7 @@ from core.decimals import counted
 from core.environment import available_cores
 from core.errors import UserError, one_line
 from core.files import write_json
-from core.records import Int64Array, Split
+from core.records import IN_MEMORY_LABELS_BYTES, Int64Array, Split, new_array
 from data.matching import common_split_seed, name_on_cards, open_matching
 from models.graph.external_data import sha256_of_model
 from models.runtimes.base import Provider
@@ -90,9 +90,16 @@ class Work:
         return slice(first * PREDICTION_BATCH, min(end * PREDICTION_BATCH, len(self.chosen)))
 
     def labels(self, where: slice = slice(None)) -> Int64Array:
-        """The labels of those of the chosen images, (n_images,); a copy."""
+        """The labels of those of the chosen images, (n_images,); a copy, on disk if they are many."""
         labels = self.dataset.labels(self.asked.split, self.split_seed)
-        return labels[self.chosen[where]].copy() if isinstance(self.chosen, np.ndarray) else labels[where].copy()
+        if isinstance(self.chosen, np.ndarray):
+            return np.asarray(labels[self.chosen[where]], np.int64)
+        indices = self.chosen[where]
+        own = new_array((len(indices),), np.int64, in_memory_bytes=IN_MEMORY_LABELS_BYTES)
+        for start in range(0, len(indices), 2**16):
+            part = indices[start : start + 2**16]
+            own[start : start + len(part)] = labels[part.start : part.stop]
+        return own
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.records import Int64Array, OnDisk, in_parts
+from core.records import IN_MEMORY_LABELS_BYTES, Int64Array, OnDisk, in_parts, new_array
 
 MOST_BYTES = 2**28  # of one image: a length that a file states is no reason to take that much memory
 TAR, PARQUET, ARROW = "tar", "parquet", "arrow"
@@ -103,8 +103,8 @@ class Parts(Sequence[Part]):
         return Parts(self.containers, self.kind, self.column, self.records, chosen)
 
     def labels(self, of_code: Int64Array) -> Int64Array:
-        """The label of each image, (n_images,), whatever is chosen; of_code: labels by their codes."""
-        labels = np.empty(len(self.records), np.int64)
+        """The label of each image, (n_images,), whatever is chosen, on disk if they are many; of_code: labels by their codes."""
+        labels = new_array((len(self.records),), np.int64, in_memory_bytes=IN_MEMORY_LABELS_BYTES)
         for start, part in zip(range(0, len(labels), 2**16), in_parts(self.records), strict=False):
             labels[start : start + len(part)] = of_code[part["label"]]
         return labels
