@@ -184,6 +184,7 @@ def test_first_weights_are_not_read_where_a_checkpoint_is(twin: Twin, killed: Pa
         twin.train(recipe)
     # refused for the recipe, which is compared only once the network is there
     path = twin.checkpoint(recipe)
+    path.parent.mkdir(parents=True)  # what is refused leaves no folder
     path.write_bytes(twin.checkpoint(twin.in_folder(killed)).read_bytes())
     with pytest.raises(UserError, match=r"--weights was none, is gone\.pth"):
         twin.train(replace(recipe, resume=True))
