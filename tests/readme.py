@@ -98,7 +98,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         "python -m benchmark --ood path/to/others": Skipped("needs images of something else; `tests/benchmark/ood` runs it"),
         "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
         "python -m benchmark report results/OLD results/NEW --out both.html": Expected(),
-        "python -m benchmark explain models/ab.onnx": AS_IT_STANDS,
+        "python -m benchmark explain models/a.onnx": AS_IT_STANDS,
         "python -m benchmark --loadgen": Skipped("needs an optional package"),
         "python -m benchmark load models/ab.onnx --latency-bound-ms 20": Skipped(
             "needs optional packages, and minutes of timed calls"
