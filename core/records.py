@@ -18,6 +18,7 @@ from core.errors import UserError
 
 _CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous, or that lies in a file
 IN_MEMORY_BYTES = 2**28  # an array that is larger lies in a temporary file
+PART = 2**13  # rows of a long array that are looked at together: no more of one on disk is ever in memory
 IN_MEMORY_LABELS_BYTES = 2**20  # so do labels of more than 131,072 images where nothing else grows with their number
 
 Split = Literal["train", "validation", "test"]
@@ -199,7 +200,7 @@ def new_array(
         return OnDisk(file, dtype, "w+", shape=shape)
 
 
-def in_parts(array: NDArray[Any], size: int = 2**16) -> Iterator[NDArray[Any]]:
+def in_parts(array: NDArray[Any], size: int = PART) -> Iterator[NDArray[Any]]:
     """`array` in parts of `size` along its first axis; one empty part of an empty array."""
     for start in range(0, max(1, len(array)), size):
         yield array[start : start + size]

@@ -21,7 +21,7 @@ from core.decimals import counted
 from core.environment import available_cores
 from core.errors import UserError, one_line
 from core.files import write_json
-from core.records import IN_MEMORY_LABELS_BYTES, Int64Array, Split, new_array
+from core.records import IN_MEMORY_LABELS_BYTES, PART, Int64Array, Split, new_array
 from data.matching import common_split_seed, name_on_cards, open_matching
 from models.graph.external_data import sha256_of_model
 from models.runtimes.base import Provider
@@ -96,8 +96,8 @@ class Work:
             return np.asarray(labels[self.chosen[where]], np.int64)
         indices = self.chosen[where]
         own = new_array((len(indices),), np.int64, in_memory_bytes=IN_MEMORY_LABELS_BYTES)
-        for start in range(0, len(indices), 2**16):
-            part = indices[start : start + 2**16]
+        for start in range(0, len(indices), PART):
+            part = indices[start : start + PART]
             own[start : start + len(part)] = labels[part.start : part.stop]
         return own
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.records import IN_MEMORY_LABELS_BYTES, Int64Array, OnDisk, in_parts, new_array
+from core.records import IN_MEMORY_LABELS_BYTES, PART, Int64Array, OnDisk, in_parts, new_array
 
 MOST_BYTES = 2**28  # of one image: a length that a file states is no reason to take that much memory
 TAR, PARQUET, ARROW = "tar", "parquet", "arrow"
@@ -105,7 +105,7 @@ class Parts(Sequence[Part]):
     def labels(self, of_code: Int64Array) -> Int64Array:
         """The label of each image, (n_images,), whatever is chosen, on disk if they are many; of_code: labels by their codes."""
         labels = new_array((len(self.records),), np.int64, in_memory_bytes=IN_MEMORY_LABELS_BYTES)
-        for start, part in zip(range(0, len(labels), 2**16), in_parts(self.records), strict=False):
+        for start, part in zip(range(0, len(labels), PART), in_parts(self.records), strict=False):
             labels[start : start + len(part)] = of_code[part["label"]]
         return labels
 
