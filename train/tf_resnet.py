@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, train, print where everything is."""
-    from train.recipes import TfRecipe, from_command_line  # in here, so that a missing tyro is reported in one line
+    from train.recipe_choice import from_command_line  # in here, so that a missing tyro is reported in one line
+    from train.recipes import TfRecipe
 
     recipe = from_command_line(TfRecipe, arguments, "train.tf_resnet")
     from train.tf.trainer import train  # seconds of imports that --help must not pay

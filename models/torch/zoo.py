@@ -10,6 +10,7 @@ import torchvision
 
 from core.errors import UserError, one_line
 from models.torch.efficientnet_lite import LITE0
+from models.torch.vgg8 import VGG8, VGG8_WIDE
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # A further architecture of our own is a file that makes such a value, and a line here.
-OWN: dict[str, OwnArchitecture] = {"efficientnet_lite0": LITE0}
+OWN: dict[str, OwnArchitecture] = {"efficientnet_lite0": LITE0, "vgg8": VGG8, "vgg8_wide": VGG8_WIDE}
 
 
 def fresh(arch: str, n_classes: int, image_size: int) -> nn.Module:

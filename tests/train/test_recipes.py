@@ -12,18 +12,8 @@ from core.errors import UserError
 from core.files import MODELS_DIR, RESULTS_DIR
 from data import DEFAULT_DATASET
 from tests.commands import packages_imported_for
-from train.recipes import (
-    NOT_IN_FILES,
-    PLACES,
-    AnyRecipe,
-    Recipe,
-    TfRecipe,
-    TorchRecipe,
-    flags_of,
-    from_command_line,
-    named,
-    recipe_record,
-)  # fmt: skip
+from train.recipe_choice import NOT_IN_FILES, flags_of, from_command_line, named, recipe_record
+from train.recipes import PLACES, AnyRecipe, Recipe, TfRecipe, TorchRecipe
 
 KINDS = [TorchRecipe, TfRecipe]
 LIGHT = {"docstring_parser", "rich", "tyro", "typeguard", "typing_extensions"}  # tyro and what it needs

@@ -13,7 +13,8 @@ COMMANDS = {"torch": "train.torch_resnet", "tf": "train.tf_resnet"}
 
 def main(arguments: Sequence[str]) -> None:
     """Parse, search, print what was found."""
-    from train.recipes import AnyRecipe, TfRecipe, TorchRecipe, flags_of, from_command_line
+    from train.recipe_choice import flags_of, from_command_line
+    from train.recipes import AnyRecipe, TfRecipe, TorchRecipe
 
     asked, rest = parser().parse_known_args(list(arguments))
     kind: type[AnyRecipe] = TorchRecipe if asked.framework == "torch" else TfRecipe

@@ -16,7 +16,8 @@ from core.environment import environment
 from core.figures import DPI
 from core.files import write_csv, write_json
 from core.statistics import difference_ci95, mcnemar_p, paired_counts
-from train.recipes import AnyRecipe, recipe_record
+from train.recipe_choice import recipe_record
+from train.recipes import AnyRecipe
 from train.search.space import Space, recipe_of
 from train.search.study import START
 

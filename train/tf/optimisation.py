@@ -10,10 +10,15 @@ import keras
 import tensorflow as tf
 
 from core.environment import cpu_flags
+from core.errors import UserError
 from train.schedules import MOMENTUM
+from train.whitening import whitening_filters
 
 if TYPE_CHECKING:
+    from core.records import Float32Array
     from train.recipes import TfRecipe
+
+NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.GroupNormalization, keras.layers.LayerNormalization)
 
 
 def precision_of(recipe: TfRecipe, device: str) -> Literal["fp32", "bf16"]:
@@ -50,3 +55,23 @@ def make_optimizer(model: keras.Model, recipe: TfRecipe, lr: float) -> keras.opt
     )
     optimizer.build(model.trainable_variables)
     return optimizer
+
+
+def lr_factors(model: keras.Model, recipe: TfRecipe) -> list[float]:
+    """For each trained variable the factor on its learning rate: the recipe's for the biases of normalisations, else 1."""
+    biases = {id(layer.beta) for layer in model._flatten_layers() if isinstance(layer, NORMALISATIONS) and layer.center}
+    return [recipe.bias_lr if id(variable) in biases else 1.0 for variable in model.trainable_variables]
+
+
+def whiten(model: keras.Model, images_nhwc: Float32Array, *, fill: bool) -> None:
+    """Keep the first convolution of `model` as it is for good, where `fill` says so filled with whitening filters of these images.
+
+    Raises UserError for a network that does not begin with a convolution of a square kernel.
+    """
+    first = next((layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Conv2D)), None)
+    if first is None or first.kernel_size[0] != first.kernel_size[1] or first.kernel.shape[2] != images_nhwc.shape[3]:
+        raise UserError("--whitening needs a network that begins with a convolution of a square kernel; leave it out")
+    if fill:
+        filters = whitening_filters(images_nhwc, first.kernel_size[0], first.filters)  # (filters, height, width, channels)
+        first.kernel.assign(filters.transpose(1, 2, 3, 0))
+    first.trainable = False

@@ -14,9 +14,10 @@ import tensorflow as tf
 
 from models.tf import network
 from train.schedules import ema_decay_at, one_cycle
-from train.tf.optimisation import graphs_in_bf16, make_optimizer
+from train.tf.optimisation import graphs_in_bf16, lr_factors, make_optimizer, whiten
 
 if TYPE_CHECKING:
+    from core.records import Float32Array
     from train.recipes import TfRecipe
 
 
@@ -26,7 +27,10 @@ class State:
     judged: computes in fp32 whatever the training does; it has the weights that `update_judged` gave it.
     """
 
-    def __init__(self, recipe: TfRecipe, n_classes: int, precision: str, steps_per_epoch: int) -> None:
+    def __init__(
+        self, recipe: TfRecipe, n_classes: int, precision: str, steps_per_epoch: int, images_nhwc: Float32Array | None = None
+    ) -> None:
+        """images_nhwc: some training images as the network sees them, which a recipe with whitening needs."""
         self.recipe = recipe
         self.n_steps = recipe.epochs * steps_per_epoch
         self.extra: dict[str, Any] = {}
@@ -38,9 +42,12 @@ class State:
             self.model = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size, weights=recipe.weights)
         finally:
             keras.config.set_dtype_policy("float32")
+        if images_nhwc is not None:
+            whiten(self.model, images_nhwc, fill=recipe.weights == "none")
         self.judged = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size)
         self.lr = recipe.lr or recipe.DEFAULT_LR
         self.optimizer = make_optimizer(self.model, recipe, self.lr)
+        self.lr_factors = lr_factors(self.model, recipe)
         self.averages = [tf.Variable(value) for value in self.model.weights] if recipe.ema_decay else []
         self.n_done = 0
         self._loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.label_smoothing)
@@ -118,6 +125,8 @@ class State:
                 gradient + self.recipe.weight_decay * tf.convert_to_tensor(variable) if len(variable.shape) > 1 else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
+        if self.recipe.bias_lr != 1:  # the steps of sgd are linear in the gradient
+            gradients = [factor * gradient for factor, gradient in zip(self.lr_factors, gradients, strict=True)]
         self.optimizer.apply(gradients, variables)
         right = tf.equal(tf.argmax(logits, axis=1), tf.argmax(labels, axis=1))
         return tf.stack([loss, tf.reduce_sum(tf.cast(right, tf.float32))])

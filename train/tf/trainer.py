@@ -19,6 +19,7 @@ from train.loop import Framework, Setting, run_training
 from train.tf.batches import Batches
 from train.tf.optimisation import precision_of
 from train.tf.state import State
+from train.whitening import sample_u8
 
 if TYPE_CHECKING:
     from core.records import Float32Array, ImageSet
@@ -53,7 +54,8 @@ def start(setting: Setting) -> tuple[Batches, State]:
     recipe = setting.recipe
     batches = Batches(setting.images, recipe, setting.preprocessing)
     keras.utils.set_random_seed(recipe.seed)
-    return batches, State(recipe, setting.images.n_classes, setting.precision, len(batches))
+    seen = network.evaluation_batch(sample_u8(setting.images), setting.preprocessing) if recipe.whitening else None
+    return batches, State(recipe, setting.images.n_classes, setting.precision, len(batches), seen)
 
 
 def evaluation_batch_size(image_size: int) -> int:

@@ -11,10 +11,14 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 from torch.optim.swa_utils import AveragedModel
 
 from core.environment import cpu_flags
+from core.errors import UserError
 from train.schedules import FIRST_DIVISOR, LAST_DIVISOR, MOMENTUM, WARMUP_SHARE, ema_decay_at
+from train.whitening import whitening_filters
 
 if TYPE_CHECKING:
     from train.recipes import TorchRecipe
+
+NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def precision_of(recipe: TorchRecipe, device: torch.device) -> Literal["fp32", "bf16"]:
@@ -34,25 +38,33 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 
 
 def make_optimizer(model: nn.Module, recipe: TorchRecipe, lr: float) -> torch.optim.Optimizer:
-    """The recipe's optimizer, fused, in two groups of which only the first decays: matrices and kernels, and all the rest."""
-    parameters = list(model.parameters())
+    """The recipe's optimizer, fused, in groups of which only the first decays: matrices and kernels, and all the rest.
+
+    The biases of normalisations are a third group where the recipe moves them faster.
+    """
+    biases = {id(module.bias) for module in model.modules() if isinstance(module, NORMALISATIONS)} if recipe.bias_lr != 1 else set()
+    trained = [value for value in model.parameters() if value.requires_grad]
     groups = [
-        {"params": [value for value in parameters if value.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [value for value in parameters if value.ndim <= 1], "weight_decay": 0.0},
+        {"params": [value for value in trained if value.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [value for value in trained if value.ndim <= 1 and id(value) not in biases], "weight_decay": 0.0},
     ]
+    if biases:
+        fast = [value for value in trained if id(value) in biases]
+        groups.append({"params": fast, "weight_decay": 0.0, "lr": lr * recipe.bias_lr})
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, nesterov=True, fused=True)
     return torch.optim.Adam(groups, lr=lr, fused=True)
 
 
-def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TorchRecipe, lr: float, steps_per_epoch: int) -> LRScheduler:
-    """The recipe's schedule, stepped after every training step."""
+def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TorchRecipe, steps_per_epoch: int) -> LRScheduler:
+    """The recipe's schedule, stepped after every training step; the rates that `optimizer` has are its highest."""
     if recipe.schedule == "onecycle":
         total_steps = recipe.epochs * steps_per_epoch + 1
         # PyTorch divides by the steps that the rate rises for, which are none where the share makes just one step
         rising = WARMUP_SHARE if WARMUP_SHARE * total_steps != 1 else math.nextafter(WARMUP_SHARE, 0)
+        highest = [group["lr"] for group in optimizer.param_groups]
         return OneCycleLR(
-            optimizer, lr, total_steps=total_steps, pct_start=rising, anneal_strategy="linear",
+            optimizer, highest, total_steps=total_steps, pct_start=rising, anneal_strategy="linear",
             cycle_momentum=False, div_factor=FIRST_DIVISOR, final_div_factor=LAST_DIVISOR,
         )  # fmt: skip
     return StepLR(optimizer, recipe.lr_step_epochs * steps_per_epoch, recipe.lr_gamma)
@@ -71,3 +83,18 @@ def averaged(model: nn.Module, recipe: TorchRecipe) -> AveragedModel | None:
             torch._foreach_copy_(averages, values)  # counters
 
     return AveragedModel(model, multi_avg_fn=follow, use_buffers=True)
+
+
+def whiten(model: nn.Module, images_nchw: Tensor, *, fill: bool) -> None:
+    """Keep the first convolution of `model` as it is for good, where `fill` says so filled with whitening filters of these images.
+
+    Raises UserError for a network that does not begin with a convolution of a square kernel.
+    """
+    first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    if first is None or first.kernel_size[0] != first.kernel_size[1] or first.in_channels != images_nchw.shape[1]:
+        raise UserError("--whitening needs a network that begins with a convolution of a square kernel; leave it out")
+    if fill:
+        filters = whitening_filters(images_nchw.permute(0, 2, 3, 1).numpy(), first.kernel_size[0], first.out_channels)
+        with torch.no_grad():
+            first.weight.copy_(torch.from_numpy(filters).permute(0, 3, 1, 2))
+    first.weight.requires_grad_(False)

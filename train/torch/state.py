@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from models.torch import network
 from train.loop import ALONE, Ranks
 from train.torch import together
-from train.torch.optimisation import autocast, averaged, make_optimizer, make_scheduler
+from train.torch.depthwise import use_depthwise
+from train.torch.optimisation import autocast, averaged, make_optimizer, make_scheduler, whiten
 from train.torch.small_maps import use_small_maps
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ class State:
 
     def __init__(
         self, recipe: TorchRecipe, n_classes: int, precision: str, steps_per_epoch: int, device: torch.device = CPU,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = ALONE, images_nchw: Tensor | None = None,
     ) -> None:  # fmt: skip
+        """images_nchw: some training images as the network sees them, which a recipe with whitening needs."""
         self.recipe = recipe
         self.precision = precision
         self.steps_per_epoch = steps_per_epoch
@@ -44,11 +46,14 @@ class State:
         self.alone = ranks.size == 1
         self.extra: dict[str, Any] = {}
         model = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size, weights=recipe.weights)
+        if images_nchw is not None:
+            whiten(model, images_nchw, fill=recipe.weights == "none")
         self.model: nn.Module = model.to(device, memory_format=torch.channels_last)
         if not self.alone:
             self.model = together.synchronised(self.model, device)
         if device.type == "cpu" and not recipe.compile:  # a compiler writes kernels of its own
             use_small_maps(self.model)
+            use_depthwise(self.model)
         trained = self.model if self.alone else together.in_step(self.model, device)
         self.forward = torch.compile(trained) if recipe.compile else trained
         self.average = averaged(self.model, recipe)
@@ -58,7 +63,7 @@ class State:
         """Start optimising anew, with `lr` as the highest rate of the recipe's schedule."""
         self.lr = lr
         self.optimizer = make_optimizer(self.model, self.recipe, lr)
-        self.scheduler = make_scheduler(self.optimizer, self.recipe, lr, self.steps_per_epoch)
+        self.scheduler = make_scheduler(self.optimizer, self.recipe, self.steps_per_epoch)
 
     @property
     def judged(self) -> nn.Module:

@@ -20,6 +20,7 @@ from train.torch.optimisation import make_optimizer, precision_of
 from train.torch.range_test import find_lr
 from train.torch.state import State
 from train.torch.together import ranks_of
+from train.whitening import sample_u8
 
 if TYPE_CHECKING:
     from core.records import Float32Array, ImageSet
@@ -60,7 +61,8 @@ def start(setting: Setting) -> tuple[Batches, State]:
     recipe = setting.recipe
     batches = Batches(setting.images, recipe, setting.preprocessing, setting.device, setting.ranks)
     torch.manual_seed(recipe.seed)
-    state = State(recipe, setting.images.n_classes, setting.precision, len(batches), setting.device, setting.ranks)
+    seen = network.evaluation_batch(sample_u8(setting.images), setting.preprocessing) if recipe.whitening else None
+    state = State(recipe, setting.images.n_classes, setting.precision, len(batches), setting.device, setting.ranks, seen)
     if recipe.find_lr and not setting.resuming:
         optimizer = make_optimizer(state.model, recipe, recipe.DEFAULT_LR)  # one without a schedule, which the range test refuses
         suggested_lr = find_lr(state.model, optimizer, batches, setting.device, recipe.find_lr_steps, setting.folder)

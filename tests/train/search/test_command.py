@@ -13,7 +13,8 @@ import pytest
 from core.errors import UserError
 from tests.train.linear import LINEAR
 from tests.train.search.by_numpy import no_drawing, plan
-from train.recipes import TfRecipe, TorchRecipe, named
+from train.recipe_choice import named
+from train.recipes import TfRecipe, TorchRecipe
 from train.search import child
 from train.search.__main__ import main, parser
 from train.search.space import Interval

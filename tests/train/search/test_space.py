@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from train.recipes import AnyRecipe, TfRecipe, TorchRecipe, named
+from train.recipe_choice import named
+from train.recipes import AnyRecipe, TfRecipe, TorchRecipe
 from train.search.space import RANGES, Interval, Range, parse_range, recipe_of, space_of, start_of, words
 
 BASES = [TorchRecipe(), TfRecipe(), named(TorchRecipe, "fast"), named(TfRecipe, "fast"), TorchRecipe(image_size=40, lr=3.0)]

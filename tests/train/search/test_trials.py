@@ -21,7 +21,8 @@ from tests.train.linear import LINEAR
 from tests.train.search.by_numpy import plan, search
 from tests.train.trainer_laws import no_pictures
 from train.loop import run_training
-from train.recipes import TfRecipe, from_file
+from train.recipe_choice import from_file
+from train.recipes import TfRecipe
 from train.search.report import right_of
 from train.search.space import Interval
 from train.search.study import quiet_optuna

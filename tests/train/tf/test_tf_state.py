@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from models.tf import network as tf_resnet  # isort: skip  # noqa: F401  # first: it keeps TensorFlow's import quiet
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from core.environment import cpu_flags
-from train.recipes import TfRecipe, named
+from core.errors import UserError
+from train.recipe_choice import named
+from train.recipes import TfRecipe
 from train.tf import optimisation as tf_optimisation
-from train.tf.optimisation import graphs_in_bf16, precision_of
+from train.tf.optimisation import graphs_in_bf16, precision_of, whiten
 from train.tf.state import State
+from train.whitening import whitening_filters
 
 IN_HARDWARE = bool({"avx512_bf16", "amx_bf16"} & set(cpu_flags()))
 
@@ -73,3 +78,46 @@ def test_auto_precision_on_gpus_is_what_all_of_them_compute_in(
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _kind: capabilities)
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": gpu})
     assert precision_of(TfRecipe(), "cuda") == found
+
+
+def test_biases_of_normalisations_move_faster_by_the_factor() -> None:
+    generator = np.random.default_rng(0)
+    images_nhwc = generator.random((8, 32, 32, 3), dtype=np.float32)
+    labels = np.eye(4, dtype=np.float32)[np.arange(8) % 4]
+    moved = {}
+    for factor in (1.0, 64.0):
+        keras.utils.set_random_seed(0)
+        state = State(TfRecipe(optimizer="sgd", lr=1e-3, bias_lr=factor), 4, "fp32", 10)
+        before = {variable.path: variable.numpy() for variable in state.model.trainable_variables}
+        state.step(images_nhwc, labels)
+        moved[factor] = {variable.path: variable.numpy() - before[variable.path] for variable in state.model.trainable_variables}
+    for path, by in moved[1.0].items():
+        factor = 64.0 if path.endswith("/beta") else 1.0
+        np.testing.assert_allclose(moved[64.0][path], by * factor, rtol=1e-3, atol=1e-6)
+    assert sum(path.endswith("/beta") for path in moved[1.0]) == 20
+
+
+def test_a_whitened_convolution_keeps_its_filters_through_training_and_checkpoint(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    images_nhwc = generator.random((8, 32, 32, 3), dtype=np.float32)
+    labels = np.eye(4, dtype=np.float32)[np.arange(8) % 4]
+    recipe = TfRecipe(whitening=True, ema_decay=0.5, optimizer="sgd")
+    state, other = (State(recipe, 4, "fp32", 10, images) for images in (images_nhwc, images_nhwc[::-1] * [1, 2, 3]))
+    for _ in range(2):
+        state.step(images_nhwc, labels)
+        state.follow()
+    state.update_judged()
+    state.write_checkpoint(tmp_path / "checkpoint", "", state.copy_weights())
+    other.restore(other.read_checkpoint(tmp_path / "checkpoint"))
+    other.update_judged()
+    expected = whitening_filters(images_nhwc, 7, 64).transpose(1, 2, 3, 0)
+    for of_one in (state, other):
+        np.testing.assert_allclose(of_one.judged.get_layer("stem").kernel.numpy(), expected, rtol=1e-4, atol=1e-6)
+    judged = [np.asarray(state.judged(images_nhwc)), np.asarray(other.judged(images_nhwc))]
+    np.testing.assert_array_equal(*judged)
+
+
+def test_a_network_that_cannot_be_whitened_is_refused() -> None:
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    with pytest.raises(UserError, match="--whitening needs a network that begins with a convolution"):
+        whiten(model, np.zeros((1, 8, 8, 3), np.float32), fill=True)

@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from train.recipes import TorchRecipe, named
+from core.errors import UserError
+from train.recipe_choice import named
+from train.recipes import TorchRecipe
 from train.schedules import ema_decay_at, one_cycle
 from train.torch import optimisation as torch_optimisation
-from train.torch.optimisation import averaged, make_optimizer, make_scheduler, precision_of
+from train.torch.optimisation import averaged, make_optimizer, make_scheduler, precision_of, whiten
+from train.whitening import whitening_filters
 
 CPU = torch.device("cpu")
 
@@ -24,7 +27,7 @@ def _network() -> nn.Module:
 def test_the_shared_one_cycle_is_pytorchs(n_steps: int) -> None:
     recipe = TorchRecipe(schedule="onecycle", epochs=1, optimizer="sgd")
     optimizer = make_optimizer(nn.Linear(1, 1), recipe, 0.4)
-    scheduler = make_scheduler(optimizer, recipe, 0.4, n_steps)
+    scheduler = make_scheduler(optimizer, recipe, n_steps)
     theirs = []
     for _ in range(n_steps):
         theirs.append(optimizer.param_groups[0]["lr"])
@@ -37,7 +40,7 @@ def test_the_shared_one_cycle_is_pytorchs(n_steps: int) -> None:
 def test_the_default_schedule_falls_after_every_seventh_epoch() -> None:
     model = nn.Linear(2, 2)
     optimizer = make_optimizer(model, TorchRecipe(), 1.0)
-    scheduler = make_scheduler(optimizer, TorchRecipe(), 1.0, steps_per_epoch=3)
+    scheduler = make_scheduler(optimizer, TorchRecipe(), steps_per_epoch=3)
     rates = []
     for _ in range(20 * 3):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -55,6 +58,45 @@ def test_only_matrices_and_kernels_decay() -> None:
     assert {name: decays[id(value)] for name, value in model.named_parameters()} == {
         "0.weight": 0.1, "0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0, "3.weight": 0.1, "3.bias": 0.0,
     }  # fmt: skip
+
+
+def test_biases_of_normalisations_move_faster_by_the_factor() -> None:
+    torch.manual_seed(0)
+    images_nchw = torch.randn(5, 3, 5, 5)
+    start, moved = _network(), {}
+    start(images_nchw)
+    for factor in (1.0, 64.0):
+        model = copy.deepcopy(start)
+        recipe = TorchRecipe(optimizer="sgd", schedule="onecycle", epochs=2, bias_lr=factor)
+        optimizer = make_optimizer(model, recipe, 0.01)
+        scheduler = make_scheduler(optimizer, recipe, 3)
+        model(images_nchw).square().sum().backward()
+        for _ in range(2):  # with the same gradient
+            optimizer.step()
+            scheduler.step()
+        moved[factor] = {name: value.detach() - start.get_parameter(name).detach() for name, value in model.named_parameters()}
+    for name, by in moved[1.0].items():
+        torch.testing.assert_close(moved[64.0][name], by * (64.0 if name == "1.bias" else 1.0), rtol=1e-3, atol=1e-6)
+
+
+def test_a_whitened_convolution_keeps_its_filters_and_is_not_optimised() -> None:
+    torch.manual_seed(0)
+    model, images_nchw = _network(), torch.randn(5, 3, 8, 8)
+    own = model[0].weight.clone()
+    whiten(model, images_nchw, fill=False)
+    assert torch.equal(model[0].weight, own)
+    whiten(model, images_nchw, fill=True)
+    expected = whitening_filters(images_nchw.permute(0, 2, 3, 1).numpy(), 3, 4)
+    torch.testing.assert_close(model[0].weight.detach().permute(0, 2, 3, 1), torch.from_numpy(expected))
+    model(images_nchw)
+    optimised = [id(value) for group in make_optimizer(model, TorchRecipe(), 1.0).param_groups for value in group["params"]]
+    assert set(optimised) == {id(value) for name, value in model.named_parameters() if name != "0.weight"}
+
+
+@pytest.mark.parametrize("first", [nn.Linear(3, 4), nn.Conv2d(3, 4, (3, 5)), nn.Conv2d(1, 4, 3)])
+def test_a_network_that_cannot_be_whitened_is_refused(first: nn.Module) -> None:
+    with pytest.raises(UserError, match="--whitening needs a network that begins with a convolution"):
+        whiten(nn.Sequential(first), torch.zeros(1, 3, 8, 8), fill=True)
 
 
 def test_the_average_follows_weights_and_statistics() -> None:

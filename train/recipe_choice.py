@@ -1,0 +1,94 @@
+"""How a command's user asks for a recipe: by name, by a file, and by flags, which change what these say.
+
+Imports neither numpy nor a framework: a command's help is made from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+import json
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+import tyro
+
+from core.cli import require_values
+from core.errors import UserError
+from train.recipes import PLACES, RECIPES, AnyRecipe, Recipe
+
+Kind = TypeVar("Kind", bound=Recipe)
+
+
+def named(kind: type[Kind], name: str) -> Kind:
+    """The recipe of that name, or of the file of that name; UserError if there is none."""
+    if Path(name).suffix == ".json":
+        return from_file(kind, Path(name))
+    if name not in RECIPES[kind]:
+        raise UserError(f"--recipe must be one of {', '.join(RECIPES[kind])}, not {name}, or a .json file; see --help")
+    return cast(Kind, RECIPES[kind][name])
+
+
+NOT_IN_FILES = (*PLACES, "recipe", "limit", "device", "precision")  # of one machine, or of a try
+
+
+def recipe_record(recipe: AnyRecipe, found: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe's file holds, ready for JSON; found: facts that people may want to know, which no reader needs."""
+    fields = {name: value for name, value in recipe.as_dict().items() if name not in NOT_IN_FILES}
+    return {"kind": type(recipe).__name__, "fields": fields, "found": found}
+
+
+def from_file(kind: type[Kind], path: Path) -> Kind:
+    """The recipe that `recipe_record` made; UserError for a file that is none, or is of the other framework."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        of_kind, fields = record["kind"], dict(record["fields"])
+    except OSError as error:
+        raise UserError(f"--recipe {path} cannot be read: {error.strerror}; see --help for the recipes by name") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"--recipe {path} is not a recipe file; python -m train.search writes one") from error
+    if of_kind != kind.__name__:
+        raise UserError(f"--recipe {path} is a {of_kind}, not a {kind.__name__}; train by it with the other framework's command")
+    hints = typing.get_type_hints(kind)
+    wrong = [name for name, value in fields.items() if name in NOT_IN_FILES or name not in hints or not _is_of(value, hints[name])]
+    if wrong:
+        raise UserError(f"--recipe {path} has no valid {', '.join(wrong)}; python -m train.search writes such files")
+    return kind(**fields, recipe=str(path))
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value of JSON has the type of a field."""
+    if typing.get_origin(hint) is Literal:
+        return value in typing.get_args(hint)
+    kinds = typing.get_args(hint) or (hint,)
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds) or (float in kinds and isinstance(value, int))
+
+
+def flags_of(kind: type[Recipe], arguments: Sequence[str]) -> list[str]:
+    """The fields whose flags are among `arguments`, as `from_command_line` takes them."""
+    words = [word.partition("=")[0][2:].replace("-", "_") for word in arguments if word.startswith("--")]
+    fields = [field.name for field in dataclasses.fields(kind)]
+    return [name for name in fields if name in words or f"no_{name}" in words]
+
+
+def from_command_line(kind: type[Kind], arguments: Sequence[str], command: str) -> Kind:
+    """The recipe that `arguments` describe; ends the process after --help (0) or arguments that cannot be read (2)."""
+    require_values(arguments)
+    base = named(kind, _recipe_asked_for(arguments))
+    return tyro.cli(kind, args=arguments, default=base, prog=f"python -m {command}", description=inspect.getdoc(kind))
+
+
+def _recipe_asked_for(arguments: Sequence[str]) -> str:
+    """The value of --recipe, which decides what every other flag means when it is left out."""
+    asked_for = "default"
+    for argument, following in itertools.pairwise([*arguments, asked_for]):
+        if argument == "--recipe":
+            asked_for = following
+        elif argument.startswith("--recipe="):
+            asked_for = argument.partition("=")[2]
+    return asked_for
