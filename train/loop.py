@@ -25,6 +25,7 @@ from train.curves import Epoch
 from train.images import TrainingData, batch_sizes, loss_and_accuracy, n_batches, training_data
 from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_weights_path, nothing_to_keep, write_outcome
 from train.recipes import AnyRecipe
+from train.teacher import kept_path, soft_labels
 from train.watch import NotFiniteLossError, StepClock, Watch
 
 TRY_SIZE = 64  # pixels a side with which a CPU trains on thousands of images in a minute
@@ -103,12 +104,14 @@ ALONE = Ranks()
 class Setting:
     """What a framework starts from.
 
-    recipe: with weights "none" if a checkpoint will be read; images: the training images; device, precision: as
+    recipe: with weights "none" if a checkpoint will be read; images: the training images; soft_labels: theirs, as
+    `train.teacher.soft_labels` gives them; device, precision: as
     `choose_device` and `precision_of` gave them; folder: of the run, for what the start writes.
     """
 
     recipe: Any
     images: ImageSet
+    soft_labels: Float32Array | None
     preprocessing: Preprocessing
     device: Any
     precision: Precision
@@ -173,14 +176,16 @@ def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
 
 def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path, images: TrainingData, heard: Heard) -> Outcome:
     # what is there already
-    checkpoint = checkpoint_path(free_weights_path(recipe, images.dataset, framework.suffix))
+    weights = free_weights_path(recipe, images.dataset, framework.suffix)
+    checkpoint = checkpoint_path(weights)
     resuming = require(checkpoint, recipe)
+    labels = soft_labels(recipe, images.train, weights)
 
     # model and optimisation
     preprocessing = framework.preprocessing_of(recipe.arch, recipe.image_size)
     precision = framework.precision_of(recipe, device)
     first = replace(recipe, weights="none") if resuming else recipe
-    setting = Setting(first, images.train, preprocessing, device, precision, folder, resuming, framework.ranks)
+    setting = Setting(first, images.train, labels, preprocessing, device, precision, folder, resuming, framework.ranks)
     batches, state = framework.start(setting)
 
     # loop
@@ -216,6 +221,7 @@ def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path, i
     outcome = write_outcome(trained, folder, state.save)
     if stopped != INTERRUPTED:
         checkpoint.unlink(missing_ok=True)
+        kept_path(weights).unlink(missing_ok=True)
     return outcome
 
 

@@ -74,6 +74,12 @@ class Recipe:
     """Pull of the weights towards 0, added to the gradient; biases and normalisations are spared."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes (Szegedy et al. 2016)."""
+    teacher: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
+    """ONNX file of another classifier of these classes, whose probabilities are mixed into the labels; best one that is better."""
+    teacher_share: float = 0.5
+    """Share of the teacher's probabilities in the labels."""
+    teacher_temperature: float = 2.0
+    """The teacher's logits are divided by this: above 1, it tells more of what an image is like besides."""
     ema_decay: float = 0.0
     """Keep a running average of weights and statistics with this decay a step, and judge and ship it; 0: not."""
     whitening: FLAG = False
@@ -116,6 +122,8 @@ class Recipe:
             self._check(name, lambda value: 0 <= value <= 1, "at least 0 and at most 1")
         for name in ("mixup", "cutmix"):
             self._check(name, lambda value: 0 <= value < 100, "at least 0 and below 100")
+        self._check("teacher_share", lambda value: 0 < value <= 1, "above 0 and at most 1")
+        self._check("teacher_temperature", lambda value: 0 < value <= 100, "above 0 and at most 100")
         self._check("bias_lr", lambda value: 0 < value <= 1000, "above 0 and at most 1000")
         if self.bias_lr != 1 and self.optimizer != "sgd":
             raise UserError("--bias-lr needs --optimizer sgd: the steps of adam do not depend on a factor of the gradient")
@@ -150,9 +158,10 @@ class Recipe:
         return cls(**{**values, **folders})
 
     def hyperparameters(self) -> dict[str, Any]:
-        """`as_dict` without the places of one machine, of first weights only the file's name: what a model card records."""
+        """`as_dict` without the places of one machine, of other files only the name: what a model card records."""
         values = {name: value for name, value in self.as_dict().items() if name not in PLACES}
-        return values | {name: Path(values[name]).name for name in ("weights", "recipe")}
+        files = [name for name in ("weights", "recipe", "teacher") if values[name] is not None]
+        return values | {name: Path(values[name]).name for name in files}
 
 
 def usable_file_name(name: str) -> bool:

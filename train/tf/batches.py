@@ -16,7 +16,7 @@ from models.preprocessing import fit_u8
 from train.images import epoch_batches, epoch_seed, n_batches
 
 if TYPE_CHECKING:
-    from core.records import ImageSet, Int64Array
+    from core.records import Float32Array, ImageSet
     from models.card import Preprocessing
     from train.recipes import TfRecipe
 
@@ -27,30 +27,41 @@ class Batches:
     """Augmented training batches: (images_nhwc float32, normalised as `preprocessing` says, labels one-hot or mixed).
 
     The images stay uint8 in memory, no larger than the network sees them; smaller ones are augmented before they are enlarged.
-    The order is numpy's, so that both frameworks see the same images in the same steps.
+    The order is numpy's, so that both frameworks see the same images in the same steps. soft_labels: of each image and of its
+    mirror, (2, n_images, n_classes).
     """
 
-    def __init__(self, images: ImageSet, recipe: TfRecipe, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self, images: ImageSet, recipe: TfRecipe, preprocessing: Preprocessing, soft_labels: Float32Array | None = None
+    ) -> None:
         side = min(recipe.image_size, images.image_height, images.image_width)
         self.images_u8 = fit_u8(images.images_u8, side)
         self.labels = images.labels
         self.n_classes = images.n_classes
+        self.soft_labels = soft_labels
         self.recipe = recipe
         self.preprocessing = preprocessing
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return n_batches(len(self.labels), self.recipe.batch_size)
+        return n_batches(len(self.images_u8), self.recipe.batch_size)
 
     def epoch(self, number: int) -> tf.data.Dataset:
         """The batches of epoch `number`, from 0; everything random in them comes from the seed and this number."""
         seed = epoch_seed(self.recipe.seed, number)
         side = self.images_u8.shape[1]
-        signature = (tf.TensorSpec((None, side, side, 3), tf.uint8), tf.TensorSpec((None,), tf.int64))
+        signature = (tf.TensorSpec((None, side, side, 3), tf.uint8), tf.TensorSpec((None, self.n_classes), tf.float32))
 
-        def chosen() -> Iterator[tuple[Any, Int64Array]]:
-            for indices in epoch_batches(len(self.labels), self.recipe.batch_size, np.random.default_rng(seed)):
-                yield self.images_u8[indices], self.labels[indices]
+        def chosen() -> Iterator[tuple[Any, Any]]:
+            generator = np.random.default_rng(seed)
+            for indices in epoch_batches(len(self.images_u8), self.recipe.batch_size, generator):
+                mirrored = (generator.random(len(indices)) < 0.5) & self.recipe.horizontal_flip
+                images_u8 = self.images_u8[indices]
+                images_u8[mirrored] = images_u8[mirrored, :, ::-1]
+                if self.soft_labels is None:
+                    yield images_u8, np.eye(self.n_classes, dtype=np.float32)[self.labels[indices]]
+                else:
+                    yield images_u8, self.soft_labels[mirrored.astype(int), indices]
 
         layers, mixing = _layers(self.recipe, seed), _mixing(self.recipe, seed)
 
@@ -58,7 +69,7 @@ class Batches:
             images_nhwc = tf.cast(images_u8, tf.float32) / 255  # (n, side, side, 3)
             for layer in layers:
                 images_nhwc = layer(images_nhwc, training=True)
-            mixed = {"images": images_nhwc, "labels": tf.one_hot(labels, self.n_classes)}
+            mixed = {"images": images_nhwc, "labels": labels}
             for layer in mixing:
                 mixed = layer(mixed, training=True)
             return self._normalised(mixed["images"]), mixed["labels"]
@@ -78,8 +89,6 @@ def _layers(recipe: TfRecipe, seed: int) -> list[keras.layers.Layer]:
     """What is done to images in [0, 1], in order."""
     layers = keras.layers
     wanted: list[keras.layers.Layer] = []
-    if recipe.horizontal_flip:
-        wanted.append(layers.RandomFlip("horizontal", seed=seed))
     if recipe.shift:
         wanted.append(layers.RandomTranslation(recipe.shift, recipe.shift, fill_mode=recipe.fill, seed=seed))
     if recipe.randaugment:

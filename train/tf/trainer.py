@@ -52,7 +52,7 @@ def choose_device(wanted: str) -> str:
 def start(setting: Setting) -> tuple[Batches, State]:
     """The first epoch's batches and weights."""
     recipe = setting.recipe
-    batches = Batches(setting.images, recipe, setting.preprocessing)
+    batches = Batches(setting.images, recipe, setting.preprocessing, setting.soft_labels)
     keras.utils.set_random_seed(recipe.seed)
     seen = network.evaluation_batch(sample_u8(setting.images), setting.preprocessing) if recipe.whitening else None
     return batches, State(recipe, setting.images.n_classes, setting.precision, len(batches), seen)

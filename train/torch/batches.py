@@ -15,7 +15,7 @@ from train.loop import ALONE, Ranks
 from train.torch.augment import crop_and_flip, cutout, per_image, random_boxes, shifted
 
 if TYPE_CHECKING:
-    from core.records import ImageSet
+    from core.records import Float32Array, ImageSet
     from models.card import Preprocessing
     from train.recipes import TorchRecipe
 
@@ -29,15 +29,17 @@ class Batches:
     """Augmented training batches: (images_nchw float32, normalised as `preprocessing` says, labels), on the device.
 
     The images stay uint8 on the CPU, where even a large set fits; a batch travels to the device before it is augmented.
-    labels: int64 (n,), or with mixup and cutmix float32 (n, n_classes).
+    labels: int64 (n,), or with mixup, cutmix or soft labels float32 (n, n_classes). soft_labels: of each image and of its
+    mirror, (2, n_images, n_classes).
 
     Each of several processes has its share of every batch, cropped, shifted, mirrored and cut as it would be by one process
     alone; what torchvision's transforms draw depends on the process.
     """
 
     def __init__(
-        self, images: ImageSet, recipe: TorchRecipe, preprocessing: Preprocessing, device: torch.device = CPU, ranks: Ranks = ALONE
-    ) -> None:
+        self, images: ImageSet, recipe: TorchRecipe, preprocessing: Preprocessing, device: torch.device = CPU, ranks: Ranks = ALONE,
+        soft_labels: Float32Array | None = None,
+    ) -> None:  # fmt: skip
         images_u8 = images.images_u8
         largest = round(recipe.image_size * CROP_MARGIN)
         if min(images.image_height, images.image_width) > largest:
@@ -45,6 +47,7 @@ class Batches:
         # NHWC memory seen as NCHW is channels_last, the layout that CPUs and tensor cores convolve fastest
         self.images_u8 = torch.from_numpy(np.ascontiguousarray(images_u8)).permute(0, 3, 1, 2)
         self.labels = torch.from_numpy(images.labels)
+        self.soft_labels = None if soft_labels is None else torch.from_numpy(soft_labels)
         self.recipe = recipe
         self.device = device
         self.ranks = ranks
@@ -68,20 +71,21 @@ class Batches:
             images_u8 = self.images_u8[indices]
             if self.operations is not None:
                 images_u8 = per_image(self.operations, images_u8)
-            images_nchw = self._augmented(images_u8.to(self.device), size, len(chosen), mine)
-            labels = self.labels[indices].to(self.device)
+            mirrored = (torch.rand(len(chosen), generator=self._random) < 0.5) & self.recipe.horizontal_flip
+            images_nchw = self._augmented(images_u8.to(self.device), size, mirrored, mine)
+            labels = self.labels[indices] if self.soft_labels is None else self.soft_labels[mirrored[mine].long(), indices]
+            labels = labels.to(self.device)
             if self.mix is not None:
                 images_nchw, labels = self.mix(images_nchw, labels)
             yield images_nchw.contiguous(memory_format=torch.channels_last), labels
 
-    def _augmented(self, images_u8: Tensor, size: int, n_batch: int, mine: slice) -> Tensor:
-        """Images that `mine` takes of a batch of `n_batch`: chance is drawn for all of them, so that each has its own."""
-        recipe = self.recipe
+    def _augmented(self, images_u8: Tensor, size: int, mirrored: Tensor, mine: slice) -> Tensor:
+        """Images that `mine` takes of a batch, `mirrored` says which of all: chance is drawn for all, so that each has its own."""
+        recipe, n_batch = self.recipe, len(mirrored)
         height, width = images_u8.shape[2:]
         boxes = random_boxes(n_batch, height, width, recipe.min_crop_area, self._random)
         if recipe.shift:
             boxes = shifted(boxes, recipe.shift * width, recipe.shift * height, self._random)
-        mirrored = (torch.rand(n_batch, generator=self._random) < 0.5) & recipe.horizontal_flip
         images_nchw = crop_and_flip(images_u8, boxes[mine], mirrored[mine], size)  # (n, 3, size, size)
         images_nchw = images_nchw.sub_(self.mean).div_(self.std)
         if recipe.cutout:

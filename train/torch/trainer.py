@@ -59,7 +59,7 @@ def choose_device(wanted: str) -> torch.device:
 def start(setting: Setting) -> tuple[Batches, State]:
     """The first epoch's batches and weights; with --find-lr after a range test, of whose rate `State.extra` tells."""
     recipe = setting.recipe
-    batches = Batches(setting.images, recipe, setting.preprocessing, setting.device, setting.ranks)
+    batches = Batches(setting.images, recipe, setting.preprocessing, setting.device, setting.ranks, setting.soft_labels)
     torch.manual_seed(recipe.seed)
     seen = network.evaluation_batch(sample_u8(setting.images), setting.preprocessing) if recipe.whitening else None
     state = State(recipe, setting.images.n_classes, setting.precision, len(batches), setting.device, setting.ranks, seen)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from core.records import ImageSet
+from core.records import Float32Array, ImageSet
 from models.card import Preprocessing
 from train.recipes import TfRecipe
 from train.tf.batches import GREY, Batches
@@ -21,11 +23,11 @@ def flat_images(n: int = 64) -> ImageSet:
     return ImageSet(images_u8, labels, tuple("abcd"), "flat", "train", "0" * 64)
 
 
-def epoch(images: ImageSet, **flags: object) -> tuple[np.ndarray, np.ndarray]:
+def epoch(images: ImageSet, soft_labels: Float32Array | None = None, **flags: object) -> tuple[np.ndarray, np.ndarray]:
     """All images of one epoch in pixels' own units (n, SIDE, SIDE, 3), and their labels (n, N_CLASSES)."""
     fields: dict[str, object] = {"shift": 0.0, "horizontal_flip": False, **flags}
     recipe = TfRecipe(data="digits", image_size=SIDE, batch_size=16, **fields)  # type: ignore[arg-type]
-    pairs = list(Batches(images, recipe, PLAIN).epoch(0).as_numpy_iterator())
+    pairs = list(Batches(images, recipe, PLAIN, soft_labels).epoch(0).as_numpy_iterator())
     return 255 * np.concatenate([one for one, _ in pairs]), np.concatenate([labels for _, labels in pairs])
 
 
@@ -88,3 +90,26 @@ def test_a_step_through_xla_is_the_same_step() -> None:
         losses[jit] = [state.step(images_nhwc, labels)[0] for _ in range(2)]
     np.testing.assert_allclose(losses[True], losses[False], rtol=1e-4)
     assert losses[True][1] < losses[True][0]
+
+
+def test_soft_labels_follow_the_image_and_its_mirror() -> None:
+    images = flat_images(64)
+    images = replace(images, images_u8=images.images_u8 // 2)
+    images.images_u8[:, :, 0] = 255  # the left edge
+    soft_labels = np.random.default_rng(0).dirichlet([1] * N_CLASSES, (2, 64)).astype(np.float32)
+    images.images_u8[:, 0, 5] = np.arange(64, dtype=np.uint8)[:, None]  # which image it is
+    images_nhwc, labels = epoch(images, horizontal_flip=True, soft_labels=soft_labels)
+    mirrored = (images_nhwc[:, 8, -1, 0] > 250).astype(int)
+    which = np.where(mirrored == 1, images_nhwc[:, 0, SIDE - 1 - 5, 0], images_nhwc[:, 0, 5, 0]).round().astype(int)
+    assert sorted(which.tolist()) == list(range(64))
+    assert 10 < int(mirrored.sum()) < 54
+    np.testing.assert_allclose(labels, soft_labels[mirrored, which], atol=1e-6)
+
+
+@pytest.mark.parametrize("flags", [{"mixup": 0.4}, {"cutmix": 1.0}])
+def test_soft_labels_are_mixed_as_hard_ones(flags: dict[str, float]) -> None:
+    images = flat_images()
+    one_hot = np.eye(N_CLASSES, dtype=np.float32)[images.labels]
+    hard, soft = (epoch(images, soft_labels=given, **flags) for given in (None, np.stack([one_hot, one_hot])))
+    for ours, expected in zip(soft, hard, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-4)

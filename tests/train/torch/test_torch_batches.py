@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from core.records import ImageSet
+from core.records import Float32Array, ImageSet
 from models.torch.network import preprocessing_of
 from train.recipes import TorchRecipe
 from train.torch.batches import Batches
@@ -22,12 +24,12 @@ def flat_images(n: int = 64) -> ImageSet:
     return ImageSet(images_u8, labels, tuple("abcd"), "flat", "train", "0" * 64)
 
 
-def epoch(images: ImageSet, **flags: object) -> tuple[Tensor, Tensor]:
+def epoch(images: ImageSet, soft_labels: Float32Array | None = None, **flags: object) -> tuple[Tensor, Tensor]:
     """All images of one epoch in pixels' own units (n, 3, SIDE, SIDE), and their labels."""
     recipe = TorchRecipe(
-        data="digits", weights="none", image_size=SIDE, batch_size=16, min_crop_area=1.0, horizontal_flip=False, **flags
+        data="digits", weights="none", image_size=SIDE, batch_size=16, min_crop_area=1.0, **{"horizontal_flip": False, **flags}
     )  # type: ignore[arg-type]
-    batches = Batches(images, recipe, preprocessing_of(recipe.arch, SIDE))
+    batches = Batches(images, recipe, preprocessing_of(recipe.arch, SIDE), soft_labels=soft_labels)
     pairs = list(batches.epoch(0))
     images_nchw = torch.cat([one for one, _ in pairs]) * batches.std + batches.mean
     return images_nchw, torch.cat([labels for _, labels in pairs])
@@ -80,3 +82,26 @@ def test_random_operations_change_images_and_neither_labels_nor_shapes(flag: str
     torch.testing.assert_close(labels, plain_labels)
     differing = ((plain - changed).abs() > 1).flatten(1).any(dim=1).float().mean()
     assert differing > 0.5  # some operations leave an image as it is
+
+
+def test_soft_labels_follow_the_image_and_its_mirror() -> None:
+    images = flat_images(64)
+    images = replace(images, images_u8=images.images_u8 // 2)
+    images.images_u8[:, :, 0] = 255  # the left edge
+    soft_labels = np.random.default_rng(0).dirichlet([1] * N_CLASSES, (2, 64)).astype(np.float32)
+    images.images_u8[:, 0, 5] = np.arange(64, dtype=np.uint8)[:, None]  # which image it is
+    images_nchw, labels = epoch(images, horizontal_flip=True, soft_labels=soft_labels)
+    mirrored = (images_nchw[:, 0, 8, -1] > 250).int()
+    which = torch.where(mirrored == 1, images_nchw[:, 0, 0, SIDE - 1 - 5], images_nchw[:, 0, 0, 5]).round().int()
+    assert sorted(which.tolist()) == list(range(64))
+    assert 10 < int(mirrored.sum()) < 54
+    torch.testing.assert_close(labels, torch.from_numpy(soft_labels[mirrored.numpy(), which.numpy()]))
+
+
+@pytest.mark.parametrize("flags", [{"mixup": 0.4}, {"cutmix": 1.0}])
+def test_soft_labels_are_mixed_as_hard_ones(flags: dict[str, float]) -> None:
+    images = flat_images()
+    one_hot = np.eye(N_CLASSES, dtype=np.float32)[images.labels]
+    hard, soft = (epoch(images, soft_labels=given, **flags) for given in (None, np.stack([one_hot, one_hot])))
+    for ours, expected in zip(soft, hard, strict=True):
+        torch.testing.assert_close(ours, expected)
