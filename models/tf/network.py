@@ -41,14 +41,14 @@ def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 32, wei
         return application(arch, n_classes, image_size, weights)
     if weights == "imagenet":
         raise UserError(f"{arch} of our own has no ImageNet weights; pass --weights none, or an --arch of keras.applications")
-    return OWN[arch](n_classes, image_size)
+    return OWN[arch].make(n_classes, image_size)
 
 
 def preprocessing_of(arch: str, image_size: int) -> Preprocessing:
     """What `arch` wants its pixels made into."""
     if arch not in OWN:
         return application_preprocessing(arch, image_size)
-    return Preprocessing(image_size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), layout="nhwc")
+    return Preprocessing(image_size, OWN[arch].mean, OWN[arch].std, layout="nhwc")
 
 
 def load(path: Path) -> tuple[keras.Model, ModelCard]:

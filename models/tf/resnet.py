@@ -48,9 +48,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         if not (training and self.trainable and self.fused):
             return super().call(inputs, training=training, mask=mask)
         images_nhwc = tf.cast(inputs, tf.float32)
+        scale = tf.cast(self.gamma, tf.float32) if self.scale else tf.ones(images_nhwc.shape[-1:])
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=images_nhwc, scale=tf.cast(self.gamma, tf.float32), offset=tf.cast(self.beta, tf.float32), mean=[], variance=[],
-            epsilon=self.epsilon, is_training=True,
+            x=images_nhwc, scale=scale, offset=tf.cast(self.beta, tf.float32), mean=[], variance=[], epsilon=self.epsilon,
+            is_training=True,
         )  # fmt: skip
         # The kernel gives the unbiased variance, for which it divided by n - 1; Keras keeps the mean square
         n = tf.cast(tf.size(images_nhwc) // images_nhwc.shape[-1], tf.float32)

@@ -12,16 +12,15 @@ import numpy as np
 
 from core.errors import UserError, one_line
 from models.card import Preprocessing
+from models.tf.own import OwnArchitecture
 from models.tf.resnet import BLOCKS, resnet
+from models.tf.vgg8 import VGG8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from core.records import Float64Array
 
-# Our own, of n_classes and image_size in pixels: images_nhwc, pixels from 0 to 1 → logits. A further one is a file that makes it,
-# its layers registered with Keras, and a line here.
-OWN: dict[str, Callable[[int, int], keras.Model]] = {arch: partial(resnet, arch) for arch in BLOCKS}
+# A further architecture of our own is a file that makes such a value, and an entry here.
+OWN: dict[str, OwnArchitecture] = {**{arch: OwnArchitecture(partial(resnet, arch)) for arch in BLOCKS}, "vgg8": VGG8}
 
 
 def application(arch: str, n_classes: int, image_size: int, weights: str) -> keras.Model:

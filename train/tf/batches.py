@@ -90,7 +90,8 @@ def _layers(recipe: TfRecipe, seed: int) -> list[keras.layers.Layer]:
     layers = keras.layers
     wanted: list[keras.layers.Layer] = []
     if recipe.shift:
-        wanted.append(layers.RandomTranslation(recipe.shift, recipe.shift, fill_mode=recipe.fill, seed=seed))
+        # "nearest": by whole pixels, as PyTorch's twin; in between, pixels would be blurred
+        wanted.append(layers.RandomTranslation(recipe.shift, recipe.shift, recipe.fill, "nearest", seed=seed))
     if recipe.randaugment:
         wanted.append(layers.RandAugment(value_range=(0, 1), seed=seed))
     if recipe.cutout:

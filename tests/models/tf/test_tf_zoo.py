@@ -13,6 +13,7 @@ import pytest
 
 from core.errors import UserError
 from models.tf.network import build, evaluation_batch, preprocessing_of
+from models.tf.own import OwnArchitecture
 from models.tf.zoo import OWN, application_preprocessing
 
 
@@ -40,7 +41,7 @@ def test_a_network_of_our_own_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> N
         images_nhwc = keras.Input((image_size, image_size, 3))
         return keras.Model(images_nhwc, keras.layers.Dense(n_classes)(keras.layers.Flatten()(images_nhwc)), name="plain")
 
-    monkeypatch.setitem(OWN, "plain", plain)
+    monkeypatch.setitem(OWN, "plain", OwnArchitecture(plain))
     assert build(3, arch="plain", image_size=8).output_shape == (None, 3)
     images_u8 = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     assert np.allclose(evaluation_batch(images_u8, preprocessing_of("plain", 8)), images_u8 / 255)
