@@ -23,9 +23,9 @@ from models.card import Preprocessing
 from train.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, require, write_checkpoint
 from train.curves import Epoch
 from train.images import TrainingData, batch_sizes, loss_and_accuracy, n_batches, training_data
+from train.learning.teacher import kept_path, soft_labels
 from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_weights_path, nothing_to_keep, write_outcome
 from train.recipes import AnyRecipe
-from train.teacher import kept_path, soft_labels
 from train.watch import NotFiniteLossError, StepClock, Watch
 
 TRY_SIZE = 64  # pixels a side with which a CPU trains on thousands of images in a minute
@@ -105,7 +105,7 @@ class Setting:
     """What a framework starts from.
 
     recipe: with weights "none" if a checkpoint will be read; images: the training images; soft_labels: theirs, as
-    `train.teacher.soft_labels` gives them; device, precision: as
+    `train.learning.teacher.soft_labels` gives them; device, precision: as
     `choose_device` and `precision_of` gave them; folder: of the run, for what the start writes.
     """
 

@@ -1,7 +1,7 @@
 """VGG8: eight layers for images of about 32 px, as the record trainings of CIFAR-10 have them (Jordan 2024, arXiv 2404.00498).
 
-A 2×2 convolution that `train.whitening` can fill, three stages of two 3×3 convolutions each, and one matrix. Every convolution
-starts as the identity of its first channels, and the normalisations have biases but no scales.
+A 2×2 convolution that `train.learning.whitening` can fill, three stages of two 3×3 convolutions each, and one matrix. Every
+convolution starts as the identity of its first channels, and the normalisations have biases but no scales.
 """
 
 from __future__ import annotations

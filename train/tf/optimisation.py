@@ -1,4 +1,7 @@
-"""How a Keras recipe optimises: precision and optimizer; twin of `train.torch.optimisation`. The schedule is `train.schedules`'."""
+"""How a Keras recipe optimises: precision and optimizer; twin of `train.torch.optimisation`.
+
+The schedule is that of `train.learning.schedules`.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ import tensorflow as tf
 
 from core.environment import cpu_flags
 from core.errors import UserError
-from train.schedules import MOMENTUM
-from train.whitening import whitening_filters
+from train.learning.schedules import MOMENTUM
+from train.learning.whitening import whitening_filters
 
 if TYPE_CHECKING:
     from core.records import Float32Array

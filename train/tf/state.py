@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.tf import network
-from train.schedules import ema_decay_at, one_cycle
+from train.learning.schedules import ema_decay_at, one_cycle
 from train.tf.optimisation import graphs_in_bf16, lr_factors, make_optimizer, whiten
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ import tensorflow as tf
 from core.environment import import_switches
 from core.errors import UserError
 from models.tf import network
+from train.learning.whitening import sample_u8
 from train.loop import Framework, Setting, run_training
 from train.tf.batches import Batches
 from train.tf.optimisation import precision_of
 from train.tf.state import State
-from train.whitening import sample_u8
 
 if TYPE_CHECKING:
     from core.records import Float32Array, ImageSet

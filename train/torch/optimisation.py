@@ -12,8 +12,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from core.environment import cpu_flags
 from core.errors import UserError
-from train.schedules import FIRST_DIVISOR, LAST_DIVISOR, MOMENTUM, WARMUP_SHARE, ema_decay_at
-from train.whitening import whitening_filters
+from train.learning.schedules import FIRST_DIVISOR, LAST_DIVISOR, MOMENTUM, WARMUP_SHARE, ema_decay_at
+from train.learning.whitening import whitening_filters
 
 if TYPE_CHECKING:
     from train.recipes import TorchRecipe

@@ -14,13 +14,13 @@ from torch import nn
 from core.environment import available_cores
 from core.errors import UserError
 from models.torch import network
+from train.learning.whitening import sample_u8
 from train.loop import Framework, Setting, run_training
 from train.torch.batches import Batches
 from train.torch.optimisation import make_optimizer, precision_of
 from train.torch.range_test import find_lr
 from train.torch.state import State
 from train.torch.together import ranks_of
-from train.whitening import sample_u8
 
 if TYPE_CHECKING:
     from core.records import Float32Array, ImageSet

@@ -13,12 +13,12 @@ import tensorflow as tf
 
 from core.environment import cpu_flags
 from core.errors import UserError
+from train.learning.whitening import whitening_filters
 from train.recipe_choice import named
 from train.recipes import TfRecipe
 from train.tf import optimisation as tf_optimisation
 from train.tf.optimisation import graphs_in_bf16, precision_of, whiten
 from train.tf.state import State
-from train.whitening import whitening_filters
 
 IN_HARDWARE = bool({"avx512_bf16", "amx_bf16"} & set(cpu_flags()))
 

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from core.errors import UserError
+from train.learning.schedules import ema_decay_at, one_cycle
+from train.learning.whitening import whitening_filters
 from train.recipe_choice import named
 from train.recipes import TorchRecipe
-from train.schedules import ema_decay_at, one_cycle
 from train.torch import optimisation as torch_optimisation
 from train.torch.optimisation import averaged, make_optimizer, make_scheduler, precision_of, whiten
-from train.whitening import whitening_filters
 
 CPU = torch.device("cpu")
 

@@ -8,8 +8,8 @@ from sklearn.decomposition import PCA
 from sklearn.feature_extraction.image import extract_patches_2d
 
 from core.records import Float32Array, ImageSet
-from train import whitening
-from train.whitening import sample_u8, whitening_filters
+from train.learning import whitening
+from train.learning.whitening import sample_u8, whitening_filters
 
 
 def _images(n: int = 7) -> Float32Array:

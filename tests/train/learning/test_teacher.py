@@ -13,9 +13,9 @@ from core.errors import UserError
 from core.records import ImageSet
 from models.runtimes.opening import open_model
 from tests.tiny_models import write_tiny_model
-from train import teacher
+from train.learning import teacher
+from train.learning.teacher import kept_path, soft_labels
 from train.recipes import TfRecipe
-from train.teacher import kept_path, soft_labels
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""How a network learns, whatever the framework: schedules, whitening filters, what a teacher says."""
