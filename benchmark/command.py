@@ -114,9 +114,10 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--exclude",
         nargs="+",
-        choices=["duplicates"],
         default=[],
-        help="leave out images that are also training images, or near to one",
+        metavar="WHAT",
+        help="leave images out: duplicates (also training images, or near to one), disputed (CIFAR-10's labels that people doubt), "
+        "or the path of a list, a CSV with the column file, or index in CIFAR-10's official order",
     )
     add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
     add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")

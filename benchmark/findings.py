@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmark.accuracy.calibration import Calibration
 from benchmark.candidates import Candidate
 from benchmark.costs.graph import GraphCost
+from benchmark.images import LeftOut
 from benchmark.latency.experiment import LatencyRun
 from benchmark.latency.loadgen import CrossCheck
 from benchmark.latency.pairs import LatencyPair
@@ -39,6 +43,7 @@ class Findings:
     """Filled step by step; an entry, predictions and a file for every single model and ensemble, by name.
 
     max_error: share of wrong answers for which thresholds are chosen on the images `tuned_on`; None for no thresholds.
+    left_out: images that --exclude names, which are not judged; right_of_left_out: by model, whether it is right about each.
     own_predictions: by model and provider, if a provider rounds otherwise than the one that `predictions` are from.
     pairs: those that a person asks for, and the other single models; more_pairs: the rest, for pairs.csv, the answer and the front.
     """
@@ -61,6 +66,8 @@ class Findings:
     latencies: list[LatencySummary] = field(default_factory=list)
     latency_pairs: list[LatencyPair] = field(default_factory=list)
     max_error: float | None = None
+    left_out: LeftOut | None = None
+    right_of_left_out: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     foreign: ImageSet | None = None
     foreign_logits: dict[str, Float32Array] = field(default_factory=dict)
     to_corrupt: Wanted | None = None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.decimals import counted
 from core.errors import UserError
 from core.records import ImageSet, Int64Array, Split
 from data import open_dataset
+from data.exclusions.lists import DISPUTED_NAME, listed
 from data.matching import common_split_seed, fingerprint_notes, open_matching
 from data.reading import Reading
 from models.card import ModelCard
@@ -27,11 +29,31 @@ _MOST_COMPARISONS = 10**9  # of thumbnails in search of near duplicates: CIFAR-1
 
 @dataclass(frozen=True)
 class Choice:
-    """Which images of a split are judged: `limit` of them, drawn by `seed`; without those that the train split has too."""
+    """Which images of a split are judged: `limit` of them, drawn by `seed`, without those of `exclude`.
+
+    exclude: "duplicates", for those that the train split has too; "disputed", or the path of a list (`data.exclusions.lists`).
+    """
 
     limit: int | None = None
     seed: int = 0
-    exclude_duplicates: bool = False
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Images that are not judged, and for each of `Choice.exclude` which of them it names, (n_images,)."""
+
+    images: ImageSet
+    by_reason: Mapping[str, NDArray[np.bool_]]
+
+
+class Chosen(NamedTuple):
+    """The data set, the chosen images of a split, notes on them, and what was left out; None if nothing was to be."""
+
+    dataset: Dataset
+    image_set: ImageSet
+    notes: list[str]
+    left_out: LeftOut | None = None
 
 
 def images_for(
@@ -43,8 +65,8 @@ def images_for(
     *,
     resize: Resize | None = None,
     skip_damaged: bool = False,
-) -> tuple[Dataset, ImageSet, list[str]]:
-    """The data set, the chosen images of `split`, and notes on what differs from the cards and what is odd about the images.
+) -> Chosen:
+    """The images of `split` that `choice` leaves, and notes on what differs from the cards and what is odd about the images.
 
     cards: none if nothing but predictions is measured, which fit any images. resize: other than the cards say, which is
     noted. Where there is a limit, no more images of a folder are read than it leaves.
@@ -68,27 +90,58 @@ def images_for(
         notes += fingerprint_notes(models, source, dataset.official(source).sha256)
     if models and resize is not None and resize != models[0].resize:
         notes.append(f"images are resized by '{resize}', the models were trained with '{models[0].resize}'")
-    image_set, duplicates = _checked_for_duplicates(dataset, image_set, split_seed, exclude=choice.exclude_duplicates)
-    return dataset, image_set, [*notes, *dataset.notes, *duplicates]
+    duplicates, said = _checked_for_duplicates(dataset, image_set, split_seed, exclude=DUPLICATES in choice.exclude)
+    notes += [*dataset.notes, *said]
+    if not choice.exclude:
+        return Chosen(dataset, image_set, notes)
+    by_reason = {DUPLICATES: duplicates} if DUPLICATES in choice.exclude else {}
+    for what in choice.exclude:
+        if what != DUPLICATES:
+            by_reason[what] = listed(what, dataset, image_set, data_dir)
+            notes.append(_left_out_note(what, int(by_reason[what].sum()), image_set))
+    return _without(Chosen(dataset, image_set, notes), by_reason)
 
 
-def _checked_for_duplicates(dataset: Dataset, image_set: ImageSet, split_seed: int, *, exclude: bool) -> tuple[ImageSet, list[str]]:
-    """The images, without those that are training images where `exclude`; and notes. Looks only as long as that is quick.
+def _left_out_note(what: str, count: int, image_set: ImageSet) -> str:
+    named = "have disputed labels" if what == DISPUTED_NAME else f"are in {what}"
+    was = "was" if count == 1 else "were"
+    return f"{count:,} of {counted(len(image_set), image_set.split + ' image')} {named} and {was} left out (--exclude {what})"
+
+
+def _without(chosen: Chosen, by_reason: Mapping[str, NDArray[np.bool_]]) -> Chosen:
+    image_set = chosen.image_set
+    out = np.any(list(by_reason.values()), axis=0)
+    if out.all():
+        raise UserError(
+            f"--exclude {' '.join(by_reason)} leaves none of the {len(image_set)} {image_set.split} images of {image_set.name}; "
+            "leave it out, or collect others"
+        )
+    if not out.any():
+        return Chosen(chosen.dataset, image_set, chosen.notes)
+    kept, left = (image_set.take(np.flatnonzero(mask).astype(np.int64)) for mask in (~out, out))
+    return Chosen(chosen.dataset, kept, chosen.notes, LeftOut(left, {name: mask[out] for name, mask in by_reason.items()}))
+
+
+def _checked_for_duplicates(
+    dataset: Dataset, image_set: ImageSet, split_seed: int, *, exclude: bool
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which images are training images too, (n_images,), and notes. Looks only as long as that is quick.
 
     To exclude, it looks however long it takes.
     """
+    found = np.zeros(len(image_set), dtype=np.bool_)
     if image_set.split == "train":
         if exclude:
             raise UserError("--exclude duplicates leaves training images out, which --split train asks for; use --split test")
-        return image_set, []
+        return found, []
     if "train" not in dataset.available:
         if exclude:
             raise UserError(f"--exclude duplicates needs the training images, and {dataset.name} has none; add a train/ folder")
-        return image_set, []
-    from data.duplicates import conflict_note, duplicates_note, find_duplicates, joined, seen_in_training, without
+        return found, []
+    from data.exclusions.duplicates import conflict_note, duplicates_note, find_duplicates, joined, seen_in_training
 
     if not exclude and not dataset.is_quick("train"):
-        return image_set, [f"not checked: whether {image_set.split} images are also training images ({_HOW_TO_LOOK})"]
+        return found, [f"not checked: whether {image_set.split} images are also training images ({_HOW_TO_LOOK})"]
     seen = seen_in_training(dataset, image_set.split, split_seed)
     near = exclude or len(image_set) * sum(map(len, seen)) <= _MOST_COMPARISONS
     duplicates = find_duplicates(image_set.images_u8, joined(seen), near=near)
@@ -98,9 +151,11 @@ def _checked_for_duplicates(dataset: Dataset, image_set: ImageSet, split_seed: i
         notes.append(
             f"not checked: whether {image_set.split} images have near duplicates among the training images ({_HOW_TO_LOOK})"
         )
-    return without(image_set, duplicates) if exclude and len(duplicates.found) else image_set, notes
+    found[duplicates.found] = True
+    return found, notes
 
 
+DUPLICATES = "duplicates"
 _HOW_TO_LOOK = "--exclude duplicates and python -m data show look for them"
 
 

@@ -20,7 +20,6 @@ CHOICES: dict[str, Callable[[], Collection[str]]] = {
     "runtimes": names,
     "split": lambda: get_args(SplitName),
     "resize": lambda: RESIZES,
-    "exclude": lambda: ("duplicates",),
 }
 FOLDERS = ("data_dir", "models_dir", "out", "corrupt_from")
 COUNTS = ("batch_sizes", "threads", "limit", "at_batch", "corrupt")

@@ -18,6 +18,7 @@ from benchmark.ood.scores import COLUMNS as OOD_COLUMNS
 from benchmark.rejects.thresholds import COLUMNS as REJECTS_COLUMNS
 from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
 from benchmark.robustness import table as robust
+from benchmark.slices.left_out import COLUMNS as EXCLUSION_COLUMNS
 from benchmark.slices.quarters import COLUMNS as SLICES_COLUMNS
 from benchmark.stored.checks import check_facts, check_predictions, check_table
 from core.errors import UserError, one_line
@@ -118,6 +119,11 @@ class Results:
     def robustness_pairs(self) -> pd.DataFrame:
         """A row per pair of models: which is more robust, by a bootstrap over images; no rows without `corrupt`."""
         return self._table("robustness_pairs.csv", otherwise=robust.PAIRS_COLUMNS)
+
+    @cached_property
+    def exclusions(self) -> pd.DataFrame:
+        """A row per model and list of images left out: accuracy with and without them; no rows without `exclude`."""
+        return self._table("exclusions.csv", otherwise=EXCLUSION_COLUMNS)
 
     @cached_property
     def ood(self) -> pd.DataFrame:

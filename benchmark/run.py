@@ -42,6 +42,7 @@ from benchmark.report.terminal import print_report
 from benchmark.results import Results
 from benchmark.robustness.predict import can_speak, predict_versions
 from benchmark.robustness.wanted import Wanted, wanted_versions
+from benchmark.slices.left_out import predict_left_out
 from core.console import print_line, print_lines, progress
 from core.environment import available_cores
 from core.errors import UserError, few, one_line
@@ -134,6 +135,8 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
         add_ensembles_and_judge(findings, planned, Path(fused_folder))
         if findings.to_corrupt is not None:
             findings.robustness = predict_versions(findings, findings.to_corrupt)
+        if findings.left_out is not None:
+            findings.right_of_left_out = predict_left_out(findings, findings.left_out)
         if findings.foreign is not None:
             findings.foreign_logits = predict_foreign(findings, findings.foreign)
         if options.time_budget_s > 0:
@@ -177,11 +180,11 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     check_names(candidates)
     wanted, plan_notes = plans(candidates, options.ensemble)
     cards = [candidate.card for candidate in files]
-    dataset, image_set, data_notes = images_for(
+    dataset, image_set, data_notes, left_out = images_for(
         options.data,
         options.data_dir,
         options.split,
-        Choice(options.limit, options.seed, "duplicates" in options.exclude),
+        Choice(options.limit, options.seed, tuple(options.exclude)),
         cards,
         resize=options.resize,
         skip_damaged=options.skip_damaged,
@@ -197,6 +200,7 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     if tuned_on is not None and options.split == "validation":
         notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
     findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, max_error=options.max_error, notes=notes)
+    findings.left_out = left_out
     if options.corrupt is not None or options.corrupt_from is not None:
         findings.to_corrupt = _to_corrupt(findings, options, wanted)
     if options.ood is not None:

@@ -77,11 +77,19 @@ def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
     return folder
 
 
-def fetch(archive: Archive, home: Path) -> Path:
+_NO_CIFAR10 = (
+    f"no CIFAR-10 in {{home}}, and it could not be downloaded ({{reasons}}); where there is a network, python -m data show cifar10 "
+    f"downloads it; else set ${ENVIRONMENT_VARIABLE} to the folder that holds it, or put {CIFAR10.file_name} or "
+    f"{BATCHES_FOLDER}/ into {{home}} by hand (make demo needs none of it)"
+)
+
+
+def fetch(archive: Archive, home: Path, failed: str = _NO_CIFAR10) -> Path:
     """The archive's path in `home`, its SHA-256 checked, from the first source that gives it.
 
     What one source leaves unfinished in the `.part` file the next one completes. In the first round a slow source is
-    left for the next; a source that gave a whole file of the wrong SHA-256 is not asked again.
+    left for the next; a source that gave a whole file of the wrong SHA-256 is not asked again. failed: what the UserError says
+    if no source gives it, with `{home}` and `{reasons}`.
     """
     faults: dict[str, str] = {}
     for attempt in range(_ROUNDS):
@@ -97,11 +105,7 @@ def fetch(archive: Archive, home: Path) -> Path:
         if not moved:  # nobody answers: asking again would only keep the person waiting
             break
     reasons = "; ".join(f"{_host(url)}: {fault}" for url, fault in faults.items())
-    raise UserError(
-        f"no CIFAR-10 in {home}, and it could not be downloaded ({reasons}); where there is a network, python -m data show cifar10 "
-        f"downloads it; else set ${ENVIRONMENT_VARIABLE} to the folder that holds it, or put {archive.file_name} or "
-        f"{BATCHES_FOLDER}/ into {home} by hand (make demo needs none of it)"
-    )
+    raise UserError(failed.format(home=home, reasons=reasons))
 
 
 _WRONG_SHA256 = "wrong SHA-256"

@@ -16,7 +16,7 @@ from core.files import RESULTS_DIR, final_run_folder, run_folder, write_csv
 from core.records import SPLITS, ImageSet
 from data.catalog import Dataset
 from data.contact_sheet import write_contact_sheet
-from data.duplicates import conflict_note, duplicates_note, find_duplicates, joined, seen_in_training, without
+from data.exclusions.duplicates import conflict_note, duplicates_note, find_duplicates, joined, seen_in_training, without
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,13 +8,11 @@ import numpy as np
 
 from benchmark.findings import Findings
 from benchmark.images import drawn
-from benchmark.robustness.predict import speaking
-from core.console import progress
+from benchmark.robustness.predict import said_of
 from core.errors import UserError
 from core.records import Float32Array, ImageSet
 from data import open_dataset
 from data.reading import Reading
-from ensemble.rules.combination import combine
 
 
 def foreign_images(data: str, data_dir: Path | None, like: ImageSet, reading: Reading, limit: int | None, seed: int) -> ImageSet:
@@ -31,15 +29,4 @@ def foreign_images(data: str, data_dir: Path | None, like: ImageSet, reading: Re
 
 def predict_foreign(findings: Findings, foreign: ImageSet) -> dict[str, Float32Array]:
     """The logits of every model that can be run, and of ensembles of such, for the foreign images."""
-    logits: dict[str, Float32Array] = {}
-    with progress("doing") as display:
-        models = speaking(findings, findings.image_set)
-        task = display.add_task("foreign images", total=len(models), doing="")
-        for name, say in models.items():
-            display.update(task, doing=name)
-            logits[name] = say(foreign.images_u8)
-            display.advance(task)
-    for name, one in findings.ensembles.items():
-        if name not in models and set(one.members) <= set(models):
-            logits[name] = np.asarray(combine(one.how, [logits[member] for member in one.members])[0], dtype=np.float32)
-    return logits
+    return said_of(findings, foreign, "foreign images")

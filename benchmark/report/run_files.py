@@ -29,6 +29,7 @@ from benchmark.report.tables import Pair
 from benchmark.report.verdicts import verdicts_of
 from benchmark.results import Results
 from benchmark.robustness.table import robustness_pairs, robustness_rows, summary_rows, with_robustness
+from benchmark.slices.left_out import exclusion_rows
 from benchmark.slices.quarters import slice_rows
 from core.environment import environment
 from core.files import final_run_folder, sha256_of_file, write_json
@@ -103,6 +104,9 @@ def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
         "latency_samples.csv.gz": tables.sample_rows(samples),
     }
     frames |= robustness
+    if findings.left_out is not None:
+        right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
+        frames["exclusions.csv"] = exclusion_rows(findings.left_out, right, findings.right_of_left_out)
     if findings.foreign is not None:
         on_own = {name: predictions.logits for name, predictions in findings.predictions.items()}
         frames["ood.csv"] = ood_rows(on_own, findings.foreign_logits, findings.foreign.name)

@@ -63,6 +63,22 @@ def slices_table(slices: pd.DataFrame, names: Names) -> Table:
     return table
 
 
+def exclusions_table(exclusions: pd.DataFrame, names: Names) -> Table:
+    """A line per model and list: accuracy with every image, and without those that were left out."""
+    table = new_table("What leaving images out changes (--exclude)", "all other tables are without them")
+    table.add_column("model", overflow="fold")
+    table.add_column("without", overflow="fold")
+    for heading in ("images", "top-1 %\n(95 %)", "points"):
+        table.add_column(heading, justify="right")
+    for name, own in exclusions.groupby("model", sort=False):
+        for i, (_, row) in enumerate(own.iterrows()):
+            accuracy = percent_cell(*row[["accuracy", "accuracy_ci95_low", "accuracy_ci95_high"]]).replace("\n", " ")
+            gain = signed(100 * row["gain"], 2) if row["n_left_out"] else ""
+            table.add_row("" if i else names.of(str(name)), row["left_out"], f"{row['n_images']:,}", accuracy, gain)
+        table.add_section()
+    return table
+
+
 def ood_table(ood: pd.DataFrame, names: Names) -> Table:
     """Three lines per model, one for each score: AUROC, and the share of foreign images accepted with 95 % of the own."""
     first = ood.iloc[0]

@@ -14,6 +14,7 @@ from benchmark.latency.pairs import MIN_PAIRS, NOT_TESTED
 from benchmark.report.names import Names, fitting
 from benchmark.report.smaller_tables import (
     costs_table,
+    exclusions_table,
     new_table,
     ood_table,
     percent_cell,
@@ -75,7 +76,12 @@ def report_tables(results: Results, names: Names) -> list[list[Table]]:
         tables += [[verdict_table(results, names, provider)] for provider in _judged_providers(results)]
     if not results.robustness_summary.empty:
         tables.append([robustness_table(results, names)])
-    asked_for = ((results.slices, slices_table), (results.ood, ood_table), (results.rejects, rejects_table))
+    asked_for = (
+        (results.exclusions, exclusions_table),
+        (results.slices, slices_table),
+        (results.ood, ood_table),
+        (results.rejects, rejects_table),
+    )
     tables += [[make(frame, names)] for frame, make in asked_for if not frame.empty]
     if results.run["tuned_on"] is not None and set(results.ensembles["rule"]) & set(tuned_rules()):
         tables.append([calibration_table(results.ensembles, dataset["split"], names)])

@@ -76,6 +76,22 @@ def speaking(findings: Findings, image_set: ImageSet) -> dict[str, Say]:
     return found | {name: _file_says(findings, findings.files[name], image_set) for name in of_views}
 
 
+def said_of(findings: Findings, image_set: ImageSet, what: str) -> dict[str, Float32Array]:
+    """The logits of every model that can be run, and of ensembles of such, for other images; `what` they are, for the progress."""
+    logits: dict[str, Float32Array] = {}
+    with progress("doing") as display:
+        models = speaking(findings, findings.image_set)
+        task = display.add_task(what, total=len(models), doing="")
+        for name, say in models.items():
+            display.update(task, doing=name)
+            logits[name] = say(image_set.images_u8)
+            display.advance(task)
+    for name, one in findings.ensembles.items():
+        if name not in models and set(one.members) <= set(models):
+            logits[name] = np.asarray(combine(one.how, [logits[member] for member in one.members])[0], dtype=np.float32)
+    return logits
+
+
 def _file_says(findings: Findings, path: Path, image_set: ImageSet) -> Say:
     opened = open_file(path, findings.predictions_provider, findings.threads)
     return lambda images_u8: opened.predicted(images_u8, image_set.n_classes).outputs.logits

@@ -14,7 +14,7 @@ from core.errors import UserError
 from data import open_dataset
 from data.show import look_for_duplicates
 from models.card import ModelCard
-from tests.data.test_duplicates import scenes
+from tests.data.exclusions.test_duplicates import scenes
 from tests.tiny_models import tiny_card
 
 
@@ -44,7 +44,7 @@ def test_a_limit_draws_what_it_always_drew_and_decodes_no_other(tmp_path: Path, 
     read: list[Path] = []
     before = decode._read
     monkeypatch.setattr(decode, "_read", lambda path, *rest: (read.append(path), before(path, *rest))[1])
-    _, image_set, notes = images_for(str(root), None, "test", Choice(6, 3), [known])
+    _, image_set, notes, _ = images_for(str(root), None, "test", Choice(6, 3), [known])
     assert (image_set.sha256, len(read)) == (expected.sha256, 6)
     assert any("only 6 of 40" in note for note in notes)
 
@@ -59,9 +59,9 @@ def test_training_images_among_the_judged_are_noted_and_can_be_left_out(tmp_path
     Image.open(train[5]).save(judged[3].with_suffix(".jpg"), quality=80)
     judged[3].unlink()
     cards = [card(root)]
-    _, whole, notes = images_for(str(root), None, split, Choice(), cards)  # type: ignore[arg-type]
+    _, whole, notes, _ = images_for(str(root), None, split, Choice(), cards)  # type: ignore[arg-type]
     assert any(f"4 of 10 {split} images are also training images (3 with the same pixels, 1 near" in note for note in notes)
-    _, rest, notes = images_for(str(root), None, split, Choice(exclude_duplicates=True), cards)  # type: ignore[arg-type]
+    _, rest, notes, _ = images_for(str(root), None, split, Choice(exclude=("duplicates",)), cards)  # type: ignore[arg-type]
     assert (len(whole), len(rest)) == (10, 6)
     assert rest.sha256 != whole.sha256
     assert any("left out" in note for note in notes)
@@ -78,11 +78,11 @@ def test_images_come_as_the_models_were_trained_unless_told_otherwise(tmp_path: 
         (tmp_path / "test" / name).mkdir(parents=True)
         Image.fromarray(scenes(1, 0, 64)[0][:16]).save(tmp_path / "test" / name / "1.png")
     squashed = [dataclasses.replace(card(tmp_path), dataset_sha256={}, resize="squash")]
-    as_trained, notes = images_for(str(tmp_path), None, "test", Choice(), squashed)[1:]
+    as_trained, notes = images_for(str(tmp_path), None, "test", Choice(), squashed)[1:3]
     expected = Image.open(tmp_path / "test/a/1.png").resize((16, 16), Image.Resampling.BILINEAR)
     assert np.array_equal(as_trained.images_u8[0], np.asarray(expected))
     assert notes == []
-    _, other, notes = images_for(str(tmp_path), None, "test", Choice(), squashed, resize="shortest")
+    _, other, notes, _ = images_for(str(tmp_path), None, "test", Choice(), squashed, resize="shortest")
     assert other.sha256 != as_trained.sha256
     assert any("trained with 'squash'" in note for note in notes)
 
@@ -113,7 +113,7 @@ def test_the_first_class_that_differs_is_named() -> None:
 def test_to_exclude_duplicates_there_must_be_training_images(tmp_path: Path) -> None:
     root = folder(tmp_path, {"test": 5})
     with pytest.raises(UserError, match="needs the training images"):
-        images_for(str(root), None, "test", Choice(exclude_duplicates=True), [card(root)])
+        images_for(str(root), None, "test", Choice(exclude=("duplicates",)), [card(root)])
 
 
 def test_test_images_are_held_against_the_data_sets_own_validation_images_too(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_test_images_are_held_against_the_data_sets_own_validation_images_too(tm
     seen = [sorted((root / name / "b").iterdir())[0] for name in ("train", "val")]
     for copy, original in zip(sorted((root / "test/b").iterdir()), seen, strict=False):
         copy.write_bytes(original.read_bytes())
-    _, _, notes = images_for(str(root), None, "test", Choice(), [card(root)])
+    _, _, notes, _ = images_for(str(root), None, "test", Choice(), [card(root)])
     assert any("2 of 10 test images are also training or validation images (2 with the same pixels" in note for note in notes)
-    assert len(images_for(str(root), None, "test", Choice(exclude_duplicates=True), [card(root)])[1]) == 8
+    assert len(images_for(str(root), None, "test", Choice(exclude=("duplicates",)), [card(root)])[1]) == 8
     done = look_for_duplicates([open_dataset(str(root)).official("test")], open_dataset(str(root)), exclude=False)
     assert [(row[2].split("/")[0], row[3]) for row in done.rows] == [("train", "same pixels"), ("val", "same pixels")]

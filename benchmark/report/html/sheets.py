@@ -54,6 +54,10 @@ _SHOWN = {
         "Corrupted images: each corruption",
         "model corruption severity n_images accuracy accuracy_ci95_low accuracy_ci95_high",
     ),
+    "exclusions.csv": (
+        "With and without images that were left out",
+        "model left_out n_left_out n_images accuracy accuracy_ci95_low accuracy_ci95_high gain",
+    ),
     "ood.csv": (
         "Own images against foreign ones",
         "model ood_data score n_images n_ood_images auroc auroc_ci95_low auroc_ci95_high threshold fpr_at_95 fpr_at_95_ci95_low "

@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 from core.errors import UserError
 from core.records import ImageSet, UInt8Array, fingerprint
 from data import open_dataset
-from data.duplicates import Duplicates, conflicting_labels, duplicates_note, find_duplicates, thumbnails, without
+from data.exclusions.duplicates import Duplicates, conflicting_labels, duplicates_note, find_duplicates, thumbnails, without
 
 
 def scenes(n_images: int, seed: int, side: int = 32) -> UInt8Array:
