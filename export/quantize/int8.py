@@ -45,13 +45,18 @@ VNNI = {"avx512_vnni", "avx_vnni"}
 
 def cores(task: Task) -> dict[str, ModelProto]:
     """The networks in INT8, once for each way of calibration."""
-    batches, core = task.calibration_batches(), prepared(task.core())
+    batches, core = task.calibration_batches(), exact_core(task)
     return {
         calibration: int8_core(
             core, batches, calibration, reduce_range=_reduces(task.options), advance=task.advance(f"calibrating by {calibration}")
         )
         for calibration in task.options.calibrations
     }
+
+
+def exact_core(task: Task) -> ModelProto:
+    """What is quantised."""
+    return prepared(task.core())
 
 
 def recipe(task: Task, kept: str) -> dict[str, Any]:

@@ -18,7 +18,8 @@ class Options:
 
     n_calibration: training images to find ranges on; n_validation: validation images to compare on, all if None.
     calibration: how ranges are found, one of `CALIBRATIONS`, or "auto" for the better of `TRIED`; reduce_range: whether weights
-    are kept to 7 bits, None for wherever the processor needs it.
+    are kept to 7 bits, None for wherever the processor needs it. max_accuracy_loss: layers go back to float32 until the
+    interval of the loss on validation images excludes more than this fraction; None: none go back.
     """
 
     method: str = DEFAULT
@@ -28,6 +29,7 @@ class Options:
     n_validation: int | None = None
     calibration: str = "auto"
     reduce_range: bool | None = None
+    max_accuracy_loss: float | None = None
 
     def __post_init__(self) -> None:
         for what, value, choices in (
@@ -36,6 +38,10 @@ class Options:
         ):
             if value not in choices:
                 raise UserError(f"there is no {what} {value!r}; choose from {', '.join(choices)}")
+        if self.max_accuracy_loss is not None and not METHODS[self.method].puts_back:
+            raise UserError(f"--max-accuracy-loss puts layers of INT8 back to float32, and {self.method} has none; pass --to int8")
+        if self.max_accuracy_loss is not None and not 0 <= self.max_accuracy_loss <= 1:
+            raise UserError(f"--max-accuracy-loss must be from 0 to 1, a fraction of the images, not {self.max_accuracy_loss}")
         for what, n_images in (("calibrate", self.n_calibration), ("compare", self.n_validation)):
             if n_images is not None and n_images < 1:
                 raise UserError(f"{n_images} images to {what} on are too few; pass 1 or more")

@@ -13,17 +13,19 @@ class Entry:
     """What can be said of a method without importing it.
 
     help: a few words for `--help`; module: its file, imported on first use; calibrates: whether it looks at training images;
-    note: what whoever makes such a file should know.
+    puts_back: whether single layers of its networks can go back to float32 (`export.quantize.mixed`); note: what whoever makes
+    such a file should know.
     """
 
     help: str
     module: str
     calibrates: bool = False
+    puts_back: bool = False
     note: str = ""
 
 
 METHODS = {
-    "int8": Entry("calibrated on training images", "export.quantize.int8", calibrates=True),
+    "int8": Entry("calibrated on training images", "export.quantize.int8", calibrates=True, puts_back=True),
     "fp16": Entry(
         "for GPUs",
         "export.quantize.fp16",

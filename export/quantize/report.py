@@ -45,8 +45,24 @@ def _row(variant: Variant) -> dict[str, str]:
         "max_abs_probability_difference": comparison.max_abs_probability_difference,
         "divergence_nats": comparison.divergence,
         "elapsed_s": f"{variant.elapsed_s:.2f}",
+        "n_float_layers": str(len(variant.float_layers)),
     }
     return {name: value if isinstance(value, str) else cell(value) for name, value in values.items()}
+
+
+def _layer_rows(variants: Sequence[Variant]) -> list[dict[str, str]]:
+    """A row of `quantize_layers.csv` for each quantised layer, the one that costs most first."""
+    return [
+        {
+            "model": variant.target.stem,
+            "layer": one.layer,
+            "operator": one.operator,
+            "divergence_gain_nats": cell(one.gain_nats),
+            "precision": "fp32" if one.layer in variant.float_layers else variant.precision,
+        }
+        for variant in variants
+        for one in variant.layer_losses
+    ]
 
 
 def fill_run(folder: Path, outcomes: Sequence[Variant | Failed], arguments: Sequence[str], notes: Sequence[str]) -> None:
@@ -54,6 +70,9 @@ def fill_run(folder: Path, outcomes: Sequence[Variant | Failed], arguments: Sequ
     variants = [outcome for outcome in outcomes if isinstance(outcome, Variant)]
     table = rows(variants)
     write_csv(folder / "quantize.csv", list(table[0]), (row.values() for row in table))
+    layers = _layer_rows(variants)
+    if layers:
+        write_csv(folder / "quantize_layers.csv", list(layers[0]), (row.values() for row in layers))
     run = {
         "what": "quantize",
         "arguments": list(arguments),
@@ -106,7 +125,15 @@ def _sentence(variant: Variant) -> str:
         WORSE: f"CREDIBLY WORSE than {variant.source.stem} {where}; do not deploy it, or calibrate on more --images",
     }
     verdict = verdicts.get(comparison.verdict, f"{comparison.verdict} in accuracy from {variant.source.stem} {where}")
-    return f"{variant.target}: {verdict}{_calibrated(variant)}"
+    return f"{variant.target}: {verdict}{_calibrated(variant)}{_put_back(variant)}"
+
+
+def _put_back(variant: Variant) -> str:
+    if not variant.layer_losses:
+        return ""
+    if not variant.float_layers:
+        return "; no layer had to go back to float32"
+    return f"; of {len(variant.layer_losses)} layers in float32: {', '.join(variant.float_layers)}"
 
 
 def _calibrated(variant: Variant) -> str:

@@ -15,6 +15,7 @@ from core.environment import package_versions
 from core.errors import UserError
 from export.quantize.images import VariantImages
 from export.quantize.judge import Comparison, compare
+from export.quantize.mixed import LayerLoss, layer_losses, put_back, require_enough_images
 from export.quantize.options import Options
 from export.quantize.registry import METHODS
 from models.graph.contract import IMAGES, IR_VERSION, at_contract_opset, load_model, save_model
@@ -43,8 +44,9 @@ class Variant:
     """One file that was written, and how it compares with its base.
 
     source, target: the two files; base: the card of the first; precision: the method's name; calibration: how ranges were
-    found, "" if none are; divergences: of each way of calibration tried, in nats; sizes in MB (10⁶ bytes); notes: what a
-    person should know of its images and its making.
+    found, "" if none are; divergences: of each way of calibration tried, in nats; sizes in MB (10⁶ bytes); float_layers:
+    those that went back to float32; layer_losses: what each quantised layer costs, if it was asked how much may be lost; notes:
+    what a person should know of its images and its making.
     """
 
     source: Path
@@ -59,6 +61,8 @@ class Variant:
     size_mb: float
     elapsed_s: float
     notes: tuple[str, ...] = ()
+    float_layers: tuple[str, ...] = ()
+    layer_losses: tuple[LayerLoss, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,13 @@ class Method(Protocol):
         """What a person should know of these options on this machine."""
 
 
+class PutsBack(Protocol):
+    """What a method offers besides if its entry says `puts_back`."""
+
+    def exact_core(self, task: Task) -> ModelProto:
+        """The float32 networks that `cores` are made of, layers and weights by the same names."""
+
+
 def method_of(name: str) -> Method:
     """The file of a method, imported."""
     return cast("Method", importlib.import_module(METHODS[name].module))
@@ -143,23 +154,61 @@ def make_variant(base: Base, target: Path, images: VariantImages, options: Optio
     started = time.perf_counter()
     task, method = Task(base, images, options, report), method_of(options.method)
     reference = _logits(base.model, images, "base", report)
-    judged: dict[str, tuple[ModelProto, Comparison]] = {}
-    for name, core in method.cores(task).items():
+    if options.max_accuracy_loss is not None:
+        require_enough_images(len(images.validation), options.max_accuracy_loss)
+
+    def judge(core: ModelProto, name: str) -> tuple[ModelProto, Comparison]:
         model = _joined(base, core)
         logits = _logits(model, images, f"{options.method} {name}".strip(), report)
-        judged[name] = (model, compare(reference, logits, images.validation))
+        return model, compare(reference, logits, images.validation)
+
+    cores = method.cores(task)
+    judged = {name: judge(core, name) for name, core in cores.items()}
     best = min(judged, key=lambda name: judged[name][1].divergence)
     model, comparison = judged[best]
+    losses: list[LayerLoss] = []
+    float_layers: tuple[str, ...] = ()
+    if options.max_accuracy_loss is not None:
+        core = cast("PutsBack", method).exact_core(task)
+        losses = _layer_losses(task, core, cores[best])
+        mixed, comparison, float_layers = put_back(
+            core, cores[best], losses, lambda one: judge(one, "mixed"), comparison, options.max_accuracy_loss
+        )
+        model = mixed or model
     divergences = {name: found.divergence for name, (_, found) in judged.items()}
     n_calibration = len(images.calibration_u8) if METHODS[options.method].calibrates else 0
-    recipe = _recipe(task, method.recipe(task, best), best, divergences, n_calibration)
+    made = method.recipe(task, best) | ({"float_layers": list(float_layers)} if options.max_accuracy_loss is not None else {})
+    recipe = _recipe(task, made, best, divergences, n_calibration)
     save_model(model, _card(base.card, target.stem, options.method, recipe, comparison), target)
     sizes = size_bytes(base.path) / 1e6, target.stat().st_size / 1e6
     elapsed_s = time.perf_counter() - started
     notes = tuple(note for note in (METHODS[options.method].note, *images.notes, *method.notes(options)) if note)
     return Variant(
-        base.path, target, base.card, options.method, best, n_calibration, divergences, comparison, *sizes, elapsed_s, notes
+        base.path,
+        target,
+        base.card,
+        options.method,
+        best,
+        n_calibration,
+        divergences,
+        comparison,
+        *sizes,
+        elapsed_s,
+        notes,
+        float_layers,
+        tuple(losses),
     )
+
+
+def _layer_losses(task: Task, core: ModelProto, converted: ModelProto) -> list[LayerLoss]:
+    done = 0
+
+    def advance(n_layers: int) -> None:
+        nonlocal done
+        done += 1
+        task.report("layer by layer in float32", n_layers, done)
+
+    return layer_losses(core, converted, task.calibration_batches(), advance)
 
 
 def _preprocessed(model: ModelProto, images: VariantImages) -> list[Batch]:
