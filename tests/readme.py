@@ -80,6 +80,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         "python -m ensemble models/a.onnx --rule tta --out models/a_tta.onnx": AS_IT_STANDS,
         CASCADE: AS_IT_STANDS,
         "python -m export.quantize models/ab.onnx --to int8": AS_IT_STANDS,
+        "python -m export.quantize models/ab.onnx --to int8 --max-accuracy-loss 0.005": Skipped(
+            "needs more validation images than small data have; `tests/export/quantize/test_mixed.py` runs it"
+        ),
         "python -m benchmark --models models/ab.onnx models/ab_int8.onnx --max-latency-ms 5": Expected(
             append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
         ),
@@ -95,6 +98,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
             (0, 3), append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
         ),
         "python -m benchmark --corrupt 100": ONLY_ACCURACY,
+        "python -m benchmark --exclude duplicates disputed": Skipped(
+            f"{NO_CIFAR10}, and one of a list; `tests/data/exclusions` and `tests/benchmark/slices` run it"
+        ),
         "python -m benchmark --ood path/to/others": Skipped("needs images of something else; `tests/benchmark/ood` runs it"),
         "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
         "python -m benchmark report results/OLD results/NEW --out both.html": Expected(),

@@ -11,9 +11,11 @@ from data.matching import fingerprint_notes, open_matching, require_unseen
 from data.splits import spread
 
 if TYPE_CHECKING:
-    from core.records import ImageSet, UInt8Array
+    from core.records import Float32Array, ImageSet, UInt8Array
     from data import Dataset
     from models.card import ModelCard
+
+Batch = dict[str, "Float32Array"]  # what the networks take, by the names of their inputs
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from models.graph.parts import hold_layout
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from export.quantize.images import Batch
     from export.quantize.options import Options
-    from export.quantize.variant import Batch, Task
+    from export.quantize.variant import Task
 
 PERCENTILE = 99.99  # share of an activation's values inside its range, per cent; ONNX Runtime's 99.999 hardly differs from MinMax
 # What ResNets are made of. Additions and pools too: in float32 each costs a conversion there and back. At batch 32, 32×32

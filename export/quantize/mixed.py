@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
     from core.records import Float64Array
-    from export.quantize.variant import Batch
+    from export.quantize.images import Batch
 
 LAYERS = ("Conv", "Gemm", "MatMul")  # what has weights; a sum or a pool follows what is around it
 Judge = Callable[["ModelProto"], tuple["ModelProto", Comparison]]  # the networks → the whole model, and what it is worth

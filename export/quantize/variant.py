@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from core.environment import package_versions
 from core.errors import UserError
-from export.quantize.images import VariantImages
+from export.quantize.images import Batch, VariantImages
 from export.quantize.judge import Comparison, compare
 from export.quantize.mixed import LayerLoss, layer_losses, put_back, require_enough_images
 from export.quantize.options import Options
@@ -36,7 +36,6 @@ BATCH_TOLERANCE = 0.05  # one activation that rounds the other way moves a logit
 
 # told a step, the images it will go through, and how many of them are done
 Report = Callable[[str, int, int], None]
-Batch = dict[str, "Float32Array"]  # what the networks take, by the names of their inputs
 
 
 @dataclass(frozen=True)
