@@ -31,6 +31,7 @@ def quantize(
     n_validation_images: int | None = None,
     calibration: str = Options.calibration,
     reduce_range: bool | None = None,
+    max_accuracy_loss: float | None = None,
 ) -> Variant:
     """Write the variant of a contract model, single or ensemble, in another precision, and compare it with its base.
 
@@ -38,7 +39,8 @@ def quantize(
     if None; data: the data set or folder of its images, the one that its card names if None; data_dir: where CIFAR-10 lies.
     n_images: training images to calibrate on; n_validation_images: validation images to compare on, all if None.
     calibration: `minmax`, `percentile`, `entropy`, or `auto` for the better of the first two; reduce_range: 7-bit weights, None
-    for wherever the processor needs them.
+    for wherever the processor needs them. max_accuracy_loss: layers go back to float32 until the interval of the loss excludes
+    more than this fraction; None: none do.
 
     Raises UserError for a model that cannot be converted or whose images cannot be had; then nothing is kept. What the variant
     lost is in the value, not an error:
@@ -56,6 +58,7 @@ def quantize(
         n_validation_images,
         calibration,
         reduce_range,
+        max_accuracy_loss,
     )
     with progress("step") as display:
         return _Maker(None if out is None else Path(out), options, display).make(Path(model))
