@@ -130,6 +130,13 @@ class Dataset:
         known = self._files.labels(source) if self._can_choose(source) and self._files else self.official(source).labels
         return known[self._members(split, known, split_seed)] if self._is_divided(split) else known
 
+    def names(self, split: Split, split_seed: int = 0) -> list[str]:
+        """The name of each image of `split`, in the order of `labels`: its file, or official split and index (`test/12`)."""
+        source = self._checked_source(split)
+        known = self.labels_of_files(source)
+        names = self._files.names(source) if self._files is not None else [f"{source}/{index}" for index in range(len(known))]
+        return [names[index] for index in self._members(split, known, split_seed)] if self._is_divided(split) else names
+
     def is_quick(self, split: Split) -> bool:
         """Whether all of `split` is at hand within about a second."""
         source = self.source(split)

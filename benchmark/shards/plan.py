@@ -101,6 +101,11 @@ class Work:
             own[start : start + len(part)] = labels[part.start : part.stop]
         return own
 
+    def names(self) -> tuple[str, ...]:
+        """The name of each of the chosen images, as a run that reads them has it."""
+        names = self.dataset.names(self.asked.split, self.split_seed)
+        return tuple(names) if isinstance(self.chosen, range) else tuple([names[index] for index in self.chosen])
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, in the order of the labels."""

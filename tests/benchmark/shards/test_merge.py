@@ -6,12 +6,17 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark import evaluate, read_results
 from benchmark.command import main
+from benchmark.ensembles import N_FUSION_IMAGES
+from benchmark.report.html.contents.pictures import kept_pictures
 from benchmark.shards.plan import shard_file
 from core.errors import UserError
+from ensemble.rules.registry import RULES
+from tests.commands import arrays_of
 
 TABLES = ("comparison.csv", "per_class.csv", "confusion.csv", "pairs.csv", "ensembles.csv", "latency.csv", "costs.csv")
 
@@ -56,6 +61,44 @@ def test_merged_tables_are_those_of_one_run_to_the_bit(kind, models, request, tm
         assert np.array_equal(results.predictions[name].logits, logits)
         assert np.array_equal(results.predictions[name].labels, labels)
     assert "next: python -m benchmark merge" in capsys.readouterr().out
+
+
+EVERY_RULE = [*RULES]
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", 1100, "--seed", 3)])
+def test_8_shards_are_one_run_in_all_that_looks_at_pixels_or_validation_images(limit, models, many, tmp_path) -> None:
+    asked = {"limit": limit[1], "seed": limit[3]} if limit else {}
+    one = evaluate(
+        models, data=many, ensemble=EVERY_RULE, max_error=0.3, slices=True, time_budget_s=0, out=tmp_path / "one", **asked
+    )
+    predict(models, many, tmp_path / "shards", "--shards", 8, "--jobs", 2, *limit)
+    more = ("--ensemble", *EVERY_RULE, "--max-error", 0.3, "--slices")
+    folder = merged(tmp_path / "shards", tmp_path / "merged", *more)
+    for name in (*TABLES, "rejects.csv", "slices.csv"):
+        assert (folder / name).read_bytes() == (one.folder / name).read_bytes(), name
+    assert read_results(folder).answers == one.answers
+    kept = sorted(path.name for path in (one.folder / "predictions").iterdir())
+    assert [name for name in kept if name.endswith("_validation.npz")]
+    for name in kept:
+        own, wanted = (arrays_of(where / "predictions" / name) for where in (folder, one.folder))
+        assert all(np.array_equal(own[key], wanted[key]) for key in wanted), name
+    pages = [kept_pictures([read_results(where)]) for where in (folder, one.folder)]
+    assert pages[0] == pages[1] != {}
+    assert pd.read_csv(folder / "images.csv.gz").equals(pd.read_csv(one.folder / "images.csv.gz"))
+    assert (folder / "report.html").is_file()
+
+
+def test_the_page_shows_the_pictures_of_images_that_the_merge_did_not_keep(models, many, tmp_path) -> None:
+    one = evaluate(models, data=many, time_budget_s=0, out=tmp_path / "one")
+    predict_all(models, many, tmp_path / "shards", 2)
+    for more in ((), ("--no-fingerprint",)):
+        folder = merged(tmp_path / "shards", tmp_path / f"merged{len(more)}", *more)
+        found = kept_pictures([read_results(folder)])
+        assert max(found) > N_FUSION_IMAGES
+        assert found == kept_pictures([one])
+    bare = merged(tmp_path / "shards", tmp_path / "bare", "--no-report", "--no-fingerprint")
+    assert not {"report.html", "pictures.zip", "images.csv.gz"} & {path.name for path in bare.iterdir()}
 
 
 def test_part_of_the_images(models, folder, tmp_path) -> None:
