@@ -50,7 +50,8 @@ def merge(asked_for: Namespace) -> Results:
 
     folder = asked_for.folder
     key, asked, provider = read_plan(folder)
-    asked = replace(asked, data=asked_for.data or asked.data, models=tuple(map(str, asked_for.models)) or asked.models)
+    elsewhere = {"data": asked_for.data, "models": tuple(map(str, asked_for.models))}
+    asked = replace(asked, out=str(folder), **{name: value for name, value in elsewhere.items() if value})
     _require_all(folder, asked.n_shards)
     work = open_work(asked)
     require_same(key, work.key, str(folder))
@@ -71,7 +72,9 @@ def _options(asked: Asked, asked_for: Namespace) -> Options:
     """The options of the one run that would have left the same."""
     from benchmark.options import Options
 
-    same = {name: getattr(asked, name) for name in ("data", "split", "limit", "seed", "resize", "device", "threads")}
+    same = {
+        name: getattr(asked, name) for name in ("data", "split", "limit", "seed", "resize", "skip_damaged", "device", "threads")
+    }
     own = {name: getattr(asked_for, name) for name in ("out", "max_error", "slices")}
     rules = getattr(asked_for, "ensemble", None)
     ensemble = () if rules is None else tuple(dict.fromkeys(rules)) or (DEFAULT,)
