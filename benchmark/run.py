@@ -35,7 +35,7 @@ from benchmark.latency.summary import stability_notes, summarise
 from benchmark.ood.foreign import foreign_images, predict_foreign
 from benchmark.options import CORRUPTED, Options, from_values
 from benchmark.report.advice import limits_of
-from benchmark.report.html.page import PAGE_FILE, write_run_page
+from benchmark.report.html.page import PAGE_FILE, PixelsOf, write_run_page
 from benchmark.report.run_files import write_run
 from benchmark.report.tables import Entry, comparison_columns
 from benchmark.report.terminal import print_report
@@ -47,8 +47,8 @@ from core.console import print_line, print_lines, progress
 from core.environment import available_cores
 from core.errors import UserError, few, one_line
 from core.files import run_folder
-from core.records import Predictions, new_array
-from data import open_dataset
+from core.records import ImageSet, Predictions, new_array
+from data import Dataset, open_dataset
 from data.matching import name_on_cards
 from data.reading import Reading, Resize
 from ensemble.validation import few_images_note
@@ -131,7 +131,7 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
     findings, planned = prepare(options, functions)
     with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
         predict_singles(findings, options.profile)
-        predict_validation(findings, _on_validation(findings, planned))
+        predict_validation(findings, asked_on_validation(findings, planned))
         add_ensembles_and_judge(findings, planned, Path(fused_folder))
         if findings.to_corrupt is not None:
             findings.robustness = predict_versions(findings, findings.to_corrupt)
@@ -146,16 +146,16 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
             check_against_loadgen(findings, options)
         results = write_run(folder, findings, options)
         if options.report:
-            _write_page(folder, results, findings)
+            write_report(folder, results, findings)
         return results
 
 
-def _write_page(folder: Path, results: Results, findings: Findings) -> None:
+def write_report(folder: Path, results: Results, findings: Findings, pixels_of: PixelsOf | None = None) -> None:
     """Write report.html; one that cannot be made costs no figure, for all that was measured lies in the folder by now."""
     with progress() as display:
         display.add_task("writing report.html", total=None)
         try:
-            write_run_page(folder, results, findings.image_set)
+            write_run_page(folder, results, findings.image_set, pixels_of)
         except Exception as error:
             print_line(display, f"note: report.html could not be made ({one_line(error, 120)}); every figure is in the tables")
 
@@ -190,15 +190,8 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
         skip_damaged=options.skip_damaged,
     )
     providers, provider_notes = _providers(options, functions, files, threads)
-    if options.max_error is not None and options.split == "validation":
-        raise UserError("--max-error chooses thresholds on validation images, and others must judge them; use --split test")
-    asked_by = candidates if options.max_error is not None else []
-    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed, asked_by)
-    notes = [*notes, *plan_notes, *data_notes, *provider_notes, *_without_latency(candidates, options.time_budget_s)]
-    if tuned_on is not None:
-        notes += few_images_note(len(tuned_on))
-    if tuned_on is not None and options.split == "validation":
-        notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
+    tuned_on, tuned_notes = tuned_images(dataset, candidates, wanted, options)
+    notes = [*notes, *plan_notes, *data_notes, *provider_notes, *_without_latency(candidates, options.time_budget_s), *tuned_notes]
     findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, max_error=options.max_error, notes=notes)
     findings.left_out = left_out
     if options.corrupt is not None or options.corrupt_from is not None:
@@ -206,8 +199,22 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     if options.ood is not None:
         reading = Reading(options.resize or cast(Resize, cards[0].resize) if cards else "shortest", options.skip_damaged)
         findings.foreign = foreign_images(options.ood, options.data_dir, image_set, reading, options.limit, options.seed)
-    read_supplied_predictions(findings, _on_validation(findings, wanted))
+    read_supplied_predictions(findings, asked_on_validation(findings, wanted))
     return findings, wanted
+
+
+def tuned_images(
+    dataset: Dataset, candidates: Sequence[Candidate], wanted: Sequence[Plan], options: Options
+) -> tuple[ImageSet | None, list[str]]:
+    """The validation images that the tuned ones of `wanted` and thresholds need, None if there are no such, and notes on them."""
+    if options.max_error is not None and options.split == "validation":
+        raise UserError("--max-error chooses thresholds on validation images, and others must judge them; use --split test")
+    asked_by = candidates if options.max_error is not None else []
+    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed, asked_by)
+    notes = [] if tuned_on is None else few_images_note(len(tuned_on))
+    if tuned_on is not None and options.split == "validation":
+        notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
+    return tuned_on, notes
 
 
 def _to_corrupt(findings: Findings, options: Options, planned: Sequence[Plan]) -> Wanted:
@@ -218,7 +225,7 @@ def _to_corrupt(findings: Findings, options: Options, planned: Sequence[Plan]) -
     return wanted_versions(findings.image_set, n_images, options.seed, options.corrupt_from, models, options.baseline)
 
 
-def _on_validation(findings: Findings, wanted: Sequence[Plan]) -> Sequence[Candidate]:
+def asked_on_validation(findings: Findings, wanted: Sequence[Plan]) -> Sequence[Candidate]:
     """The models whose word on validation images is needed: for thresholds all, else the members of what is tuned."""
     return findings.candidates if findings.max_error is not None else wanted[-1].members if wanted else ()
 

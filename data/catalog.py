@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -24,9 +24,14 @@ Reader = Callable[[Split], tuple[UInt8Array, Int64Array]]
 class Files(Protocol):
     """Images that can be chosen before they are read: `data.sets.folder.ImageFolder` says what each member means."""
 
-    @property
-    def can_choose(self) -> bool:
+    def can_choose(self, split: Split) -> bool:
         """Whether `labels` are known before any image is read."""
+
+    def find_damaged(self, split: Split, n_processes: int | None = None) -> dict[int, str]:
+        """Index and reason of each file that cannot be decoded."""
+
+    def leave_out(self, split: Split, damaged: Mapping[int, str]) -> None:
+        """Go on without these files."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -130,6 +135,13 @@ class Dataset:
         known = self._files.labels(source) if self._can_choose(source) and self._files else self.official(source).labels
         return known[self._members(split, known, split_seed)] if self._is_divided(split) else known
 
+    def names(self, split: Split, split_seed: int = 0) -> list[str]:
+        """The name of each image of `split`, in the order of `labels`: its file, or official split and index (`test/12`)."""
+        source = self._checked_source(split)
+        known = self.labels_of_files(source)
+        names = self._files.names(source) if self._files is not None else [f"{source}/{index}" for index in range(len(known))]
+        return [names[index] for index in self._members(split, known, split_seed)] if self._is_divided(split) else names
+
     def is_quick(self, split: Split) -> bool:
         """Whether all of `split` is at hand within about a second."""
         source = self.source(split)
@@ -159,8 +171,20 @@ class Dataset:
         source = self._checked_source(split)
         return self._files.identity(source) if self._files is not None else self.official(source).sha256
 
+    def find_damaged(self, split: Split, n_processes: int | None = None) -> dict[int, str]:
+        """Which files of the official split that `split` comes from cannot be decoded, and why; decodes them all once.
+
+        Empty where images are not files. n_processes: that decode; the cores of this process if not given.
+        """
+        return self._files.find_damaged(self._checked_source(split), n_processes) if self._files is not None else {}
+
+    def leave_out(self, split: Split, damaged: Mapping[int, str]) -> None:
+        """Go on without the files that `find_damaged` found, so that no image is read to know which there are."""
+        if self._files is not None:
+            self._files.leave_out(self._checked_source(split), damaged)
+
     def labels_of_files(self, source: Split) -> Int64Array:
-        """The labels of an official split, damaged files among them."""
+        """The labels of an official split, damaged files among them unless they were left out."""
         return self._files.labels(source) if self._files is not None else self.official(source).labels
 
     @property
@@ -199,7 +223,7 @@ class Dataset:
         return source
 
     def _can_choose(self, source: Split) -> bool:
-        return self._files is not None and self._files.can_choose and source not in self._official
+        return self._files is not None and self._files.can_choose(source) and source not in self._official
 
     def _is_divided(self, split: Split) -> bool:
         """Whether `split` is a part of the official train split."""

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     from benchmark.shards.plan import Asked, missing
 
     shard, n_shards = options.shard or (0, options.shards or options.jobs or 1)
-    names = ("data", "split", "limit", "seed", "resize", "device", "threads", "decoders")
+    names = ("data", "split", "limit", "seed", "resize", "device", "skip_damaged", "threads", "decoders")
     asked = Asked(
         tuple(map(str, options.models)),
         out=str(options.out),
@@ -113,6 +113,11 @@ def _parser() -> Parser:
     add("--limit", type=positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
     add("--seed", type=int, default=0, help="draws the images of --limit")
     add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")
+    add(
+        "--skip-damaged",
+        action="store_true",
+        help="leave out files of --data that cannot be decoded; to know which, the first shard decodes them all",
+    )
     add("--device", choices=["cpu", "cuda"], default="cpu", help="where the models run")
     add("--threads", type=positive, metavar="N", help="intra-op threads of each shard; the cores it may use if not given")
     add("--decoders", type=positive, metavar="N", help="processes of each shard that decode images; the cores if not given")

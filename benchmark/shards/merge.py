@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.cli import HelpWithDefaults, Parser, add_run_flag
+from core.cli import HelpWithDefaults, Parser, add_run_flag, fraction
 from core.errors import UserError, few, one_line
-from ensemble.rules.registry import DEFAULT, untuned_rules
+from ensemble.rules.registry import DEFAULT, RULES
 
 if TYPE_CHECKING:
+    from benchmark.ensembles import Plan
+    from benchmark.findings import Findings
+    from benchmark.options import Options
     from benchmark.results import Results
-    from benchmark.shards.plan import Work
-    from core.records import Float32Array, ImageSet
+    from benchmark.shards.plan import Asked, Work
+    from core.records import Float32Array
+    from models.runtimes.base import Provider
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,49 +36,86 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def merge(options: Namespace) -> Results:
-    """The results of the shards in `options.folder`; its tables are those of one run over all images, to the last bit.
+def merge(asked_for: Namespace) -> Results:
+    """The results of the shards in `asked_for.folder`; its tables are those of one run over all images, to the last bit.
 
     UserError if shards are missing, or of other models or images than the rest.
     """
-    from benchmark.accuracy.predictions import add_singles
-    from benchmark.ensembles import plans
-    from benchmark.findings import Findings
-    from benchmark.options import Options
+    from benchmark.accuracy.predictions import predict_validation
     from benchmark.report.run_files import write_run
-    from benchmark.run import add_ensembles_and_judge
+    from benchmark.run import add_ensembles_and_judge, asked_on_validation, write_report
+    from benchmark.shards.images import pixels_of
     from benchmark.shards.plan import key_sha256, open_work, read_plan, require_same
-    from core.environment import available_cores
     from core.files import run_folder
-    from core.records import Predictions
+
+    folder = asked_for.folder
+    key, asked, provider = read_plan(folder)
+    elsewhere = {"data": asked_for.data, "models": tuple(map(str, asked_for.models))}
+    asked = replace(asked, out=str(folder), **{name: value for name, value in elsewhere.items() if value})
+    _require_all(folder, asked.n_shards)
+    work = open_work(asked)
+    require_same(key, work.key, str(folder))
+    logits, images_sha256 = _read_shards(work, folder, key_sha256(key))
+    options = _options(asked, asked_for)
+    findings, planned = _findings(work, provider, options, images_sha256, fingerprint=not asked_for.no_fingerprint)
+    _add_predictions(findings, logits)
+    with run_folder("benchmark", options.out) as made, tempfile.TemporaryDirectory() as fused_folder:
+        predict_validation(findings, asked_on_validation(findings, planned))
+        add_ensembles_and_judge(findings, planned, Path(fused_folder))
+        results = write_run(made, findings, options)
+        if options.report:
+            write_report(made, results, findings, lambda indices: pixels_of(work, indices))
+        return results
+
+
+def _options(asked: Asked, asked_for: Namespace) -> Options:
+    """The options of the one run that would have left the same."""
+    from benchmark.options import Options
+
+    same = {
+        name: getattr(asked, name) for name in ("data", "split", "limit", "seed", "resize", "skip_damaged", "device", "threads")
+    }
+    own = {name: getattr(asked_for, name) for name in ("out", "max_error", "slices")}
+    rules = getattr(asked_for, "ensemble", None)
+    ensemble = () if rules is None else tuple(dict.fromkeys(rules)) or (DEFAULT,)
+    models, report = tuple(map(Path, asked.models)), getattr(asked_for, "report", True)
+    return Options(models=models, ensemble=ensemble, report=report, time_budget_s=0, **same, **own)
+
+
+def _findings(
+    work: Work, provider: Provider, options: Options, images_sha256: Sequence[str], *, fingerprint: bool
+) -> tuple[Findings, list[Plan]]:
+    """What a run has found before it predicts anything, and the ensembles to be made."""
+    from benchmark.ensembles import N_FUSION_IMAGES, plans
+    from benchmark.findings import Findings
+    from benchmark.run import tuned_images
+    from benchmark.shards.images import image_set
+    from core.environment import available_cores
     from data.matching import fingerprint_notes
 
-    key, asked, provider = read_plan(options.folder)
-    asked = replace(asked, data=options.data or asked.data, models=tuple(map(str, options.models)) or asked.models)
-    _require_all(options.folder, asked.n_shards)
-    work = open_work(asked)
-    require_same(key, work.key, str(options.folder))
-    logits, images_sha256 = _read_shards(work, options.folder, key_sha256(key))
-    planned, plan_notes = plans(work.candidates, options.ensemble)
-    image_set = _image_set(work, images_sha256, fingerprint=not options.no_fingerprint)
-    threads = asked.threads or available_cores()
-    whole = not options.no_fingerprint and asked.limit is None and asked.split == work.dataset.source(asked.split)
-    cards = [candidate.card.trained() for candidate in work.candidates]
+    asked, candidates = work.asked, work.candidates
+    planned, plan_notes = plans(candidates, options.ensemble)
+    tuned_on, tuned_notes = tuned_images(work.dataset, candidates, planned, options)
+    looks_at_all = options.slices or any(RULES[plan.rule].is_of_views for plan in planned)
+    n_kept = len(work.chosen) if looks_at_all else N_FUSION_IMAGES
+    images = image_set(work, images_sha256, n_kept, fingerprint=fingerprint, names=options.report)
+    whole = fingerprint and asked.limit is None and asked.split == work.dataset.source(asked.split)
+    cards = [candidate.card.trained() for candidate in candidates]
     seen = "train" in work.dataset.available and asked.split != "train"
     notes = [f"not checked: whether {asked.split} images are also training images (python -m data show looks for them)"] * seen
-    notes += [*work.notes, *plan_notes, *(fingerprint_notes(cards, asked.split, image_set.sha256) if whole else [])]
-    findings = Findings(image_set, work.candidates, [provider], threads, notes=notes)
-    names = [candidate.name for candidate in work.candidates]
-    add_singles(
-        findings,
-        {name: Predictions(name, asked.split, image_set.sha256, own) for name, own in zip(names, logits, strict=True)},
-    )
-    same = {name: getattr(asked, name) for name in ("data", "split", "limit", "seed", "resize", "device", "threads")}
-    models, rules = tuple(map(Path, asked.models)), tuple(options.ensemble)
-    asked_for = Options(models=models, ensemble=rules, out=options.out, time_budget_s=0, report=False, **same)
-    with run_folder("benchmark", options.out) as folder, tempfile.TemporaryDirectory() as fused_folder:
-        add_ensembles_and_judge(findings, planned, Path(fused_folder))
-        return write_run(folder, findings, asked_for)
+    notes += [*work.notes, *plan_notes, *(fingerprint_notes(cards, asked.split, images.sha256) if whole else []), *tuned_notes]
+    threads = asked.threads or available_cores()
+    made = Findings(images, candidates, [provider], threads, tuned_on=tuned_on, max_error=options.max_error, notes=notes)
+    return made, planned
+
+
+def _add_predictions(findings: Findings, logits: Sequence[Float32Array]) -> None:
+    from benchmark.accuracy.predictions import add_singles
+    from core.records import Predictions
+
+    names, images = [candidate.name for candidate in findings.candidates], findings.image_set
+    found = {name: Predictions(name, images.split, images.sha256, own) for name, own in zip(names, logits, strict=True)}
+    add_singles(findings, found)
 
 
 def _require_all(folder: Path, n_shards: int) -> None:
@@ -121,51 +162,6 @@ def _arrays(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not a valid shard ({one_line(error, 120)}); remove it and predict it again") from error
 
 
-def _image_set(work: Work, images_sha256: Sequence[str], *, fingerprint: bool) -> ImageSet:
-    """The images without their pixels, but for the first, to which fused ensembles are held.
-
-    fingerprint: decode every image once more, one shard at a time, for the fingerprint of all, and hold each shard's to what it was
-    predicted on; without, the fingerprint is of those of the shards.
-    """
-    import hashlib
-
-    from benchmark.ensembles import N_FUSION_IMAGES
-    from core.console import progress
-    from core.records import Fingerprint, ImageSet, new_array
-    from models.runtimes.predict import PREDICTION_BATCH
-
-    size, asked = work.candidates[0].card, work.asked
-    shape = (len(work.chosen), size.image_height, size.image_width, 3)
-    images_u8, growing = new_array(shape, sparse=True), Fingerprint(shape, work.class_names)
-    n_read = len(work.chosen) if fingerprint else min(N_FUSION_IMAGES, len(work.chosen))
-    with progress() as display:
-        task, done = display.add_task("reading the images again, for their fingerprint", total=n_read), 0
-        for shard, stated in enumerate(images_sha256):
-            where = work.images_of(shard)
-            own = Fingerprint((where.stop - where.start, *shape[1:]), work.class_names)
-            stream = work.dataset.stream(asked.split, work.split_seed, work.chosen[where], PREDICTION_BATCH, asked.decoders)
-            with closing(stream) as batches:
-                for batch in batches:
-                    if done < N_FUSION_IMAGES:
-                        images_u8[done : done + len(batch)] = batch
-                    growing.update(batch)
-                    own.update(batch)
-                    done += len(batch)
-                    display.update(task, completed=done)
-                    if done >= n_read:
-                        break
-            if fingerprint and own.hexdigest(work.labels(where)) != stated:
-                raise UserError(
-                    f"the images of shard {shard + 1} of {asked.n_shards} are not those that it was predicted on; remove the shard "
-                    "and predict it again"
-                )
-            if done >= n_read:
-                break
-    labels = work.labels()
-    sha256 = growing.hexdigest(labels) if fingerprint else hashlib.sha256(" ".join(images_sha256).encode()).hexdigest()
-    return ImageSet(images_u8, labels, work.class_names, work.dataset.name, asked.split, sha256)
-
-
 def _parser() -> Parser:
     command = Parser(
         prog="python -m benchmark merge",
@@ -174,7 +170,17 @@ def _parser() -> Parser:
     )
     add = command.add_argument
     add("folder", type=Path, metavar="DIR", help="the --out of python -m benchmark predict")
-    add("--ensemble", nargs="*", choices=untuned_rules(), default=[], help=f"add every ensemble of the models, such as {DEFAULT}")
+    add(
+        "--ensemble",
+        nargs="*",
+        choices=tuple(RULES),
+        default=argparse.SUPPRESS,
+        help=f"add ensembles as python -m benchmark does, by {DEFAULT} if no rule is named; validation images, on which some are "
+        "tuned, are predicted here",
+    )
+    add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
+    add("--slices", action="store_true", help="accuracy by brightness, contrast and sharpness of the images, too")
+    add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     add("--data", metavar="NAME", help="where the same images lie, if not where they were predicted")
     add("--models", type=Path, nargs="+", default=[], metavar="FILE", help="the same files, if they lie elsewhere by now")
     add("--no-fingerprint", action="store_true", help="do not decode all images again to prove them the same")

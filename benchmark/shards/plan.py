@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from data.reading import Resize
 
 PLAN = "plan.json"
+DAMAGED = "damaged images"
+Damaged = Sequence[tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Asked:
     resize: Resize | None = None
     device: str = "cpu"
     n_shards: int = 1
+    skip_damaged: bool = False
     threads: int | None = None
     decoders: int | None = None
 
@@ -61,7 +64,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Work:
-    """The models and images that were asked for, open and checked. chosen: indices of images of the split, all if a range."""
+    """The models and images that were asked for, open and checked.
+
+    chosen: indices of images of the split, all if a range; damaged: index and reason of each file that is left out of the
+    official split that it comes from.
+    """
 
     asked: Asked
     candidates: list[Candidate]
@@ -70,17 +77,20 @@ class Work:
     split_seed: int
     chosen: Int64Array | range
     notes: list[str]
+    damaged: Damaged = ()
 
     @property
     def key(self) -> dict[str, Any]:
         """What must be equal for two shards to be of one evaluation; nothing about where files lie or how fast they are read."""
         asked = self.asked
+        left_out = {DAMAGED: [list(one) for one in self.damaged]} if asked.skip_damaged else {}
         return {
             "models": {candidate.name: sha256_of_model(candidate.file) for candidate in self.candidates},
             "data": self.dataset.identity(asked.split),
             "images": [asked.split, self.split_seed, asked.limit, asked.seed, len(self.chosen)],
             "runtime": self.provider.name,
             "shards": asked.n_shards,
+            **left_out,
         }
 
     def images_of(self, shard: int) -> slice:
@@ -101,6 +111,11 @@ class Work:
             own[start : start + len(part)] = labels[part.start : part.stop]
         return own
 
+    def names(self) -> tuple[str, ...]:
+        """The name of each of the chosen images, as a run that reads them has it."""
+        names = self.dataset.names(self.asked.split, self.split_seed)
+        return tuple(names) if isinstance(self.chosen, range) else tuple([names[index] for index in self.chosen])
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, in the order of the labels."""
@@ -108,12 +123,16 @@ class Work:
 
 
 def open_work(asked: Asked) -> Work:
-    """Everything that can be wrong with what was asked for is found here, and no image is decoded."""
+    """Everything that can be wrong with what was asked for is found here.
+
+    No image is decoded, but where damaged ones are to be left out and no plan tells yet which they are.
+    """
     threads = asked.threads or available_cores()
     candidates, notes = find_candidates([Path(model) for model in asked.models], Path(), name_on_cards(asked.data))
     models = [candidate.card.trained() for candidate in candidates]
     data_dir = None if asked.data_dir is None else Path(asked.data_dir)
-    dataset = open_matching(models, asked.data, data_dir, resize=asked.resize, skip_damaged=False)
+    dataset = open_matching(models, asked.data, data_dir, resize=asked.resize, skip_damaged=asked.skip_damaged)
+    damaged = _leave_out_damaged(asked, dataset) if asked.skip_damaged else ()
     split_seed = 0 if asked.split == "test" else common_split_seed(models, dataset, ", or use --split test")
     n_images, limit = len(dataset.labels(asked.split, split_seed)), asked.limit
     chosen: Int64Array | range = range(n_images)
@@ -128,7 +147,29 @@ def open_work(asked: Asked) -> Work:
             f"share; use {n_batches} shards at most"
         )
     providers, _ = choose_providers(asked_for(asked.device, [], []), candidates[0].file, threads)
-    return Work(asked, candidates, providers[0], dataset, split_seed, chosen, [*notes, *dataset.notes])
+    return Work(asked, candidates, providers[0], dataset, split_seed, chosen, [*notes, *dataset.notes], damaged)
+
+
+def _leave_out_damaged(asked: Asked, dataset: Dataset) -> Damaged:
+    """Let the data set go on without its damaged files; those of the plan that is there, else found by decoding them all.
+
+    Batches begin where they would without these files, so that all shards must agree on them before the first is predicted.
+    """
+    path = Path(asked.out) / PLAN
+    if not path.exists():
+        found = dataset.find_damaged(asked.split, asked.decoders)
+    else:
+        key, *_ = read_plan(path.parent)
+        n_files = len(dataset.labels_of_files(dataset.source(asked.split)))
+        try:
+            stated = {int(index): str(reason) for index, reason in key.get(DAMAGED) or ()}
+            found = stated if key.get("data") == dataset.identity(asked.split) else {}
+        except (AttributeError, TypeError, ValueError) as error:
+            raise _not_valid(path, error) from error
+        if not all(0 <= index < n_files for index in found):
+            raise _not_valid(path, ValueError(f"it leaves out images of which there are only {n_files}"))
+    dataset.leave_out(asked.split, found)
+    return sorted(found.items())
 
 
 def agree_on_plan(work: Work) -> str:
@@ -151,12 +192,16 @@ def read_plan(folder: Path) -> tuple[dict[str, Any], Asked, Provider]:
         provider = {**found["provider"], "options": tuple(map(tuple, found["provider"]["options"]))}
         return found["key"], Asked.from_json(found["asked"]), Provider(**provider)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is not valid ({one_line(error, 120)}); remove {folder} and predict again") from error
+        raise _not_valid(path, error) from error
+
+
+def _not_valid(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is not valid ({one_line(error, 120)}); remove {path.parent} and predict again")
 
 
 def require_same(there: dict[str, Any], here: dict[str, Any], folder: str) -> None:
     """UserError that names what differs between the key of the shards in `folder` and that of what is at hand."""
-    different = [name for name in here if there.get(name) != here[name]]
+    different = [name for name in {**here, **there} if there.get(name) != here.get(name)]
     if different:
         raise UserError(
             f"{folder} holds shards of other {' and '.join(different)} than these; give each evaluation an --out of its own"

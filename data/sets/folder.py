@@ -10,7 +10,7 @@ import hashlib
 import re
 import statistics
 from collections import Counter
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -82,16 +82,42 @@ class ImageFolder:
             self._labels[split] = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
         self._sizes: dict[Split, Counter[ImageSize]] = {}
         self._damaged: dict[Place, DamagedImage] = {}
+        self._whole_identity: dict[Split, str] = {}  # of the splits without damaged files, what it was with them
 
     @property
     def available(self) -> tuple[Split, ...]:
         """The splits that have a folder."""
         return tuple(self._places)
 
-    @property
-    def can_choose(self) -> bool:
+    def can_choose(self, split: Split) -> bool:
         """Whether `labels` are known before any image is read: not if some of the files may turn out to be damaged."""
-        return not self._reading.skip_damaged
+        return not self._reading.skip_damaged or split in self._whole_identity
+
+    def find_damaged(self, split: Split, n_processes: int | None = None) -> dict[int, str]:
+        """Index and reason of each file of a split that cannot be decoded; decodes them all in `n_processes`."""
+        from data.stream.decoding import damage_among
+
+        return damage_among(self._places[split], self.image_size, self._reading.resize, n_processes)
+
+    def leave_out(self, split: Split, damaged: Mapping[int, str]) -> None:
+        """Go on without the files of a split that `find_damaged` found: from here on it has the others alone, in their order.
+
+        Its `identity` stays that of all files. UserError if nothing is left.
+        """
+        from data.decode import DamagedImage
+
+        places, indices = self._places[split], np.array(sorted(damaged), np.int64)
+        if len(indices) == len(places):
+            raise self._nothing_left(split, len(places))
+        self._whole_identity[split] = self.identity(split)
+        for index in indices:
+            self._damaged[places[index]] = DamagedImage(places[index], damaged[int(index)], str(places[index]))
+        if isinstance(places, Parts):
+            self._places[split] = places.without(indices)
+        else:
+            left_out = set(indices.tolist())
+            self._places[split] = [place for index, place in enumerate(places) if index not in left_out]
+            self._labels[split] = np.delete(self._labels[split], indices)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -160,7 +186,7 @@ class ImageFolder:
             self._sizes[split] = found.sizes
         self._damaged |= {damage.path: damage for damage in found.damaged}
         if not len(found.read):
-            raise UserError(f"none of the {len(places)} {split} images in {self._root} can be decoded; replace them")
+            raise self._nothing_left(split, len(places))
         files = found.read if chosen is None else chosen[found.read].astype(np.int64)
         return found.images_u8, self.labels(split)[files], files
 
@@ -169,7 +195,8 @@ class ImageFolder:
     ) -> Generator[UInt8Array]:
         """The images of the files `chosen`, in that order, `at_once` together, decoded a little ahead of their use.
 
-        UserError for the first that is damaged: the others would be other batches than of a run that leaves it out.
+        UserError for the first that is damaged: the others would be other batches than of a run that leaves it out. `leave_out`
+        leaves it out of all.
         """
         from data.stream.decoding import decoded
 
@@ -177,11 +204,14 @@ class ImageFolder:
         with closing(decoded(places, self.image_size, self._reading.resize, n_processes, at_once)) as parts:
             for part in parts:
                 if part.damaged:
-                    raise UserError(f"{part.damaged[0]}; python -m data show {self._root} --skip-damaged lists every such file")
+                    listed = f"python -m data show {self._root} --skip-damaged lists every such file"
+                    raise UserError(f"{part.damaged[0]}, or pass --skip-damaged; {listed}")
                 yield part.images_u8
 
     def identity(self, split: Split) -> str:
         """SHA-256 of what a split's images are without decoding any: their names, where they lie, bytes, labels and size."""
+        if split in self._whole_identity:
+            return self._whole_identity[split]
         digest = hashlib.sha256(repr((self.class_names, self.image_size, self._reading.resize)).encode())
         for labels in in_parts(self.labels(split)):
             digest.update(labels.tobytes())
@@ -240,6 +270,9 @@ class ImageFolder:
         for size, count in self._every_size().items():
             sides[(max if longest else min)(size)] += count
         return int(statistics.median(sides.elements()))
+
+    def _nothing_left(self, split: Split, n_images: int) -> UserError:
+        return UserError(f"none of the {n_images} {split} images in {self._root} can be decoded; replace them")
 
     def _all_damage(self) -> UserError:
         """The error that names every damaged file of every split, so that one round of mending is enough."""

@@ -56,6 +56,23 @@ def decode_all(places: Sequence[Place], size: ImageSize, resize: Resize = "short
     return every
 
 
+def damage_among(
+    places: Sequence[Place], size: ImageSize, resize: Resize = "shortest", n_processes: int | None = None
+) -> dict[int, str]:
+    """Index and reason of each of `places` that cannot be decoded, ascending; decodes them all, memory flat in their number."""
+    found: dict[int, str] = {}
+    start = 0
+    with progress() as display, closing(decoded(places, size, resize, n_processes)) as parts:
+        task = display.add_task("looking for damaged images", total=len(places))
+        for part in parts:
+            until = start + len(part.read) + len(part.damaged)
+            absent = sorted(set(range(start, until)).difference(start + index for index in part.read))
+            found |= {index: damage.reason for index, damage in zip(absent, part.damaged, strict=True)}
+            start = until
+            display.update(task, completed=start)
+    return found
+
+
 def decoded(
     places: Sequence[Place], size: ImageSize, resize: Resize = "shortest", n_processes: int | None = None, at_once: int = AT_ONCE
 ) -> Generator[Decoded]:

@@ -102,6 +102,17 @@ class Parts(Sequence[Part]):
         """Those at the indices `chosen`, which are of the records."""
         return Parts(self.containers, self.kind, self.column, self.records, chosen)
 
+    def without(self, indices: Int64Array) -> Parts:
+        """All but the records at `indices`, ascending: those that follow move up. Nothing may be chosen yet."""
+        records = new_array((len(self.records) - len(indices),), RECORD, in_memory_bytes=IN_MEMORY_LABELS_BYTES)
+        done = 0
+        for start, part in zip(range(0, len(self.records), PART), in_parts(self.records), strict=False):
+            first, end = np.searchsorted(indices, [start, start + len(part)])
+            kept = np.delete(part, indices[first:end] - start)
+            records[done : done + len(kept)] = kept
+            done += len(kept)
+        return Parts(self.containers, self.kind, self.column, records)
+
     def labels(self, of_code: Int64Array) -> Int64Array:
         """The label of each image, (n_images,), whatever is chosen, on disk if they are many; of_code: labels by their codes."""
         labels = new_array((len(self.records),), np.int64, in_memory_bytes=IN_MEMORY_LABELS_BYTES)

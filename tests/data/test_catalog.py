@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.run import evaluate
 from core.errors import UserError
-from core.records import fingerprint
+from core.records import Split, fingerprint
 from data import DEFAULT_DATASET, Dataset, matching, open_dataset
 from data.sets import NAMED
 from models import open_model
@@ -54,6 +54,11 @@ def test_each_split_carries_its_name_and_the_fingerprint_of_its_own_pixels(datas
         assert images.name == dataset.name
         assert images.sha256 == fingerprint(images.images_u8, images.labels, dataset.class_names)
     assert dataset.fingerprints() == {split: dataset.official(split).sha256 for split in ("train", "test")}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_names_are_those_of_the_images(split: Split, dataset: Dataset) -> None:
+    assert tuple(dataset.names(split, 5)) == dataset.split(split, 5).image_names
 
 
 def test_an_official_split_is_read_once(dataset: Dataset) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from benchmark.report.compare import compare
 from benchmark.report.html.charts import chart_specifications
@@ -21,9 +24,10 @@ from benchmark.report.html.sheets import sheets
 from benchmark.results import Results
 from core.errors import UserError
 from core.files import atomic_path
-from core.records import ImageSet
+from core.records import ImageSet, Int64Array, UInt8Array, taken
 
 PAGE_FILE = "report.html"
+PixelsOf = Callable[[Int64Array], UInt8Array]
 _PARTS = Path(__file__).parent / "page"
 
 
@@ -42,14 +46,16 @@ def contents_of(runs: Sequence[Results]) -> Contents:
     return Contents(seen, pairs, galleries(seen, pairs))
 
 
-def write_run_page(folder: Path, results: Results, image_set: ImageSet) -> Path:
+def write_run_page(folder: Path, results: Results, image_set: ImageSet, pixels_of: PixelsOf | None = None) -> Path:
     """Write `report.html`, and the names and pictures of the images, into a run folder in the making.
 
-    results: of the run, whose own folder may not be there yet.
+    results: of the run, whose own folder may not be there yet. pixels_of: gives the images at some indices, where `image_set`
+    does not hold their pixels.
     """
     write_names(folder, image_set)
     contents = contents_of([dataclasses.replace(results, folder=folder)])
-    write_pictures(folder, image_set, pool(*contents))
+    indices = pool(*contents)
+    write_pictures(folder, (pixels_of or partial(taken, image_set.images_u8))(np.array(indices, np.int64)), indices)
     named = contents._replace(seen=dataclasses.replace(contents.seen, run_names=(results.folder.name,)))
     return _write(_text(named), folder / PAGE_FILE)
 

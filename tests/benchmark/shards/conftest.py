@@ -35,3 +35,13 @@ def tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_folder(tmp_path_factory.mktemp("loose") / "tars", pictures(N), LABELS)
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1,200 test images, ten batches, and 400 training images, in class folders."""
+    root = tmp_path_factory.mktemp("many") / "tars"
+    for split, n_images, seed in (("test", 1200, 1), ("train", 400, 2)):
+        codes = np.random.default_rng(seed).integers(0, 3, n_images)
+        write_folder(root / split, pictures(n_images, seed=seed), [CLASS_NAMES[code] for code in codes])
+    return root

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark import evaluate, read_results
 from benchmark.command import main
+from benchmark.ensembles import N_FUSION_IMAGES
+from benchmark.images import drawn
+from benchmark.report.html.contents.pictures import kept_pictures
 from benchmark.shards.plan import shard_file
 from core.errors import UserError
+from data import open_dataset
+from data.reading import Reading
+from data.stream import decoding
+from ensemble.rules.registry import RULES
+from tests.commands import arrays_of
+from tests.packed_images import write_folder
 
 TABLES = ("comparison.csv", "per_class.csv", "confusion.csv", "pairs.csv", "ensembles.csv", "latency.csv", "costs.csv")
 
@@ -34,7 +46,6 @@ def merged(out: Path, into: Path, *more: object) -> Path:
 @pytest.mark.parametrize("kind", ["tars", "folder", "named"])
 def test_merged_tables_are_those_of_one_run_to_the_bit(kind, models, request, tmp_path, capsys, tmp_path_factory) -> None:
     if kind == "named":
-        from data import open_dataset
         from tests.tiny_models import write_tiny_model
 
         data, names = "digits", open_dataset("digits").class_names
@@ -56,6 +67,112 @@ def test_merged_tables_are_those_of_one_run_to_the_bit(kind, models, request, tm
         assert np.array_equal(results.predictions[name].logits, logits)
         assert np.array_equal(results.predictions[name].labels, labels)
     assert "next: python -m benchmark merge" in capsys.readouterr().out
+
+
+EVERY_RULE = [*RULES]
+
+
+@pytest.mark.parametrize("limit", [(), ("--limit", 1100, "--seed", 3)])
+def test_8_shards_are_one_run_in_all_that_looks_at_pixels_or_validation_images(limit, models, many, tmp_path) -> None:
+    asked = {"limit": limit[1], "seed": limit[3]} if limit else {}
+    one = evaluate(
+        models, data=many, ensemble=EVERY_RULE, max_error=0.3, slices=True, time_budget_s=0, out=tmp_path / "one", **asked
+    )
+    predict_all(models, many, tmp_path / "shards", 8, *limit)
+    more = ("--ensemble", *EVERY_RULE, "--max-error", 0.3, "--slices")
+    folder = merged(tmp_path / "shards", tmp_path / "merged", *more)
+    for name in (*TABLES, "rejects.csv", "slices.csv"):
+        assert (folder / name).read_bytes() == (one.folder / name).read_bytes(), name
+    assert read_results(folder).answers == one.answers
+    kept = sorted(path.name for path in (one.folder / "predictions").iterdir())
+    assert [name for name in kept if name.endswith("_validation.npz")]
+    for name in kept:
+        own, wanted = (arrays_of(where / "predictions" / name) for where in (folder, one.folder))
+        assert all(np.array_equal(own[key], wanted[key]) for key in wanted), name
+    pages = [kept_pictures([read_results(where)]) for where in (folder, one.folder)]
+    assert pages[0] == pages[1] != {}
+    assert pd.read_csv(folder / "images.csv.gz").equals(pd.read_csv(one.folder / "images.csv.gz"))
+    assert (folder / "report.html").is_file()
+
+
+def test_the_page_shows_the_pictures_of_images_that_the_merge_did_not_keep(models, many, tmp_path) -> None:
+    one = evaluate(models, data=many, time_budget_s=0, out=tmp_path / "one")
+    predict_all(models, many, tmp_path / "shards", 2)
+    for more in ((), ("--no-fingerprint",)):
+        folder = merged(tmp_path / "shards", tmp_path / f"merged{len(more)}", *more)
+        found = kept_pictures([read_results(folder)])
+        assert max(found) > N_FUSION_IMAGES
+        assert found == kept_pictures([one])
+    bare = merged(tmp_path / "shards", tmp_path / "bare", "--no-report", "--no-fingerprint")
+    assert not {"report.html", "pictures.zip", "images.csv.gz"} & {path.name for path in bare.iterdir()}
+
+
+def damage(data: Path) -> None:
+    """Every 97th image, or 50th of each tar file, the first among them, is none any more; tar files keep their size."""
+    for path in sorted(data.glob("*.tar")):
+        parts = path.read_bytes().split(b"\x89PNG")
+        joints = [b"none" if index % 50 == 0 else b"\x89PNG" for index in range(len(parts) - 1)]
+        path.write_bytes(b"".join(part + joint for part, joint in zip(parts, [*joints, b""], strict=True)))
+    for index, path in enumerate(sorted(data.rglob("*.png"))[::97]):
+        path.write_bytes(b"no image" * (index % 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("many", ("--limit", 1100, "--seed", 3)), ("many", ("--split", "train")), ("tars", ()), ("tars", ("--decoders", 1))],
+)
+def test_shards_without_damaged_images_are_one_run_without_them(kind, more, models, request, tmp_path, monkeypatch) -> None:
+    data = shutil.copytree(request.getfixturevalue(kind), tmp_path / "tars")
+    damage(data)
+    if more == ("--decoders", 1):
+        monkeypatch.setattr(decoding, "FEW", 0)
+    options = {str(name)[2:]: value for name, value in zip(more[::2], more[1::2], strict=True) if name != "--decoders"}
+    one = evaluate(
+        models, data=data, ensemble=["mean"], time_budget_s=0, out=tmp_path / "one", report=False, skip_damaged=True, **options
+    )
+    n_shards = 8 if kind == "many" and "train" not in more else 2
+    predict_all(models, data, tmp_path / "shards", n_shards, "--skip-damaged", *more)
+    folder = merged(tmp_path / "shards", tmp_path / "merged", "--ensemble")
+    for name in TABLES:
+        assert (folder / name).read_bytes() == (one.folder / name).read_bytes(), name
+    left_out = [note for note in read_results(folder).notes if "damaged images left out" in note]
+    assert len(left_out) == 1
+    if more == ():
+        assert left_out[0] in one.notes
+    assert tuple(pd.read_csv(folder / "images.csv.gz", dtype=str)["file"]) == names_of(data, options)
+
+
+def names_of(data: Path, options: dict[str, Any]) -> tuple[str, ...]:
+    dataset = open_dataset(str(data), image_size=(8, 8), reading=Reading(skip_damaged=True))
+    images = dataset.split(options.get("split", "test"))
+    return (drawn(images, options["limit"], options["seed"]) if "limit" in options else images).image_names
+
+
+def test_which_images_are_damaged_is_found_once_and_agreed_on(models, folder, tmp_path, monkeypatch) -> None:
+    data = shutil.copytree(folder, tmp_path / "tars")
+    damage(data)
+    looked: list[int] = []
+    whole = decoding.damage_among
+    monkeypatch.setattr(decoding, "damage_among", lambda places, *more: looked.append(len(places)) or whole(places, *more))
+    predict_all(models, data, tmp_path / "shards", 2, "--skip-damaged")
+    merged(tmp_path / "shards", tmp_path / "merged", "--no-report")
+    assert looked == [300]
+    with pytest.raises(UserError, match="holds shards of other images and damaged images than these"):
+        predict(models, data, tmp_path / "shards", "--shard", "1/2")
+    with pytest.raises(UserError, match=r"or pass --skip-damaged; python -m data show"):
+        predict(models, data, tmp_path / "others", "--shard", "1/2")
+    for stated in ([[300, "empty"]], [["x", 1]], 7):
+        plan = json.loads((tmp_path / "shards" / "plan.json").read_text())
+        plan["key"]["damaged images"] = stated
+        (tmp_path / "shards" / "plan.json").write_text(json.dumps(plan))
+        with pytest.raises(UserError, match=r"plan\.json is not valid"):
+            merged(tmp_path / "shards", tmp_path / "merged")
+
+
+def test_nothing_but_damaged_images_is_told(models, tmp_path) -> None:
+    write_folder(tmp_path / "tars", [b"no image"] * 6, ["cat", "dog", "owl"] * 2)
+    with pytest.raises(UserError, match=r"none of the 6 test images in .* can be decoded"):
+        predict(models, tmp_path / "tars", tmp_path / "shards", "--skip-damaged")
 
 
 def test_part_of_the_images(models, folder, tmp_path) -> None:

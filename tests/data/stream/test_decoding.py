@@ -47,6 +47,19 @@ def test_processes_give_what_threads_give(paths: list[Path], monkeypatch: pytest
         decode_all(mixed, (8, 8))
 
 
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_damage_is_found_without_keeping_any_image(few: int, paths: list[Path], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(decoding, "FEW", few)
+    monkeypatch.setattr(decoding, "AT_ONCE", 7)
+    (tmp_path / "none.png").touch()
+    (tmp_path / "other.png").write_bytes(b"no image")
+    mixed = list(paths)
+    for index, name in ((0, "none.png"), (6, "other.png"), (7, "none.png"), (59, "other.png")):
+        mixed[index] = tmp_path / name
+    assert decoding.damage_among(mixed, (8, 8), n_processes=2) == {0: "empty", 6: "not an image", 7: "empty", 59: "not an image"}
+    assert decoding.damage_among(paths, (8, 8)) == {}
+
+
 def test_more_images_than_the_disk_holds_are_refused_before_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 2**20})())

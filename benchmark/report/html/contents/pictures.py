@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.results import Results
-from core.records import ImageSet
+from core.records import ImageSet, UInt8Array
 
 NAMES_FILE = "images.csv.gz"
 PICTURES_FILE = "pictures.zip"
@@ -28,12 +28,12 @@ def write_names(folder: Path, image_set: ImageSet) -> None:
     frame.to_csv(folder / NAMES_FILE, index=False)
 
 
-def write_pictures(folder: Path, image_set: ImageSet, indices: Sequence[int]) -> None:
-    """Write a small WebP of the images at `indices` into a run folder."""
+def write_pictures(folder: Path, images_u8: UInt8Array, indices: Sequence[int]) -> None:
+    """Write a small WebP of each of `images_u8` into a run folder; `indices` say which images of the split they are."""
     from core.files import atomic_path
 
     for side in SIDES:
-        encoded = {index: _encoded(image_set.images_u8[index], side) for index in indices}
+        encoded = {index: _encoded(images_u8[place], side) for place, index in enumerate(indices)}
         if sum(map(len, encoded.values())) <= MOST_BYTES:
             break
     with (
