@@ -48,7 +48,7 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
     return Path(path).read_text(encoding=encoding)
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str | bytes) -> Any:
     """The value that `text` stands for; ValueError whatever is wrong with it, its depth and its size too."""
     if len(text) > MOST_TEXT_BYTES:
         raise ValueError(f"it has {len(text) / 1e6:,.0f} MB")

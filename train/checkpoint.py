@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from core.console import console
 from core.errors import UserError
-from core.files import atomic_path
+from core.files import atomic_path, parse_json
 from data import Dataset
 from train.curves import Epoch
 from train.recipes import Recipe
@@ -62,7 +62,7 @@ class Progress:
     @classmethod
     def from_json(cls, text: str) -> Progress:
         """ValueError, KeyError or TypeError for a text that is none."""
-        values = json.loads(text)
+        values = parse_json(text)
         return cls(**{**values, "history": [Epoch(**row) for row in values["history"]]})
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
-import json
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import tyro
 
 from core.cli import require_values
 from core.errors import UserError
+from core.fields import wrong_fields
+from core.files import parse_json, read_text
 from train.recipes import PLACES, RECIPES, AnyRecipe, Recipe
 
 Kind = TypeVar("Kind", bound=Recipe)
@@ -44,7 +45,7 @@ def recipe_record(recipe: AnyRecipe, found: dict[str, Any]) -> dict[str, Any]:
 def from_file(kind: type[Kind], path: Path) -> Kind:
     """The recipe that `recipe_record` made; UserError for a file that is none, or is of the other framework."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(read_text(path))
         of_kind, fields = record["kind"], dict(record["fields"])
     except OSError as error:
         raise UserError(f"--recipe {path} cannot be read: {error.strerror}; see --help for the recipes by name") from error
@@ -52,21 +53,11 @@ def from_file(kind: type[Kind], path: Path) -> Kind:
         raise UserError(f"--recipe {path} is not a recipe file; python -m train.search writes one") from error
     if of_kind != kind.__name__:
         raise UserError(f"--recipe {path} is a {of_kind}, not a {kind.__name__}; train by it with the other framework's command")
-    hints = typing.get_type_hints(kind)
-    wrong = [name for name, value in fields.items() if name in NOT_IN_FILES or name not in hints or not _is_of(value, hints[name])]
+    hints = {name: hint for name, hint in typing.get_type_hints(kind).items() if name not in NOT_IN_FILES}
+    wrong = wrong_fields(fields, hints)
     if wrong:
         raise UserError(f"--recipe {path} has no valid {', '.join(wrong)}; python -m train.search writes such files")
     return kind(**fields, recipe=str(path))
-
-
-def _is_of(value: Any, hint: Any) -> bool:
-    """Whether a value of JSON has the type of a field."""
-    if typing.get_origin(hint) is Literal:
-        return value in typing.get_args(hint)
-    kinds = typing.get_args(hint) or (hint,)
-    if isinstance(value, bool):
-        return bool in kinds
-    return isinstance(value, kinds) or (float in kinds and isinstance(value, int))
 
 
 def flags_of(kind: type[Recipe], arguments: Sequence[str]) -> list[str]:

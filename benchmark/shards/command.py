@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import HelpWithDefaults, Parser, positive
+from core.cli import HelpWithDefaults, Parser, positive, seed
 from core.console import print_lines
 from core.errors import UserError
 from data.reading import RESIZES
@@ -111,7 +111,7 @@ def _parser() -> Parser:
     add("--jobs", type=positive, metavar="N", help="shards at a time, each a process; with --launcher ray the cluster decides")
     add("--split", choices=["test", "validation", "train"], default="test", help="the images to predict")
     add("--limit", type=positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
-    add("--seed", type=int, default=0, help="draws the images of --limit")
+    add("--seed", type=seed, default=0, help="draws the images of --limit")
     add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")
     add(
         "--skip-damaged",

@@ -144,6 +144,7 @@ def _read_shards(work: Work, folder: Path, plan_sha256: str) -> tuple[list[Float
         arrays = _arrays(path)
         if str(arrays.get("plan_sha256")) != plan_sha256:
             raise UserError(f"{path} is a shard of another evaluation; remove it and predict {shard + 1}/{n_shards} again")
+        _require_logits(path, arrays, len(logits), (where.stop - where.start, n_classes))
         for index, own in enumerate(logits):
             own[where] = arrays[f"logits_{index}"]
         sha256s.append(str(arrays["images_sha256"]))
@@ -151,15 +152,25 @@ def _read_shards(work: Work, folder: Path, plan_sha256: str) -> tuple[list[Float
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    import zipfile
-
-    import numpy as np
+    from core.files import read_npz
 
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
-            return {name: kept[name] for name in kept.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        return read_npz(path)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a valid shard ({one_line(error, 120)}); remove it and predict it again") from error
+
+
+def _require_logits(path: Path, arrays: dict[str, Any], n_models: int, shape: tuple[int, int]) -> None:
+    """UserError unless a shard has finite logits of this shape for each model, and says which images they are of."""
+    import numpy as np
+
+    wanted = [arrays[name] for name in (f"logits_{index}" for index in range(n_models)) if name in arrays]
+    of_kind = len(wanted) == n_models and all(own.dtype == np.float32 and own.shape == shape for own in wanted)
+    if not of_kind or "images_sha256" not in arrays or not all(np.isfinite(own).all() for own in wanted):
+        raise UserError(
+            f"{path} is not a valid shard (it needs finite logits of {n_models} models, each {shape[0]:,} × {shape[1]}); "
+            "remove it and predict it again"
+        )
 
 
 def _parser() -> Parser:

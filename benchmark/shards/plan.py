@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import typing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from benchmark.images import draw
 from core.decimals import counted
 from core.environment import available_cores
 from core.errors import UserError, one_line
-from core.files import write_json
+from core.fields import wrong_fields
+from core.files import parse_json, read_text, write_json
 from core.records import IN_MEMORY_LABELS_BYTES, PART, Int64Array, Split, new_array
 from data.matching import common_split_seed, name_on_cards, open_matching
+from data.reading import Resize
 from models.graph.external_data import sha256_of_model
 from models.runtimes.base import Provider
 from models.runtimes.choose import choose_providers
@@ -31,11 +34,11 @@ from models.runtimes.registry import asked_for
 
 if TYPE_CHECKING:
     from data import Dataset
-    from data.reading import Resize
 
 PLAN = "plan.json"
 DAMAGED = "damaged images"
 Damaged = Sequence[tuple[int, str]]
+MOST_SHARDS = 1_000_000  # a shard is at least a batch, and for each a file is looked for
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,13 @@ class Asked:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Asked:
-        """What `asdict` and JSON made of one."""
+        """What `asdict` and JSON made of one; ValueError, KeyError or TypeError for anything else."""
+        wrong = wrong_fields(value, typing.get_type_hints(Asked))
+        counts = ("n_shards", "limit", "threads", "decoders")
+        wrong += [name for name in counts if name not in wrong and value.get(name) is not None and value[name] < 1]
+        wrong += ["seed"] if "seed" not in wrong and value.get("seed", 0) < 0 else []
+        if wrong or value["n_shards"] > MOST_SHARDS:
+            raise ValueError(f"{', '.join(wrong or ['n_shards'])} cannot be")
         return Asked(**{**value, "models": tuple(value["models"])})
 
 
@@ -188,10 +197,12 @@ def read_plan(folder: Path) -> tuple[dict[str, Any], Asked, Provider]:
     if not path.is_file():
         raise UserError(f"{folder} holds no shards; python -m benchmark predict MODEL --data DATA --out {folder} makes them")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(read_text(path))
         provider = {**found["provider"], "options": tuple(map(tuple, found["provider"]["options"]))}
+        if not isinstance(found["key"], dict) or wrong_fields(provider, typing.get_type_hints(Provider)):
+            raise ValueError("it has other fields or types")
         return found["key"], Asked.from_json(found["asked"]), Provider(**provider)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise _not_valid(path, error) from error
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import UserError, few
+from core.errors import UserError, few, one_line
+from core.files import parse_json, read_text
 from core.records import SPLITS, Int64Array, Split
 from data.scan import SPLIT_FOLDERS, visible
 from data.stream.parts import ARROW, PARQUET, TAR, Parts
@@ -108,10 +109,9 @@ def _saved_to_disk(root: Path) -> dict[Split, list[Path]]:
 
 def _split_in(root: Path) -> Split:
     """The split that `state.json` names, without a slice of it (`train[:10%]`)."""
-    import json
-
+    path = root / "state.json"
     try:
-        named = str(json.loads((root / "state.json").read_text(encoding="utf-8")).get("_split") or "")
-    except (OSError, ValueError, AttributeError):
-        named = ""
+        named = str(parse_json(read_text(path)).get("_split") or "")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is not valid ({one_line(error, 120)}); save the data set again") from error
     return _SPLIT_NAMES.get(re.split(r"\W", named.lower())[0], "test")

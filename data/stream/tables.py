@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError, few, one_line
+from core.files import parse_json
 from data.sets.labelled import LABEL_COLUMNS
 from data.stream.parts import ARROW, PARQUET, RECORD, Growing, arrow_batches, require_pyarrow
 
@@ -103,14 +103,14 @@ def _columns(path: Path, schema: Any, indexed: Indexed) -> str:
     if indexed.column not in ("", images[0]):
         raise UserError(f"{path} has its images in the column {images[0]}, other files in {indexed.column}; rename one of them")
     names = features.get(labels[0], {}).get("names") if _kind(features.get(labels[0])) == "ClassLabel" else None
-    indexed.column, indexed.names = images[0], tuple(map(str, names)) if names else indexed.names
+    indexed.column, indexed.names = images[0], tuple(map(str, names)) if names and isinstance(names, list) else indexed.names
     return str(labels[0])
 
 
 def _features(schema: Any) -> dict[str, Any]:
     """What Hugging Face keeps in the metadata of a schema: the feature of each column."""
     try:
-        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        found = parse_json((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}

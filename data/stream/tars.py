@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import tarfile
 from collections import Counter
@@ -14,6 +13,7 @@ import numpy as np
 
 from core.console import progress
 from core.errors import UserError, one_line
+from core.files import parse_json
 from data.scan import EXTENSIONS
 from data.sets.labelled import LABEL_COLUMNS
 from data.stream.parts import RECORD
@@ -130,7 +130,7 @@ def _label(path: Path, member: Member, data: bytes) -> str | None:
         if name.lower().endswith(".cls"):
             found: object = text
         else:
-            value = json.loads(text)
+            value = parse_json(text)
             found = next((value[column] for column in (*LABEL_COLUMNS, "cls") if column in value), None)
     except (ValueError, TypeError) as error:
         raise UserError(f"{path}: the label {name!r} cannot be read ({one_line(error, 80)}); write it as text or JSON") from error

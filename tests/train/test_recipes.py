@@ -124,9 +124,11 @@ def test_a_file_with_another_field_or_type_is_refused(change: dict[str, object],
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "not a recipe file"), ("[]", "not a recipe file"), ('{"kind": "TfRecipe"}', "not a recipe file"),
+    [("", "not a recipe file"), ("[]", "not a recipe file"), ("[" * 10**5, "not a recipe file"), (" " * 2**26 + "5", "67 MB"),
+     ('{"kind": "TfRecipe"}', "not a recipe file"),
      (None, "cannot be read"), ('{"kind": "TorchRecipe", "fields": {}}', "is a TorchRecipe"),
      ('{"kind": "TfRecipe", "fields": {"epochs": 0}}', "--epochs")],
+    ids=range(8),
 )  # fmt: skip
 def test_a_file_that_is_no_recipe_is_refused(text: str | None, said: str, tmp_path: Path) -> None:
     if text is not None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.console import every
 from core.errors import UserError, one_line
+from core.files import parse_json
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -101,7 +102,7 @@ def _cut_torn_line(journal: Path) -> None:
     *lines, torn = journal.read_bytes().split(b"\n")
     try:
         for line in lines:
-            json.loads(line)["op_code"]
+            parse_json(line)["op_code"]
     except (ValueError, KeyError, TypeError) as error:
         raise _not_valid(journal, error) from error
     if torn:

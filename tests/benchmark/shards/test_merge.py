@@ -201,6 +201,34 @@ def test_a_shard_of_another_evaluation_is_refused(models, tars, tmp_path) -> Non
         merged(tmp_path / "both", tmp_path / "merged")
 
 
+def _changed(path: Path, change: str) -> None:
+    with np.load(path) as held:
+        arrays = dict(held)
+    logits = arrays["logits_0"]
+    if change == "bomb":
+        arrays["more"] = np.zeros(2 * 10**8, np.uint8)
+        np.savez_compressed(path, **arrays)
+        return
+    changed = {"nan": logits * np.nan, "few": logits[:3], "one row": logits[:1], "wide": logits[:, :1], "text": np.array("a"),
+               "float64": logits.astype(np.float64)}  # fmt: skip
+    if change in changed:
+        arrays["logits_0"] = changed[change]
+    else:
+        del arrays[change]
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("change", ["nan", "few", "one row", "wide", "text", "float64", "bomb", "logits_1", "images_sha256"])
+def test_a_hostile_shard_is_named(change, models, tars, tmp_path) -> None:
+    """One row would be broadcast over all images, and be scored."""
+    predict_all(models, tars, tmp_path / "shards", 3)
+    _changed(shard_file(tmp_path / "shards", 1, 3), change)
+    with pytest.raises(UserError, match=r"shard-2-of-3\.npz is not a valid shard \(.*\); remove it") as error:
+        merged(tmp_path / "shards", tmp_path / "merged")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "merged").exists()
+
+
 def test_images_that_changed_under_their_names_are_refused(models, folder, tmp_path) -> None:
     """Same names, same labels, same number of bytes: only the pixels tell."""
     data = shutil.copytree(folder, tmp_path / "tars")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from benchmark.shards.plan import Asked, Work, open_work, read_plan, shard_file
 from core.errors import UserError
+from models.runtimes.base import Provider
 from models.runtimes.predict import PREDICTION_BATCH
 
 
@@ -38,9 +40,43 @@ def test_files_sort_as_their_shards() -> None:
     assert (names[0], names == sorted(names)) == ("shard-01-of-12.npz", True)
 
 
-def test_an_unreadable_plan_is_told(tmp_path) -> None:
-    (tmp_path / "plan.json").write_text("{}")
-    with pytest.raises(UserError, match=r"plan\.json is not valid"):
+def written(asked: dict[str, object] | None, **others: object) -> str:
+    """A plan of which some fields are hostile."""
+    good = dataclasses.asdict(Asked(("a.onnx",), "digits", "out"))
+    return json.dumps(
+        {
+            "key": {},
+            "asked": None if asked is None else {**good, **asked},
+            "provider": dataclasses.asdict(Provider("cpu", "")),
+            **others,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{}", "[]", "nul", "[" * 200_000, '{"key": ' * 200_000, "9" * 5000, "{" + " " * (64 * 2**20) + "}"),
+        *(written({name: value}) for name, value in (("models", 5), ("models", "a.onnx"), ("models", [1]), ("data", None))),
+        *(written({name: value}) for name in ("n_shards", "limit") for value in (0, -1, 1.5, "2", True, [])),
+        *(
+            written({name: value})
+            for name, value in (("n_shards", 10**12), ("split", "all"), ("more", 1), ("threads", {}), ("seed", -1), ("resize", 5))
+        ),
+        *(written({}, **other) for other in ({"key": 5}, {"provider": 5}, {"provider": {"name": "x", "options": [5]}})),
+        *(written({}, provider={"name": 5, "device_name": "", "options": []}), written(None)),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_a_hostile_plan_is_told_in_one_line(text: str, tmp_path) -> None:
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(UserError, match=r"plan\.json (is not valid|has 67 MB).*; ") as error:
         read_plan(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_plan_comes_back_from_json(tmp_path) -> None:
+    (tmp_path / "plan.json").write_text(written({"limit": 7}))
+    assert read_plan(tmp_path) == ({}, Asked(("a.onnx",), "digits", "out", limit=7), Provider("cpu", ""))
     asked = Asked(("a.onnx",), "digits", str(tmp_path), limit=3)
     assert Asked.from_json(dataclasses.asdict(asked)) == asked

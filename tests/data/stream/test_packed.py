@@ -119,11 +119,13 @@ def cut(path: Path) -> None:
         ([("a.png", b"x"), ("a.cls", b"cat"), ("a.json", b'{"label": "dog"}')], "gives 'a' two labels, 'cat' and 'dog'"),
         ([("a.png", b"x"), ("a.json", b'{"label": [1]}')], r"'a.json' holds no label but \[1\]"),
         ([("a.png", b"x"), ("a.json", b"{")], "'a.json' cannot be read"),
+        ([("a.png", b"x"), ("a.json", b"[" * 200_000)], "'a.json' cannot be read .*nested too deeply"),
         ([("a.png", b"x"), ("a.cls", b"\xff")], "'a.cls' cannot be read"),
         ([("a.png", b"x"), ("a.cls", b" ")], "'a.cls' holds no label"),
         ([("a.png", b"x"), ("a.cls", b"1" * (2**20 + 1))], "takes 1,048,577 bytes"),
         ([("notes.txt", b"x")], "hold no images"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_is_wrong_with_a_tar_file_is_one_line(tmp_path: Path, members: list[tuple[str, bytes]], said: str) -> None:
     write_tar(tmp_path / "0.tar", members)
@@ -141,6 +143,29 @@ def test_a_broken_file_is_named(tmp_path: Path, ending: str) -> None:
     cut(path)
     with pytest.raises(UserError, match=f"{path.name} is not a valid"):
         open_dataset(str(tmp_path))
+
+
+@pytest.mark.optional
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"_split": ' * 200_000, "[]", "{", "{" + " " * (64 * 2**20) + "}"], ids=range(5))
+def test_a_hostile_record_of_a_saved_data_set_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state.json").write_text(text)
+    (tmp_path / "0.arrow").touch()
+    with pytest.raises(UserError, match=r"state\.json (is not valid|has 67 MB).*; ") as error:
+        open_dataset(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.optional
+@pytest.mark.parametrize(
+    "told", ["[" * 200_000, "9" * 5000, '{"info": {"features": {"label": {"_type": "ClassLabel", "names": 5}}}}'], ids=range(3)
+)
+def test_hostile_metadata_of_a_table_is_passed_over(tmp_path: Path, told: str) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow, of the extra parquet")
+    import pyarrow.parquet
+
+    table = hugging_face_table(pictures(N), CODES).replace_schema_metadata({b"huggingface": told.encode()})
+    pyarrow.parquet.write_table(table, tmp_path / "test.parquet")
+    assert open_dataset(str(tmp_path)).official("test").class_names == ("0", "1", "2")
 
 
 def test_other_layouts_are_told_apart(tmp_path: Path) -> None:

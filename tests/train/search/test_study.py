@@ -92,7 +92,7 @@ def test_another_search_is_refused_by_what_differs(tmp_path: Path, changes: dict
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"no journal\n", b"\x00\xff\n", b'{"a": 1}\n', b"[1]\n"])
+@pytest.mark.parametrize("content", [b"no journal\n", b"\x00\xff\n", b'{"a": 1}\n', b"[1]\n", b"[" * 10**5 + b"\n"], ids=range(5))
 def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "s").write_bytes(content)
     with pytest.raises(UserError, match="not a valid journal"):
