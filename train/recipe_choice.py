@@ -5,8 +5,10 @@ Imports neither numpy nor a framework: a command's help is made from it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
+import io
 import itertools
 import typing
 from collections.abc import Sequence
@@ -68,10 +70,33 @@ def flags_of(kind: type[Recipe], arguments: Sequence[str]) -> list[str]:
 
 
 def from_command_line(kind: type[Kind], arguments: Sequence[str], command: str) -> Kind:
-    """The recipe that `arguments` describe; ends the process after --help (0) or arguments that cannot be read (2)."""
+    """The recipe that `arguments` describe; ends the process after --help; UserError for arguments that cannot be read."""
     require_values(arguments)
     base = named(kind, _recipe_asked_for(arguments))
-    return tyro.cli(kind, args=arguments, default=base, prog=f"python -m {command}", description=inspect.getdoc(kind))
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, args=arguments, default=base, prog=f"python -m {command}", description=inspect.getdoc(kind))
+    except SystemExit as ended:
+        if not ended.code:
+            raise
+        raise UserError(f"{_out_of_the_box(said.getvalue())}; see python -m {command} --help", exit_code=2) from ended
+
+
+def _out_of_the_box(said: str) -> str:
+    """What is wrong, of tyro's box: what, a rule, and what --help tells too; title and rule come first where stdout is ASCII."""
+    lines = [line.strip("│ ") for line in said.splitlines()]
+    boxed = bool(lines) and lines[0].startswith("╭")
+    parts: list[list[str]] = [[]]
+    for line in lines[1:] if boxed else lines:
+        if line.startswith(("──", "---")):
+            parts.append([])
+        elif not line.startswith("╰"):
+            parts[-1].append(line)
+    what, following = [*(parts if boxed else parts[1:]), [], []][:2]
+    wrong = " ".join(" ".join(what).split()).rstrip(".") or "the arguments cannot be read"
+    meant = following[1].split()[:1] if following[:1] == ["Perhaps you meant:"] else []
+    return f"{wrong}; perhaps {meant[0]} was meant" if meant else wrong
 
 
 def _recipe_asked_for(arguments: Sequence[str]) -> str:
