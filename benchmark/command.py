@@ -119,6 +119,12 @@ def parser() -> argparse.ArgumentParser:
         help="leave images out: duplicates (also training images, or near to one), disputed (CIFAR-10's labels that people doubt), "
         "or the path of a list, a CSV with the column file, or index in CIFAR-10's official order",
     )
+    add(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="judge by other labels: CIFAR-10H's votes (.npy), or a CSV with the columns file and label",
+    )
     add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
     add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")
     add("--device", choices=devices(), default=default.device, help="auto: the CPU, and the GPU if models really run on it")

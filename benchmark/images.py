@@ -16,6 +16,7 @@ from core.records import ImageSet, Int64Array, Split
 from data import open_dataset
 from data.exclusions.lists import DISPUTED_NAME, listed
 from data.matching import common_split_seed, fingerprint_notes, open_matching
+from data.other_labels import relabelled
 from data.reading import Reading
 from models.card import ModelCard
 
@@ -31,12 +32,14 @@ _MOST_COMPARISONS = 10**9  # of thumbnails in search of near duplicates: CIFAR-1
 class Choice:
     """Which images of a split are judged: `limit` of them, drawn by `seed`, without those of `exclude`.
 
-    exclude: "duplicates", for those that the train split has too; "disputed", or the path of a list (`data.exclusions.lists`).
+    labels: a file of other labels for them (`data.other_labels`). exclude: "duplicates", for those that the train split has
+    too; "disputed", or the path of a list (`data.exclusions.lists`).
     """
 
     limit: int | None = None
     seed: int = 0
     exclude: tuple[str, ...] = ()
+    labels: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,9 @@ def images_for(
         notes += fingerprint_notes(models, source, dataset.official(source).sha256)
     if models and resize is not None and resize != models[0].resize:
         notes.append(f"images are resized by '{resize}', the models were trained with '{models[0].resize}'")
+    if choice.labels is not None:
+        image_set, said = relabelled(choice.labels, dataset, image_set)
+        notes += said
     duplicates, said = _checked_for_duplicates(dataset, image_set, split_seed, exclude=DUPLICATES in choice.exclude)
     notes += [*dataset.notes, *said]
     if not choice.exclude:

@@ -21,7 +21,7 @@ CHOICES: dict[str, Callable[[], Collection[str]]] = {
     "split": lambda: get_args(SplitName),
     "resize": lambda: RESIZES,
 }
-FOLDERS = ("data_dir", "models_dir", "out", "corrupt_from")
+FOLDERS = ("data_dir", "models_dir", "out", "corrupt_from", "labels")
 COUNTS = ("batch_sizes", "threads", "limit", "at_batch", "corrupt")
 CORRUPTED = 1000  # images whose versions are predicted unless a number is given
 PUBLISHED = "cifar10-c"
@@ -45,6 +45,7 @@ class Options:
     resize: Resize | None = None
     skip_damaged: bool = False
     exclude: tuple[str, ...] = ()
+    labels: Path | None = None
     split: SplitName = "test"
     out: Path = Path("results")
     time_budget_s: float = 60.0

@@ -184,7 +184,7 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
         options.data,
         options.data_dir,
         options.split,
-        Choice(options.limit, options.seed, tuple(options.exclude)),
+        Choice(options.limit, options.seed, tuple(options.exclude), options.labels),
         cards,
         resize=options.resize,
         skip_damaged=options.skip_damaged,

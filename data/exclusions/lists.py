@@ -53,7 +53,7 @@ def listed(what: str, dataset: Dataset, image_set: ImageSet, data_dir: Path | No
     path = _disputed(data_dir) if what == DISPUTED_NAME else Path(what)
     files, indices = _read(path)
     if indices:
-        _require_official_order(path, dataset, image_set)
+        require_official_order(f"--exclude {path}", dataset, image_set)
         files = {f"test/{index}" for index in indices}
     return _named(files, image_set, path)
 
@@ -122,14 +122,14 @@ def _rows(text: str, path: Path) -> tuple[set[str], set[int]]:
     return set(), {int(value) for value in values}
 
 
-def _require_official_order(path: Path, dataset: Dataset, image_set: ImageSet) -> None:
+def require_official_order(what: str, dataset: Dataset, image_set: ImageSet) -> None:
     """UserError unless these are CIFAR-10's test images in official order, by their labels."""
     if image_set.split == "test" and not dataset.is_of_files:
         labels = dataset.labels("test", 0)
         if hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest() == OFFICIAL_LABELS:
             return
     raise UserError(
-        f"--exclude {path} counts CIFAR-10's test images in official order, and the {image_set.split} images of {dataset.name} are "
+        f"{what} counts CIFAR-10's test images in official order, and the {image_set.split} images of {dataset.name} are "
         "not these in that order; pass a CSV with a column file"
     )
 

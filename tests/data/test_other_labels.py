@@ -1,0 +1,80 @@
+"""Other labels: the majority of the votes in official order, a table by file, ties kept, and everything else refused."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import UserError
+from core.records import ImageSet, fingerprint
+from data.exclusions import lists
+from data.other_labels import relabelled
+
+OWN = np.array([0, 1, 2, 0, 1, 2])
+VOTES = np.array([[9, 1, 0], [0, 0, 9], [2, 1, 7], [4, 4, 2], [5, 5, 0], [5, 5, 0]])  # of images 3 to 5 people were divided
+BY_VOTES = [0, 2, 2, 0, 1, 0]
+
+
+def images() -> ImageSet:
+    files = tuple(f"test/{index}" for index in range(6))
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
+    return ImageSet(pixels, OWN, ("a", "b", "c"), "cifar10", "test", "0" * 64, files)
+
+
+@pytest.fixture
+def dataset(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Labels that stand for the official ones."""
+    monkeypatch.setattr(lists, "OFFICIAL_LABELS", hashlib.sha256(OWN.astype(np.uint8).tobytes()).hexdigest())
+    return SimpleNamespace(name="cifar10", is_of_files=False, labels=lambda split, seed: OWN)
+
+
+@pytest.mark.parametrize("held", [VOTES, VOTES / VOTES.sum(axis=1, keepdims=True), np.array(BY_VOTES)])
+def test_the_most_votes_are_the_label_and_a_tie_keeps_its_own(held: np.ndarray, dataset: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "cifar10h-counts.npy", held)
+    found, (note,) = relabelled(tmp_path / "cifar10h-counts.npy", dataset, images())
+    assert found.labels.tolist() == BY_VOTES
+    assert note == "labels of cifar10h-counts.npy instead of the data set's own: 2 of 6 test images have another"
+    assert found.sha256 == fingerprint(found.images_u8, found.labels, found.class_names)
+    some, _ = relabelled(tmp_path / "cifar10h-counts.npy", dataset, images().take(np.array([5, 1])))  # as --limit draws them
+    assert some.labels.tolist() == [BY_VOTES[5], BY_VOTES[1]]
+
+
+def test_a_table_names_files_and_classes(dataset: Any, tmp_path: Path) -> None:
+    rows = [f"test/{index},{'abc'[label]}" for index, label in enumerate(BY_VOTES)]
+    (tmp_path / "mine.csv").write_text("\n".join(["file,label", *reversed(rows)]))
+    assert relabelled(tmp_path / "mine.csv", dataset, images())[0].labels.tolist() == BY_VOTES
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "message"),
+    [
+        ("absent.npy", None, "cannot be read"), ("a.npy", VOTES[:5], r"not votes \(6, 3\) or labels \(6,\)"),
+        ("a.npy", VOTES.T, "not votes"), ("a.npy", np.array(["a"] * 6), "not votes"),
+        ("a.npy", np.full((6, 3), np.nan), "not votes"),
+        ("a.npy", np.array([0, 1, 2, 3, 0, 0]), "none of the 3 classes"), ("a.npy", np.full(6, 0.5), "none of the 3 classes"),
+        ("a.npy", b"\x93NUMPY", "cannot be read"), ("a.csv", b"file,label\ntest/0,a\n", "no label of 5 images, such as test/1"),
+        ("a.csv", b"file,label\ntest/0,dog\n", "'dog' of test/0 is no class"), ("a.csv", b"file\nx\n", "lacks a column label"),
+        ("a.csv", b"", "lacks a column file"), ("a.csv", b"\xff", "cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_tells_no_label_is_refused_in_one_line(name: str, held: Any, message: str, dataset: Any, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if isinstance(held, bytes):
+        path.write_bytes(held)
+    elif held is not None:
+        np.save(path, held)
+    with pytest.raises(UserError, match=message) as caught:
+        relabelled(path, dataset, images())
+    assert "\n" not in str(caught.value)
+
+
+def test_votes_in_official_order_are_refused_for_images_in_another(dataset: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "votes.npy", VOTES)
+    dataset.labels = lambda split, seed: OWN[::-1]
+    with pytest.raises(UserError, match=r"--labels .*votes\.npy counts CIFAR-10's test images in official order"):
+        relabelled(tmp_path / "votes.npy", dataset, images())
