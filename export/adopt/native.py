@@ -97,7 +97,9 @@ def keras_graph(source: Path, _: str, size: int, target: Path) -> None:
     from export.tf_graph import core_graph
 
     try:
-        model = keras.models.load_model(source, safe_mode=True, compile=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that do not fit: the error says so
+            model = keras.models.load_model(source, safe_mode=True, compile=False)
     except Exception as error:  # truncated, unknown layers, code in a Lambda: each its own exception
         raise UserError(f"{source} cannot be loaded by Keras ({one_line(error, 140)}); copy it again") from error
     shape = model.input_shape

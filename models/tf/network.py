@@ -6,6 +6,7 @@ Twin of `models.torch.network`: the same functions, in the same order.
 from __future__ import annotations
 
 import contextlib
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +104,9 @@ def _read_model(path: Path) -> keras.Model:
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive, or it was cut short")
-        model = keras.models.load_model(path, safe_mode=True, compile=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weights that do not fit: the error says so
+            model = keras.models.load_model(path, safe_mode=True, compile=False)
     except PermissionError:
         raise
     except Exception as error:  # truncated, not a zip, unknown layers, code in a Lambda: each its own exception

@@ -32,6 +32,7 @@ from typing import Any
 
 from core.cli import run
 from tests.commands import PACKAGES
+from tests.faults.exporting import write_weights
 from tests.fuzz.runner import PRELOADED
 from tests.fuzz.world import World, benchmark, write_world
 
@@ -43,12 +44,17 @@ GONE_WITHIN_S, WHOLE_WITHIN_S = 20.0, 120.0
 
 @dataclass(frozen=True)
 class Command:
-    """A command and its arguments; ends: whether it does by itself; preloaded: modules that it imports, which are slow."""
+    """A command and its arguments.
+
+    ends: whether it does by itself; preloaded: modules that it imports, which are slow; prepared: makes in the world, once, what
+    the command takes.
+    """
 
     module: str
     arguments: Callable[[World], list[str]]
     ends: bool = True
     preloaded: tuple[str, ...] = ()
+    prepared: Callable[[World], object] = lambda _: None
 
 
 def _pair(world: World) -> list[str]:
@@ -81,6 +87,11 @@ COMMANDS = {
             *("--shards", "1"),
         ],
     ),
+    "export": Command(
+        "tests.faults.exporting",
+        lambda world: [str(world.root / "weights" / "tiny.pth"), "--out", "made", "--force"],
+        prepared=lambda world: write_weights(world.root / "weights" / "tiny.pth"),
+    ),
     "serve": Command("serve", lambda world: [str(world.model), "--port", "0", "--threads", "1"], False, ("serve.web.server",)),
 }
 
@@ -103,6 +114,7 @@ def main(arguments: list[str]) -> int:
         importlib.import_module(module)
     with tempfile.TemporaryDirectory() as held:
         world = write_world(Path(held) / "world")
+        _prepare(command, world)
         folder = Path(held) / "case"
         whole = Ended(0, "", 1.0)
         for _ in range(2 if command.ends else 0):  # the first time is longer
@@ -118,9 +130,14 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _prepare(command: Command, world: World) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):  # stdout is for the outcomes
+        command.prepared(world)
+
+
 def every_pair(most: int) -> int:
     """Two commands at a time in one folder, `most` pairs of them; prints a line for each."""
-    names = [name for name, command in COMMANDS.items() if command.ends and name not in ("latency", "predict")]
+    names = [name for name, command in COMMANDS.items() if command.ends and name not in ("latency", "predict", "export")]
     for module in (*PRELOADED, *(module for name in names for module in COMMANDS[name].preloaded)):
         importlib.import_module(module)
     pairs = list(itertools.combinations_with_replacement(names, 2))

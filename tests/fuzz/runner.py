@@ -2,9 +2,9 @@
 
 `python -m tests.fuzz.runner KIND COUNT [--seed N]` prints a line of JSON for each input.
 
-The law: status 0, 1 or 3; of a failure one line that begins with `error: ` and says what, where (something that the person typed
-or made) and, after a semicolon, what next; no traceback and no control character; nothing outside opened; the input and the
-folder as they were, nothing left in them or among the temporary files; 60 s and 4 GB at most.
+The law: status 0, 1, 2 (of the trainers' arguments) or 3; of a failure one line that begins with `error: ` and says what, where
+(something that the person typed or made) and, after a semicolon, what next; no traceback and no control character; nothing
+outside opened; the input and the folder as they were, nothing left in them or among the temporary files; 60 s and 4 GB at most.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ KINDS = {
     "others": "tests.fuzz.other_files",
     "flags": "tests.fuzz.flags",
     "torch": "tests.fuzz.weights",
+    "trainers": "tests.fuzz.trainers",
+    "tf": "tests.fuzz.keras_files",
 }
 PRELOADED = (
     "benchmark.run benchmark.report.compare benchmark.report.html.page ensemble.pipeline export.adopt.pipeline "
@@ -102,19 +104,19 @@ def tried(case: Case, world: World, random: Random) -> dict[str, Any]:
 def broken(case: Case, arguments: list[str], status: int, said: tuple[str, str]) -> str | None:
     """How what a command ended with and said breaks the law."""
     out, err = said
-    if status not in (0, 1, 3):
+    if status not in (0, 1, 2, 3):
         return "took too long" if status == -signal.SIGALRM else f"ended with status {status}"
     if "Traceback" in out + err:
         return "a traceback"
     if re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", (out + err).replace("\r\n", "\n")):
         return "a control character"
-    if status != 1:
+    if status not in (1, 2):
         return "was taken" if status == 0 and case.must_fail else None
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     others = [
         line
         for line in err.splitlines()
-        if not line.startswith(("error: ", "note: ")) and not re.match(r"\w[\w ,]*\d+(/\d+)?", line)
+        if not line.startswith(("error: ", "note: ")) and not re.match(r"\w[\w ,]*\d+(/\d+)?|.* of \d+ cores; ", line)
     ]
     if len(errors) != 1 or others:
         return f"{len(errors)} lines of error, {len(others)} others"

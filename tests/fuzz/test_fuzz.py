@@ -13,8 +13,9 @@ import pytest
 
 from core.environment import REPOSITORY
 
-FEW = {"onnx": 28, "others": 32, "flags": 24}
-MANY = {"onnx": 160, "others": 130, "flags": 150}  # `--fuzz-all`
+FEW = {"onnx": 28, "others": 32, "flags": 24, "trainers": 20}
+MANY = {"onnx": 160, "others": 130, "flags": 150, "trainers": 160}  # `--fuzz-all`
+NEEDS = {"trainers": "tyro"}
 
 
 def outcomes(kind: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -34,7 +35,8 @@ def hold(kind: str, count: int, seed: int = 0) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the runner watches files by Linux's inotify")
-@pytest.mark.parametrize("kind", FEW)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.optional if kind in NEEDS else ()) for kind in FEW])
 def test_hostile_input_is_one_line_and_changes_nothing(kind: str, pytestconfig: pytest.Config) -> None:
+    pytest.importorskip(NEEDS.get(kind, "onnx"))
     everything = pytestconfig.getoption("--fuzz-all")
     hold(kind, (MANY if everything else FEW)[kind])

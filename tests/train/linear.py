@@ -102,7 +102,7 @@ def _logits(model: Weights, images: ImageSet, _: Preprocessing, tick: Callable[[
 
 def _choose_device(wanted: str) -> str:
     if wanted == "cuda":
-        raise UserError("--device cuda: numpy has none")
+        raise UserError("--device cuda: numpy has none; pass --device cpu")
     return "cpu"
 
 
