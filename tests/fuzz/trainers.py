@@ -11,7 +11,8 @@ from typing import Literal
 
 from tests.fuzz.flags import VALUES
 from tests.fuzz.world import Case, World
-from train.recipes import Recipe, TfRecipe, TorchRecipe, from_command_line
+from train.recipe_choice import from_command_line
+from train.recipes import Recipe, TfRecipe, TorchRecipe
 
 LIMITS = ("-1", "0", "1", "3", "4", "7", "8", "19", "20", "0.999999", "1.0", "1.000001", "100", "1000", "-0.0", "1e-320", "1e308",
           "nan", "inf", "-inf", "4294967295", "4294967296", "9223372036854775808", "0x10", "1_0", "None")  # fmt: skip
