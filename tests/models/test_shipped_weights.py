@@ -17,13 +17,19 @@ from models.card import read_card
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "models"
-NAMES = ("resnet18_cifar10.pth", "resnet18_cifar10.keras", "more/efficientnet_lite0_cifar10.pth")
-MOST_MB = dict(zip(NAMES, (25.0, 50.0, 10.0), strict=True))
+NAMES = (
+    "resnet18_cifar10.pth", "resnet18_cifar10.keras", "more/efficientnet_lite0_cifar10.pth", "more/vgg8_cifar10.pth",
+    "more/vgg8_cifar10.keras",
+)  # fmt: skip
+MOST_MB = dict(zip(NAMES, (25.0, 50.0, 10.0, 5.0, 10.0), strict=True))
 # Float32 sums differ in their last digits between kinds of processor: only images whose two best logits are this close may turn.
 NEAR_TIE = 1e-3
 # Right of the few that `--limit 300` draws, as counted among the predictions of all 10,000; by ONNX file.
 N_DRAWN = 300
-RIGHT_OF_DRAWN = {"resnet18_cifar10_torch": 269, "resnet18_cifar10_tf": 258, "efficientnet_lite0_cifar10_torch": 277}
+RIGHT_OF_DRAWN = {
+    "resnet18_cifar10_torch": 269, "resnet18_cifar10_tf": 258, "efficientnet_lite0_cifar10_torch": 277, "vgg8_cifar10_torch": 266,
+    "vgg8_cifar10_tf": 266,
+}  # fmt: skip
 
 
 def described(row: str) -> dict[str, str]:
