@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from models.tf.own import OwnArchitecture
-from models.tf.resnet import FusedBatchNormalization, SmallMapConv2D
+from models.tf.resnet import BN_EPSILON, FusedBatchNormalization, SmallMapConv2D
 
 STAGES = (64, 256, 256)  # channels
 FIRST_KERNEL = 2
@@ -60,7 +60,7 @@ def vgg8(n_classes: int, image_size: int) -> keras.Model:
             x = convolution(x)
             if number == 1:
                 x = keras.layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
-            x = FusedBatchNormalization(momentum=BN_MOMENTUM, epsilon=1e-12, scale=False, name=f"stage{stage}_norm{number}")(x)
+            x = FusedBatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, scale=False, name=f"stage{stage}_norm{number}")(x)
             x = Gelu(name=f"stage{stage}_gelu{number}")(x)
     x = keras.layers.Rescaling(LOGIT_SCALE, name="scale")(keras.layers.GlobalMaxPooling2D(name="pool")(x))
     logits = keras.layers.Dense(n_classes, use_bias=False, kernel_initializer=AS_TORCH, name="logits")(x)

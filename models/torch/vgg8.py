@@ -20,7 +20,7 @@ FIRST_CHANNELS = 2 * 3 * FIRST_KERNEL**2  # each direction of a patch, and its n
 BN_MOMENTUM = 0.4  # short trainings have few steps
 LOGIT_SCALE = 1 / 9
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, near enough to those of any photographs
-NORMALISED = partial(nn.BatchNorm2d, eps=1e-12, momentum=BN_MOMENTUM)
+NORMALISED = partial(nn.BatchNorm2d, momentum=BN_MOMENTUM)
 
 
 class Stage(nn.Module):  # type: ignore[misc]  # torch is not followed by mypy

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 500  # of 32 px they have half a million patches
 CHUNK = 50  # images whose patches are held at once: 0.1 GB at 64 px and a kernel of 7
+LEAST_VARIANCE = 1e-6
 FLOOR = 5e-4  # added to each variance, of pixels in units of about 1: directions of mere noise are not blown up
 
 
@@ -29,7 +30,7 @@ def whitening_filters(images_nhwc: Float32Array, kernel: int, n_filters: int) ->
 
     images_nhwc: as the network sees them, (n, height, width, channels). A filter is an eigenvector of the covariance of all
     kernel × kernel patches, divided by the root of its eigenvalue, and its negative follows it; of more filters than twice the
-    patch's numbers the further ones are zero.
+    patch's numbers the further ones are zero, and so are those of directions in which the images do not differ.
     """
     n_channels = images_nhwc.shape[3]
     size = kernel * kernel * n_channels
@@ -42,7 +43,9 @@ def whitening_filters(images_nhwc: Float32Array, kernel: int, n_filters: int) ->
         n_patches += len(patches)
     mean = total / n_patches
     variances, directions = np.linalg.eigh(products / n_patches - np.outer(mean, mean))
-    scaled = (directions / np.sqrt(variances.clip(0) + FLOOR)).T[::-1]  # (size, size), the largest variance first
+    # In a direction without variance, of which grey images have many, a filter would show nothing but rounding
+    scales = np.where(variances > LEAST_VARIANCE, 1 / np.sqrt(variances.clip(0) + FLOOR), 0.0)
+    scaled = (directions * scales).T[::-1]  # (size, size), the largest variance first
     filters = np.stack([scaled, -scaled], axis=1).reshape(2 * size, kernel, kernel, n_channels)[:n_filters]
     missing = n_filters - len(filters)
     return np.pad(filters, [(0, missing), (0, 0), (0, 0), (0, 0)]).astype(np.float32)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from core.environment import cpu_flags
@@ -76,5 +77,6 @@ def whiten(model: keras.Model, images_nhwc: Float32Array, *, fill: bool) -> None
         raise UserError("--whitening needs a network that begins with a convolution of a square kernel; leave it out")
     if fill:
         filters = whitening_filters(images_nhwc, first.kernel_size[0], first.filters)  # (filters, height, width, channels)
-        first.kernel.assign(filters.transpose(1, 2, 3, 0))
+        used = filters.any(axis=(1, 2, 3))  # the others stay random: a constant feature has no statistics
+        first.kernel.assign(np.where(used, filters.transpose(1, 2, 3, 0), first.kernel.numpy()))
     first.trainable = False

@@ -95,6 +95,7 @@ def whiten(model: nn.Module, images_nchw: Tensor, *, fill: bool) -> None:
         raise UserError("--whitening needs a network that begins with a convolution of a square kernel; leave it out")
     if fill:
         filters = whitening_filters(images_nchw.permute(0, 2, 3, 1).numpy(), first.kernel_size[0], first.out_channels)
+        used = torch.from_numpy(filters.any(axis=(1, 2, 3)))  # the others stay random: a constant feature has no statistics
         with torch.no_grad():
-            first.weight.copy_(torch.from_numpy(filters).permute(0, 3, 1, 2))
+            first.weight[used] = torch.from_numpy(filters).permute(0, 3, 1, 2).to(first.weight)[used]
     first.weight.requires_grad_(False)

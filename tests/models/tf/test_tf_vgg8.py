@@ -37,7 +37,7 @@ def test_logits_are_those_of_the_layers_written_out() -> None:
 
     def normalised(x: tf.Tensor, name: str) -> tf.Tensor:
         layer = model.get_layer(name)
-        deviation = tf.sqrt(tf.convert_to_tensor(layer.moving_variance))
+        deviation = tf.sqrt(tf.convert_to_tensor(layer.moving_variance) + 1e-5)
         return tf.nn.gelu(
             (x - tf.convert_to_tensor(layer.moving_mean)) / deviation + tf.convert_to_tensor(layer.beta), approximate=False
         )

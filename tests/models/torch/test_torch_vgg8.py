@@ -33,7 +33,7 @@ def test_logits_are_those_of_the_layers_written_out(size: int) -> None:
     def normalised(x: Tensor, name: str) -> Tensor:
         buffers = dict(model.named_buffers())
         mean, variance = buffers[f"{name}.running_mean"], buffers[f"{name}.running_var"]
-        return F.gelu((x - mean.view(-1, 1, 1)) / variance.view(-1, 1, 1).sqrt() + weights[f"{name}.bias"].view(-1, 1, 1))
+        return F.gelu((x - mean.view(-1, 1, 1)) / (variance.view(-1, 1, 1) + 1e-5).sqrt() + weights[f"{name}.bias"].view(-1, 1, 1))
 
     images_nchw = torch.randn(3, 3, size, size)
     x = F.gelu(F.conv2d(images_nchw, weights["whitening.weight"], weights["whitening.bias"]))

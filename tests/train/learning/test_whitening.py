@@ -61,3 +61,10 @@ def test_the_sample_is_spread_over_all_images(n: int) -> None:
     assert len(numbers) == len(set(numbers)) == min(n, whitening.MOST_IMAGES)
     assert (numbers[0], numbers[-1]) == (0, n - 1)
     assert n == 1 or np.diff(numbers).max() <= np.ceil(n / len(numbers)) + 1
+
+
+def test_grey_images_have_filters_of_their_brightness_alone() -> None:
+    grey = np.repeat(_images()[..., :1], 3, axis=3)
+    filters = whitening_filters(grey, 2, 24).reshape(24, -1)
+    assert (abs(filters).max(axis=1) > 0).tolist() == [True] * 8 + [False] * 16
+    assert np.isfinite(filters).all()

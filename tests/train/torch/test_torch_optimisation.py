@@ -93,6 +93,15 @@ def test_a_whitened_convolution_keeps_its_filters_and_is_not_optimised() -> None
     assert set(optimised) == {id(value) for name, value in model.named_parameters() if name != "0.weight"}
 
 
+def test_where_grey_images_give_no_filter_the_networks_own_stay() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 60, 3))
+    own = model[0].weight.detach().clone()
+    whiten(model, torch.randn(9, 1, 8, 8).expand(-1, 3, -1, -1), fill=True)
+    filled = (model[0].weight != own).flatten(1).any(dim=1)
+    assert filled.tolist() == [True] * 18 + [False] * 42  # 9 directions of brightness, twice
+
+
 @pytest.mark.parametrize("first", [nn.Linear(3, 4), nn.Conv2d(3, 4, (3, 5)), nn.Conv2d(1, 4, 3)])
 def test_a_network_that_cannot_be_whitened_is_refused(first: nn.Module) -> None:
     with pytest.raises(UserError, match="--whitening needs a network that begins with a convolution"):
