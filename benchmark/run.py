@@ -10,12 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
-from benchmark.accuracy.calibration import Kept, calibrate, worse_calibrated
 from benchmark.accuracy.given import card_of_data, given_candidates, require_models
-from benchmark.accuracy.metrics import measure, worse_than_guessing
-from benchmark.accuracy.pairs import OTHER_ENSEMBLES, compare_pairs, smallest_difference_note
+from benchmark.accuracy.judging import add_ensembles_and_judge
 from benchmark.accuracy.predictions import (
     predict_own_numerics,
     predict_singles,
@@ -23,8 +19,7 @@ from benchmark.accuracy.predictions import (
     read_supplied_predictions,
 )
 from benchmark.candidates import Candidate, check_names, find_candidates
-from benchmark.costs.graph import graph_cost
-from benchmark.ensembles import Plan, add_ensemble, plans, tuning_images
+from benchmark.ensembles import Plan, plans, tuning_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
 from benchmark.images import Choice, images_for
@@ -37,7 +32,7 @@ from benchmark.options import CORRUPTED, Options, from_values
 from benchmark.report.advice import limits_of
 from benchmark.report.html.page import PAGE_FILE, PixelsOf, write_run_page
 from benchmark.report.run_files import write_run
-from benchmark.report.tables import Entry, comparison_columns
+from benchmark.report.tables import comparison_columns
 from benchmark.report.terminal import print_report
 from benchmark.results import Results
 from benchmark.robustness.predict import can_speak, predict_versions
@@ -47,7 +42,7 @@ from core.console import print_line, print_lines, progress
 from core.environment import available_cores
 from core.errors import UserError, few, one_line
 from core.files import run_folder
-from core.records import ImageSet, Predictions, new_array
+from core.records import ImageSet
 from data import Dataset, open_dataset
 from data.matching import name_on_cards
 from data.reading import Reading, Resize
@@ -267,50 +262,6 @@ def _without_latency(candidates: Sequence[Candidate], time_budget_s: float) -> l
     if not supplied or not time_budget_s:
         return []
     return [f"{few(supplied)}: predictions of a file, without latency; the answer leaves them and ensembles with them out"]
-
-
-def add_ensembles_and_judge(findings: Findings, planned: Sequence[Plan], fused_folder: Path) -> None:
-    """All that follows from the predictions of the single models: ensembles, what each graph costs, verdicts."""
-    for plan in planned:
-        add_ensemble(findings, plan, fused_folder)
-    findings.graph_costs = {name: graph_cost(path) for name, path in findings.files.items()}
-    judge(findings)
-
-
-def judge(findings: Findings) -> None:
-    """Verdicts on every pair, and the oracle that shows how much an ensemble could still gain."""
-    labels = findings.image_set.labels
-    singles = [candidate.name for candidate in findings.candidates]
-    right = {name: predictions.predicted() == labels for name, predictions in findings.predictions.items()}
-    members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
-    pairs = compare_pairs(right, singles, members_of, findings.predictions_provider)
-    findings.pairs = [pair for pair in pairs if pair.family != OTHER_ENSEMBLES]
-    findings.more_pairs = [pair for pair in pairs if pair.family == OTHER_ENSEMBLES]
-    ensembles = {name: (one.members, one.how) for name, one in findings.ensembles.items() if not one.is_of_views}
-    tuned_on = None if findings.tuned_on is None else Kept(findings.validation, findings.tuned_on.labels)
-    findings.calibration = calibrate(ensembles, Kept(findings.predictions, labels), tuned_on)
-    split, accuracies = findings.image_set.split, [entry.accuracy for entry in findings.entries]
-    findings.notes += worse_calibrated(findings.calibration, split)
-    findings.notes += worse_than_guessing(accuracies, findings.image_set.n_classes)
-    findings.notes += smallest_difference_note(findings.pairs, len(labels), split)
-    if ensembles:
-        members = dict.fromkeys(name for names, _ in ensembles.values() for name in names)
-        findings.entries.append(_oracle(findings, list(members)))
-
-
-def _oracle(findings: Findings, members: Sequence[str]) -> Entry:
-    """Right wherever any member is: predictions that take the true class where one has it, else the first member's."""
-    labels = findings.image_set.labels
-    first = findings.predictions[members[0]]
-    any_right = np.any([findings.predictions[name].predicted() == labels for name in members], axis=0)
-    predicted = np.where(any_right, labels, first.predicted())
-    one_hot = new_array(first.logits.shape, np.float32)
-    for start in range(0, len(predicted), 2**16):
-        one_hot[start : start + 2**16] = np.eye(first.logits.shape[1], dtype=np.float32)[predicted[start : start + 2**16]]
-    accuracy = measure(Predictions("oracle", first.split, first.dataset_sha256, one_hot), labels)
-    # It has classes but no probabilities, so it has no likelihood and no calibration either.
-    accuracy = dataclasses.replace(accuracy, scores=dict.fromkeys(accuracy.scores, float("nan")))
-    return Entry("oracle", "oracle", tuple(members), "", "", float("nan"), accuracy)
 
 
 def measure_latency(findings: Findings, options: Options, functions: Sequence[Classifier] = ()) -> None:

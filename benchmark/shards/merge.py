@@ -41,9 +41,10 @@ def merge(asked_for: Namespace) -> Results:
 
     UserError if shards are missing, or of other models or images than the rest.
     """
+    from benchmark.accuracy.judging import add_ensembles_and_judge
     from benchmark.accuracy.predictions import predict_validation
     from benchmark.report.run_files import write_run
-    from benchmark.run import add_ensembles_and_judge, asked_on_validation, write_report
+    from benchmark.run import asked_on_validation, write_report
     from benchmark.shards.images import pixels_of
     from benchmark.shards.plan import key_sha256, open_work, read_plan, require_same
     from core.files import run_folder
