@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from core.errors import UserError
 
 _CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous, or that lies in a file
+_CHUNK_CHOSEN = 64  # scattered images in a file: with each, the system maps up to half a megabyte around it
 IN_MEMORY_BYTES = 2**28  # an array that is larger lies in a temporary file
 PART = 2**13  # rows of a long array that are looked at together: no more of one on disk is ever in memory
 IN_MEMORY_LABELS_BYTES = 2**20  # so do labels of more than 131,072 images where nothing else grows with their number
@@ -213,11 +214,11 @@ def shortened(array: NDArray[Any], n: int) -> NDArray[Any]:
 
 def taken(images_u8: UInt8Array, indices: Int64Array) -> UInt8Array:
     """The images at `indices`, in that order; on disk if they are many."""
-    if len(indices) * images_u8[:1].nbytes <= IN_MEMORY_BYTES:
+    if not isinstance(images_u8, OnDisk) and len(indices) * images_u8[:1].nbytes <= IN_MEMORY_BYTES:
         return images_u8[indices]
     chosen = new_array((len(indices), *images_u8.shape[1:]))
-    for start in range(0, len(indices), _CHUNK_IMAGES):
-        chosen[start : start + _CHUNK_IMAGES] = images_u8[indices[start : start + _CHUNK_IMAGES]]
+    for start in range(0, len(indices), _CHUNK_CHOSEN):
+        chosen[start : start + _CHUNK_CHOSEN] = images_u8[indices[start : start + _CHUNK_CHOSEN]]
     return chosen
 
 

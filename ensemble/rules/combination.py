@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import Float32Array, Float64Array, Int64Array
+from core.records import PART, Float32Array, Float64Array, Int64Array, new_array
 from ensemble.rules.registry import RULES
 from models.graph.join import Outputs
 
@@ -87,7 +87,12 @@ def combine(how: Combination, member_logits: Sequence[Logits]) -> tuple[Float32A
     member_logits: one (n_images, n_classes) array per member, classes in the same order. ValueError for other shapes.
     """
     check_shapes(member_logits)
-    return arithmetic(how.rule).combine(how, member_logits)
+    shape = member_logits[0].shape
+    logits, probabilities = new_array(shape, np.float32), new_array(shape, np.float64)
+    for start in range(0, len(logits), PART):  # every rule goes image by image, so that its copies need not be of all of them
+        part = slice(start, start + PART)
+        logits[part], probabilities[part] = arithmetic(how.rule).combine(how, [member[part] for member in member_logits])
+    return logits, probabilities
 
 
 def add_rule(graph: GraphProto, how: Combination, members: Sequence[Outputs], whole: Outputs) -> None:

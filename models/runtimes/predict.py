@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from core.errors import UserError, one_line
-from core.records import UInt8Array
+from core.records import UInt8Array, new_array
 from models.runtimes.outputs import Outputs, check_alone, check_first_batch, check_shapes
 from models.runtimes.registry import ROUNDING
 
@@ -41,15 +42,18 @@ def in_batches(
     its logits (by more than `tolerance`), or others for its first image alone.
     """
     checked = Checked(run, what, n_classes=n_classes, tolerance=tolerance)
-    by_batch: list[Outputs] = []
-    started = time.perf_counter()
-    for batch in batches(images_u8):
-        by_batch.append(checked(batch))
-        advance(len(batch))
-    if not by_batch:
+    if not len(images_u8):
         raise UserError(f"there are no images for {what} to predict")
-    logits, probabilities = (np.concatenate(parts) for parts in zip(*by_batch, strict=True))
-    return Prediction(Outputs(logits, probabilities), checked.inside_s, time.perf_counter() - started)
+    every: tuple[NDArray[Any], ...] = ()
+    started, done = time.perf_counter(), 0
+    for batch in batches(images_u8):
+        outputs = checked(batch)
+        every = every or tuple(new_array((len(images_u8), *own.shape[1:]), own.dtype) for own in outputs)
+        for whole, own in zip(every, outputs, strict=True):
+            whole[done : done + len(batch)] = own
+        done += len(batch)
+        advance(len(batch))
+    return Prediction(Outputs(*every), checked.inside_s, time.perf_counter() - started)
 
 
 def batches(images_u8: UInt8Array) -> Iterator[UInt8Array]:

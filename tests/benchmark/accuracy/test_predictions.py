@@ -43,7 +43,7 @@ def test_a_row_has_its_own_providers_accuracy_or_else_the_models() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed (group openvino)")
 def test_a_real_run_has_rows_of_both_runtimes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real_children_on_a_planted_clock(monkeypatch, process_s=10)
+    real_children_on_a_planted_clock(monkeypatch, process_s=4)
     path = write_tiny_model(tmp_path / "tiny.onnx", class_names=DIGITS, image_height=32, image_width=32, input_size=40)
     arguments = ["--models", path, "--data", "digits", "--openvino", "--device", "cpu", "--batch-sizes", 1, "--time-budget", 50]
     assert command.main([str(argument) for argument in (*arguments, "--out", tmp_path / "out")]) == 0

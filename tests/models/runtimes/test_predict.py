@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, helper, numpy_helper
 
+from core import records
 from core.errors import UserError
 from models.runtimes.onnx_runtime import open_graph
 from models.runtimes.opening import open_file, open_model
@@ -82,3 +83,13 @@ def test_predictions_are_those_of_the_runtime(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.outputs.probabilities, wanted[1], atol=1e-6)
     assert done == [PREDICTION_BATCH, 7]
     assert 0 < found.inside_s < found.total_s
+
+
+def test_many_outputs_lie_on_disk_and_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tiny_model(tmp_path / "model.onnx")
+    in_memory = open_file(path).predicted(IMAGES_U8).outputs
+    monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
+    on_disk = open_file(path).predicted(IMAGES_U8).outputs
+    for mine, theirs in zip(on_disk, in_memory, strict=True):
+        assert isinstance(mine, records.OnDisk)
+        assert np.array_equal(mine, theirs)
