@@ -17,7 +17,7 @@ from core.files import MODELS_DIR, RESULTS_DIR
 from data.reading import MAX_SIDE, Reading, Resize
 
 # Where things lie on one machine, and how a run was watched: kept in the run's record, left out of the card, which travels.
-PLACES = ("data_dir", "models_dir", "results_dir", "name", "force", "resume", "profile")
+PLACES = ("data_dir", "models_dir", "results_dir", "name", "force", "resume", "profile", "replicas")
 FOLDERS = ("data_dir", "models_dir", "results_dir")
 WEIGHTS_ENDINGS = (".pth", ".keras", ".onnx")
 
@@ -243,11 +243,14 @@ class TfRecipe(Recipe):
     """Stop after this many epochs without a better validation accuracy."""
     jit: FLAG = False
     """Train through XLA, which is slower for this network on a CPU, and there in fp32."""
+    replicas: int = 1
+    """Devices of this machine that share each batch, by TensorFlow's MirroredStrategy: GPUs, or parts of the CPU."""
 
     def __post_init__(self) -> None:
         """UserError for a value no training can have."""
         super().__post_init__()
         self._check("patience", lambda value: value >= 1, "at least 1")
+        self._check("replicas", lambda value: 1 <= value <= 64, "at least 1 and at most 64")
 
     @property
     def most_epochs_without_a_better(self) -> int:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from models.tf import network
 from train.learning.schedules import ema_decay_at, one_cycle
 from train.tf.optimisation import graphs_in_bf16, lr_factors, make_optimizer, whiten
+from train.tf.together import shares_of, strategy_of
 
 if TYPE_CHECKING:
     from core.records import Float32Array
@@ -35,18 +36,21 @@ class State:
         self.n_steps = recipe.epochs * steps_per_epoch
         self.extra: dict[str, Any] = {}
         on_cpu = not tf.config.get_visible_devices("GPU")
+        self.strategy = strategy_of(recipe, "cpu" if on_cpu else "cuda")
         self.rewrites = precision == "bf16" and on_cpu
         policy = "mixed_bfloat16" if precision == "bf16" and not on_cpu else "float32"
         keras.config.set_dtype_policy(policy)
         try:
-            self.model = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size, weights=recipe.weights)
+            with self.strategy.scope():
+                self.model = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size, weights=recipe.weights)
         finally:
             keras.config.set_dtype_policy("float32")
         if images_nhwc is not None:
             whiten(self.model, images_nhwc, fill=recipe.weights == "none")
         self.judged = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size)
         self.lr = recipe.lr or recipe.DEFAULT_LR
-        self.optimizer = make_optimizer(self.model, recipe, self.lr)
+        with self.strategy.scope():
+            self.optimizer = make_optimizer(self.model, recipe, self.lr)
         self.lr_factors = lr_factors(self.model, recipe)
         self.averages = [tf.Variable(value) for value in self.model.weights] if recipe.ema_decay else []
         self.n_done = 0
@@ -115,14 +119,27 @@ class State:
         return {"model": self.model.variables, "optimizer": self.optimizer.variables, "average": self.averages}
 
     def _traced(self, images_nhwc: Any, labels: Any) -> Any:
-        variables = self.model.trainable_variables
+        if self.strategy.num_replicas_in_sync == 1:
+            return self._stepped(images_nhwc, labels, 1.0)
+        own = (shares_of(self.strategy, images_nhwc), shares_of(self.strategy, labels))
+        n_images = tf.cast(tf.shape(images_nhwc)[0], tf.float32)
+
+        def step_of_share(images_nhwc: Any, labels: Any) -> Any:
+            return self._stepped(images_nhwc, labels, tf.cast(tf.shape(images_nhwc)[0], tf.float32) / n_images)
+
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(step_of_share, own), axis=None)
+
+    def _stepped(self, images_nhwc: Any, labels: Any, share: Any) -> Any:
+        """A step by these images, which are `share` of the batch; the optimizer adds up the gradients of all."""
+        variables, decay = self.model.trainable_variables, share * self.recipe.weight_decay
         with tf.GradientTape() as tape:
             logits = tf.cast(self.model(images_nhwc, training=True), tf.float32)  # (n, n_classes)
-            loss = self._loss(labels, logits)
+            # Keras divides a loss by the number of devices, as if all shares were equal
+            loss = share * self.strategy.num_replicas_in_sync * self._loss(labels, logits)
         gradients = tape.gradient(loss, variables)
         if self.recipe.weight_decay:
             gradients = [
-                gradient + self.recipe.weight_decay * tf.convert_to_tensor(variable) if len(variable.shape) > 1 else gradient
+                gradient + decay * tf.convert_to_tensor(variable) if len(variable.shape) > 1 else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
         if self.recipe.bias_lr != 1:  # the steps of sgd are linear in the gradient
