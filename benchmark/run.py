@@ -19,7 +19,7 @@ from benchmark.accuracy.predictions import (
     read_supplied_predictions,
 )
 from benchmark.candidates import Candidate, check_names, find_candidates
-from benchmark.ensembles import Plan, plans, tuning_images
+from benchmark.ensembles import Plan, plans, tuned_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
 from benchmark.images import Choice, images_for
@@ -42,11 +42,9 @@ from core.console import print_line, print_lines, progress
 from core.environment import available_cores
 from core.errors import UserError, few, one_line
 from core.files import run_folder
-from core.records import ImageSet
-from data import Dataset, open_dataset
+from data import open_dataset
 from data.matching import name_on_cards
 from data.reading import Reading, Resize
-from ensemble.validation import few_images_note
 from models.card import NoCard
 from models.runtimes.base import Classifier, Provider
 from models.runtimes.choose import choose_providers
@@ -196,20 +194,6 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
         findings.foreign = foreign_images(options.ood, options.data_dir, image_set, reading, options.limit, options.seed)
     read_supplied_predictions(findings, asked_on_validation(findings, wanted))
     return findings, wanted
-
-
-def tuned_images(
-    dataset: Dataset, candidates: Sequence[Candidate], wanted: Sequence[Plan], options: Options
-) -> tuple[ImageSet | None, list[str]]:
-    """The validation images that the tuned ones of `wanted` and thresholds need, None if there are no such, and notes on them."""
-    if options.max_error is not None and options.split == "validation":
-        raise UserError("--max-error chooses thresholds on validation images, and others must judge them; use --split test")
-    asked_by = candidates if options.max_error is not None else []
-    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed, asked_by)
-    notes = [] if tuned_on is None else few_images_note(len(tuned_on))
-    if tuned_on is not None and options.split == "validation":
-        notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
-    return tuned_on, notes
 
 
 def _to_corrupt(findings: Findings, options: Options, planned: Sequence[Plan]) -> Wanted:

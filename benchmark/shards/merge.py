@@ -87,9 +87,8 @@ def _findings(
     work: Work, provider: Provider, options: Options, images_sha256: Sequence[str], *, fingerprint: bool
 ) -> tuple[Findings, list[Plan]]:
     """What a run has found before it predicts anything, and the ensembles to be made."""
-    from benchmark.ensembles import N_FUSION_IMAGES, plans
+    from benchmark.ensembles import N_FUSION_IMAGES, plans, tuned_images
     from benchmark.findings import Findings
-    from benchmark.run import tuned_images
     from benchmark.shards.images import image_set
     from core.environment import available_cores
     from data.matching import fingerprint_notes

@@ -66,7 +66,7 @@ _SHOWN = {
     "rejects.csv": (
         "Answering only where sure",
         "model max_error threshold n_validation_images validation_coverage validation_error n_answered n_wrong coverage "
-        "coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict",
+        "coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict error_bound",
     ),
     "slices.csv": (
         "Slices",
