@@ -165,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy if accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed if not given")
     add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
-    add("--slices", action="store_true", help="accuracy by brightness, contrast and sharpness of the images, too")
+    add("--slices", action="store_true", help="accuracy by brightness, contrast, sharpness and original size, too")
     add(
         "--corrupt",
         type=positive,

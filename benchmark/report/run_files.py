@@ -114,7 +114,7 @@ def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
         frames["rejects.csv"] = reject_rows(_on_validation(findings, findings.tuned_on), _on_split(findings), findings.max_error)
     if options.slices:
         right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
-        frames["slices.csv"] = slice_rows(image_set.images_u8, right)
+        frames["slices.csv"] = slice_rows(image_set.images_u8, right, image_set.original_sizes)
     if findings.calibration:
         frames["ensembles.csv"] = calibration_rows(findings.calibration)
     if findings.cross_checks:

@@ -104,7 +104,7 @@ def rejects_table(rejects: pd.DataFrame, names: Names) -> Table:
     stated = f"at most {100 * rejects['max_error'].iloc[0]:.3g} %"
     table = new_table(
         f"Answering only where sure: {stated} of the answers wrong",
-        "thresholds of the top probability, by whose exact limit on validation images that many are wrong at most (95 %)",
+        "thresholds of the top probability, chosen on validation images to keep this with 95 %",
     )
     table.add_column("model", overflow="fold")
     for heading in ("answer\nfrom", "answered, %\n(95 %)", "wrong, %\n(95 %)"):

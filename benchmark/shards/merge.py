@@ -190,7 +190,7 @@ def _parser() -> Parser:
         "tuned, are predicted here",
     )
     add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
-    add("--slices", action="store_true", help="accuracy by brightness, contrast and sharpness of the images, too")
+    add("--slices", action="store_true", help="accuracy by brightness, contrast, sharpness and original size, too")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     add("--data", metavar="NAME", help="where the same images lie, if not where they were predicted")
     add("--models", type=Path, nargs="+", default=[], metavar="FILE", help="the same files, if they lie elsewhere by now")
