@@ -35,8 +35,9 @@ from benchmark.report.run_files import write_run
 from benchmark.report.tables import comparison_columns
 from benchmark.report.terminal import print_report
 from benchmark.results import Results
+from benchmark.robustness.follow import predict_sequences
 from benchmark.robustness.predict import can_speak, predict_versions
-from benchmark.robustness.wanted import Wanted, wanted_versions
+from benchmark.robustness.wanted import wanted_sequences, wanted_versions
 from benchmark.slices.left_out import predict_left_out
 from core.console import print_line, print_lines, progress
 from core.environment import available_cores
@@ -128,6 +129,8 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
         add_ensembles_and_judge(findings, planned, Path(fused_folder))
         if findings.to_corrupt is not None:
             findings.robustness = predict_versions(findings, findings.to_corrupt)
+        if findings.to_perturb is not None:
+            findings.flips = predict_sequences(findings, findings.to_perturb)
         if findings.left_out is not None:
             findings.right_of_left_out = predict_left_out(findings, findings.left_out)
         if findings.foreign is not None:
@@ -187,8 +190,7 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     notes = [*notes, *plan_notes, *data_notes, *provider_notes, *_without_latency(candidates, options.time_budget_s), *tuned_notes]
     findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, max_error=options.max_error, notes=notes)
     findings.left_out = left_out
-    if options.corrupt is not None or options.corrupt_from is not None:
-        findings.to_corrupt = _to_corrupt(findings, options, wanted)
+    _add_wanted_versions(findings, options, wanted)
     if options.ood is not None:
         reading = Reading(options.resize or cast(Resize, cards[0].resize) if cards else "shortest", options.skip_damaged)
         findings.foreign = foreign_images(options.ood, options.data_dir, image_set, reading, options.limit, options.seed)
@@ -196,12 +198,19 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     return findings, wanted
 
 
-def _to_corrupt(findings: Findings, options: Options, planned: Sequence[Plan]) -> Wanted:
-    """The corrupted versions that were asked for."""
+def _add_wanted_versions(findings: Findings, options: Options, planned: Sequence[Plan]) -> None:
+    """The corrupted versions and perturbed sequences that were asked for."""
     models = [candidate.name for candidate in findings.candidates if can_speak(candidate)]
     models += [plan.name for plan in planned if all(map(can_speak, plan.members))]
-    n_images = options.corrupt or CORRUPTED
-    return wanted_versions(findings.image_set, n_images, options.seed, options.corrupt_from, models, options.baseline)
+    image_set, seed, baseline = findings.image_set, options.seed, options.baseline
+    if options.corrupt is not None or options.corrupt_from is not None:
+        n_images = options.corrupt or CORRUPTED
+        findings.to_corrupt = wanted_versions(image_set, n_images, seed, options.corrupt_from, models, baseline)
+    if options.perturbed_from is not None:
+        n_images = options.perturbed or CORRUPTED
+        findings.to_perturb = wanted_sequences(image_set, n_images, seed, options.perturbed_from, models, baseline)
+    elif options.perturbed is not None:
+        raise UserError("--perturbed says of how many images, and nothing says where they are; add --perturbed-from DIR")
 
 
 def asked_on_validation(findings: Findings, wanted: Sequence[Plan]) -> Sequence[Candidate]:

@@ -54,6 +54,15 @@ _SHOWN = {
         "Corrupted images: each corruption",
         "model corruption severity n_images accuracy accuracy_ci95_low accuracy_ci95_high",
     ),
+    "flips.csv": (
+        "Perturbed sequences: how often each answer flips",
+        "model perturbation in_mean n_images n_frames compared_with flip_probability flip_probability_ci95_low "
+        "flip_probability_ci95_high baseline flip_rate",
+    ),
+    "flips_pairs.csv": (
+        "Perturbed sequences: which model flips less",
+        "model_a model_b n_images difference difference_ci95_low difference_ci95_high p holm_p verdict family",
+    ),
     "exclusions.csv": (
         "With and without images that were left out",
         "model left_out n_left_out n_images accuracy accuracy_ci95_low accuracy_ci95_high gain",
