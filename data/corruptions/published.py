@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError, one_line
-from core.records import ImageSet, Int64Array
+from core.records import ImageSet, Int64Array, OnDisk
 
 LABELS_FILE = "labels.npy"
 
@@ -21,14 +21,14 @@ def arrays_in(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def array_of(path: Path) -> NDArray[Any]:
-    """The array of a file, which stays there: what is asked for by index is read."""
+    """The array of a file, which stays there: what is asked for by index is read, and no more of it stays in memory."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # a pickle could run code
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} is not a valid .npy file ({one_line(error)}); unpack it again") from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path} is an archive, not one array; unpack it again")
-    return array
+    return array.view(OnDisk)
 
 
 def official_indices(image_set: ImageSet, what: str) -> Int64Array:

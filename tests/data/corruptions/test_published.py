@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from core.records import ImageSet, fingerprint
+from core.records import ImageSet, OnDisk, fingerprint
 from data.corruptions.published import array_of, arrays_in, official_indices, require_labels
 
 
@@ -23,7 +23,7 @@ def test_arrays_stay_in_their_files_and_the_labels_are_none_of_them(tmp_path: Pa
         np.save(tmp_path / f"{name}.npy", np.zeros(3, np.uint8))
     found = arrays_in(tmp_path)
     assert list(found) == ["rotate", "tilt"]
-    assert all(isinstance(array, np.memmap) for array in found.values())
+    assert all(isinstance(array, OnDisk) for array in found.values())
 
 
 def test_archives_pickles_and_rubbish_are_named(tmp_path: Path) -> None:
