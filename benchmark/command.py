@@ -87,7 +87,12 @@ def parser() -> argparse.ArgumentParser:
         f"{', '.join(view_rules())}: each model on several views of the image; "
         f"{', '.join(tuned_rules())}: all models at once, tuned on validation images (python -m ensemble --help says what each is)",
     )
-    add("--data", default=default.data, metavar="NAME", help=f"{WHAT_DATA_TAKES}; {PUBLISHED}: --corrupt-from")
+    add(
+        "--data",
+        default=default.data,
+        metavar="NAME",
+        help=f"{WHAT_DATA_TAKES}; {' and '.join(PUBLISHED)} with --data-dir: as --corrupt-from and --perturbed-from",
+    )
     add("--data-dir", type=Path, metavar="DIR", help="where a named data set lies; $CIFAR10_DIR or data/ if not given")
     add(
         "--models",
@@ -165,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy if accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed if not given")
     add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
-    add("--slices", action="store_true", help="accuracy by brightness, contrast and sharpness of the images, too")
+    add("--slices", action="store_true", help="accuracy by brightness, contrast, sharpness and original size, too")
     add(
         "--corrupt",
         type=positive,
@@ -176,9 +181,16 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--corrupt-from", type=Path, metavar="DIR", help="take the versions from the published files of CIFAR-10-C in DIR")
     add(
+        "--perturbed-from",
+        type=Path,
+        metavar="DIR",
+        help="how often each answer flips in the published sequences of CIFAR-10-P, too",
+    )
+    add("--perturbed", type=positive, metavar="N", help=f"sequences of N images of the split; {CORRUPTED} if not given")
+    add(
         "--baseline",
         metavar="MODEL",
-        help="that errors on corrupted images are put in relation to; the first if not given",
+        help="that errors on corrupted images, and flips, are put in relation to; the first if not given",
     )
     add("--ood", metavar="NAME", help="how well each model tells its own images from those of another data set or folder, too")
     add("--usd-per-hour", type=dollars, metavar="X", help="price of this machine, for the price of a million images in costs.csv")

@@ -14,6 +14,8 @@ from benchmark.accuracy.metrics import measure
 from benchmark.candidates import Candidate
 from benchmark.findings import Ensemble, Findings
 from benchmark.images import drawn
+from benchmark.options import Options
+from benchmark.rejects.thresholds import too_few_note
 from benchmark.report.tables import Entry
 from core.errors import UserError
 from core.records import Float32Array, Float64Array, ImageSet, Predictions
@@ -21,7 +23,7 @@ from ensemble.fuse import fuse, load_member, load_members, require_fused
 from ensemble.rules.combination import combination, combine
 from ensemble.rules.fit import tune
 from ensemble.rules.registry import DEFAULT, RULES, is_tuned, view_rules
-from ensemble.validation import validation_images
+from ensemble.validation import few_images_note, validation_images
 from ensemble.views import VIEWS, view_logits, view_members
 from models import parity
 from models.graph.contract import save_model
@@ -93,6 +95,22 @@ def _combinable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
     full = [candidate for candidate in singles if candidate.card.precision == "fp32"] or singles
     left_out = [candidate.name for candidate in candidates if candidate not in full]
     return full, [f"not combined again: {', '.join(left_out)} (python -m ensemble fuses any files)"] if left_out else []
+
+
+def tuned_images(
+    dataset: Dataset, candidates: Sequence[Candidate], wanted: Sequence[Plan], options: Options
+) -> tuple[ImageSet | None, list[str]]:
+    """The validation images that the tuned ones of `wanted` and thresholds need, None if there are no such, and notes on them."""
+    if options.max_error is not None and options.split == "validation":
+        raise UserError("--max-error chooses thresholds on validation images, and others must judge them; use --split test")
+    asked_by = candidates if options.max_error is not None else []
+    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed, asked_by)
+    notes = [] if tuned_on is None else few_images_note(len(tuned_on))
+    if tuned_on is not None and options.max_error is not None:
+        notes += too_few_note(len(tuned_on), options.max_error)
+    if tuned_on is not None and options.split == "validation":
+        notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
+    return tuned_on, notes
 
 
 def tuning_images(

@@ -17,8 +17,9 @@ from benchmark.latency.loadgen import CrossCheck
 from benchmark.latency.pairs import LatencyPair
 from benchmark.latency.summary import LatencySummary
 from benchmark.report.tables import Entry, Pair
+from benchmark.robustness.flips import Flips
 from benchmark.robustness.table import Robustness
-from benchmark.robustness.wanted import Wanted
+from benchmark.robustness.wanted import Wanted, WantedSequences
 from core.records import Float32Array, ImageSet, Predictions
 from ensemble.rules.combination import Combination
 from ensemble.rules.registry import RULES
@@ -72,6 +73,8 @@ class Findings:
     foreign_logits: dict[str, Float32Array] = field(default_factory=dict)
     to_corrupt: Wanted | None = None
     robustness: Robustness | None = None
+    to_perturb: WantedSequences | None = None
+    flips: Flips | None = None
     graph_costs: dict[str, GraphCost] = field(default_factory=dict)
     cross_checks: list[CrossCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

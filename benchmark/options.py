@@ -21,10 +21,10 @@ CHOICES: dict[str, Callable[[], Collection[str]]] = {
     "split": lambda: get_args(SplitName),
     "resize": lambda: RESIZES,
 }
-FOLDERS = ("data_dir", "models_dir", "out", "corrupt_from", "labels")
-COUNTS = ("batch_sizes", "threads", "limit", "at_batch", "corrupt")
+FOLDERS = ("data_dir", "models_dir", "out", "corrupt_from", "perturbed_from", "labels")
+COUNTS = ("batch_sizes", "threads", "limit", "at_batch", "corrupt", "perturbed")
 CORRUPTED = 1000  # images whose versions are predicted unless a number is given
-PUBLISHED = "cifar10-c"
+PUBLISHED = {"cifar10-c": "corrupt_from", "cifar10-p": "perturbed_from"}  # by name of the data, what its folder is
 COMMAND_ONLY = ("fail_if",)  # gates end a command; in Python one asks the table
 
 
@@ -65,6 +65,8 @@ class Options:
     ood: str | None = None
     corrupt: int | None = None
     corrupt_from: Path | None = None
+    perturbed: int | None = None
+    perturbed_from: Path | None = None
     baseline: str | None = None
 
 
@@ -95,11 +97,12 @@ def from_values(values: Mapping[str, Any]) -> Options:
 
 def with_published(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values in which `cifar10-c` and its folder are what they mean: CIFAR-10, and published versions of its test images."""
-    if values.get("data") != PUBLISHED:
+    name = values.get("data")
+    if name not in PUBLISHED:
         return dict(values)
     if values.get("data_dir") is None:
-        raise UserError(f"--data {PUBLISHED} needs --data-dir, the folder of its .npy files; CIFAR-10 itself is looked for as ever")
-    return {**values, "data": "cifar10", "data_dir": None, "corrupt_from": values["data_dir"]}
+        raise UserError(f"--data {name} needs --data-dir, the folder of its .npy files; CIFAR-10 itself is looked for as ever")
+    return {**values, "data": "cifar10", "data_dir": None, PUBLISHED[name]: values["data_dir"]}
 
 
 def check_one_source(models: Collection[object] | None, models_dir: Path | None) -> None:

@@ -18,6 +18,7 @@ from benchmark.ood.scores import COLUMNS as OOD_COLUMNS
 from benchmark.rejects.thresholds import COLUMNS as REJECTS_COLUMNS
 from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
 from benchmark.robustness import table as robust
+from benchmark.robustness.flips import COLUMNS as FLIPS_COLUMNS
 from benchmark.slices.left_out import COLUMNS as EXCLUSION_COLUMNS
 from benchmark.slices.quarters import COLUMNS as SLICES_COLUMNS
 from benchmark.stored.checks import check_facts, check_predictions, check_table
@@ -119,6 +120,16 @@ class Results:
     def robustness_pairs(self) -> pd.DataFrame:
         """A row per pair of models: which is more robust, by a bootstrap over images; no rows without `corrupt`."""
         return self._table("robustness_pairs.csv", otherwise=robust.PAIRS_COLUMNS)
+
+    @cached_property
+    def flips(self) -> pd.DataFrame:
+        """A row per model and perturbation, and of their mean: how often its answer flips; no rows without `perturbed_from`."""
+        return self._table("flips.csv", otherwise=FLIPS_COLUMNS)
+
+    @cached_property
+    def flips_pairs(self) -> pd.DataFrame:
+        """A row per pair of models: which flips less, by a bootstrap over images; no rows without `perturbed_from`."""
+        return self._table("flips_pairs.csv", otherwise=robust.PAIRS_COLUMNS)
 
     @cached_property
     def exclusions(self) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from benchmark.accuracy.predictions import (
     read_supplied_predictions,
 )
 from benchmark.candidates import Candidate, check_names, find_candidates
-from benchmark.ensembles import Plan, plans, tuning_images
+from benchmark.ensembles import Plan, plans, tuned_images
 from benchmark.findings import Findings
 from benchmark.gates import FAILED, failures, parse_gate
 from benchmark.images import Choice, images_for
@@ -35,18 +35,17 @@ from benchmark.report.run_files import write_run
 from benchmark.report.tables import comparison_columns
 from benchmark.report.terminal import print_report
 from benchmark.results import Results
+from benchmark.robustness.follow import predict_sequences
 from benchmark.robustness.predict import can_speak, predict_versions
-from benchmark.robustness.wanted import Wanted, wanted_versions
+from benchmark.robustness.wanted import wanted_sequences, wanted_versions
 from benchmark.slices.left_out import predict_left_out
 from core.console import print_line, print_lines, progress
 from core.environment import available_cores
 from core.errors import UserError, few, one_line
 from core.files import run_folder
-from core.records import ImageSet
-from data import Dataset, open_dataset
+from data import open_dataset
 from data.matching import name_on_cards
 from data.reading import Reading, Resize
-from ensemble.validation import few_images_note
 from models.card import NoCard
 from models.runtimes.base import Classifier, Provider
 from models.runtimes.choose import choose_providers
@@ -130,6 +129,8 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
         add_ensembles_and_judge(findings, planned, Path(fused_folder))
         if findings.to_corrupt is not None:
             findings.robustness = predict_versions(findings, findings.to_corrupt)
+        if findings.to_perturb is not None:
+            findings.flips = predict_sequences(findings, findings.to_perturb)
         if findings.left_out is not None:
             findings.right_of_left_out = predict_left_out(findings, findings.left_out)
         if findings.foreign is not None:
@@ -189,8 +190,7 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     notes = [*notes, *plan_notes, *data_notes, *provider_notes, *_without_latency(candidates, options.time_budget_s), *tuned_notes]
     findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, max_error=options.max_error, notes=notes)
     findings.left_out = left_out
-    if options.corrupt is not None or options.corrupt_from is not None:
-        findings.to_corrupt = _to_corrupt(findings, options, wanted)
+    _add_wanted_versions(findings, options, wanted)
     if options.ood is not None:
         reading = Reading(options.resize or cast(Resize, cards[0].resize) if cards else "shortest", options.skip_damaged)
         findings.foreign = foreign_images(options.ood, options.data_dir, image_set, reading, options.limit, options.seed)
@@ -198,26 +198,19 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     return findings, wanted
 
 
-def tuned_images(
-    dataset: Dataset, candidates: Sequence[Candidate], wanted: Sequence[Plan], options: Options
-) -> tuple[ImageSet | None, list[str]]:
-    """The validation images that the tuned ones of `wanted` and thresholds need, None if there are no such, and notes on them."""
-    if options.max_error is not None and options.split == "validation":
-        raise UserError("--max-error chooses thresholds on validation images, and others must judge them; use --split test")
-    asked_by = candidates if options.max_error is not None else []
-    tuned_on = tuning_images(dataset, wanted, options.limit, options.seed, asked_by)
-    notes = [] if tuned_on is None else few_images_note(len(tuned_on))
-    if tuned_on is not None and options.split == "validation":
-        notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
-    return tuned_on, notes
-
-
-def _to_corrupt(findings: Findings, options: Options, planned: Sequence[Plan]) -> Wanted:
-    """The corrupted versions that were asked for."""
+def _add_wanted_versions(findings: Findings, options: Options, planned: Sequence[Plan]) -> None:
+    """The corrupted versions and perturbed sequences that were asked for."""
     models = [candidate.name for candidate in findings.candidates if can_speak(candidate)]
     models += [plan.name for plan in planned if all(map(can_speak, plan.members))]
-    n_images = options.corrupt or CORRUPTED
-    return wanted_versions(findings.image_set, n_images, options.seed, options.corrupt_from, models, options.baseline)
+    image_set, seed, baseline = findings.image_set, options.seed, options.baseline
+    if options.corrupt is not None or options.corrupt_from is not None:
+        n_images = options.corrupt or CORRUPTED
+        findings.to_corrupt = wanted_versions(image_set, n_images, seed, options.corrupt_from, models, baseline)
+    if options.perturbed_from is not None:
+        n_images = options.perturbed or CORRUPTED
+        findings.to_perturb = wanted_sequences(image_set, n_images, seed, options.perturbed_from, models, baseline)
+    elif options.perturbed is not None:
+        raise UserError("--perturbed says of how many images, and nothing says where they are; add --perturbed-from DIR")
 
 
 def asked_on_validation(findings: Findings, wanted: Sequence[Plan]) -> Sequence[Candidate]:

@@ -26,6 +26,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 UInt8Array = NDArray[np.uint8]
+Int32Array = NDArray[np.int32]
 Int64Array = NDArray[np.int64]
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -38,6 +39,8 @@ class ImageSet:
     images_u8: uint8 RGB, (n_images, height, width, 3); labels: int64 class indices, (n_images,);
     sha256: fingerprint of exactly these pixels, labels and class names (`fingerprint`); files: each image's file below the
     data set's folder, or official split and index (`test/12`), empty if nobody needs to know (see `image_names`).
+    original_sizes: int32 height and width that each image had before it was fitted to this one size, (n_images, 2); None if all
+    are as they came.
     """
 
     images_u8: UInt8Array
@@ -47,6 +50,7 @@ class ImageSet:
     split: Split
     sha256: str
     files: tuple[str, ...] = ()
+    original_sizes: Int32Array | None = None
 
     def __post_init__(self) -> None:
         images_u8, labels = self.images_u8, self.labels
@@ -58,6 +62,8 @@ class ImageSet:
             raise ValueError(f"labels must lie in [0, {len(self.class_names)}), not {labels.min()} to {labels.max()}")
         if self.files and len(self.files) != len(labels):
             raise ValueError(f"files must name {len(labels)} images, not {len(self.files)}")
+        if self.original_sizes is not None and self.original_sizes.shape != (len(labels), 2):
+            raise ValueError(f"original_sizes must be ({len(labels)}, 2), not {self.original_sizes.shape}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -66,7 +72,9 @@ class ImageSet:
         """The images at `indices`, in that order, as a set with a fingerprint of its own."""
         images_u8, labels = taken(self.images_u8, indices), self.labels[indices]
         names, sha256 = self.image_names, fingerprint(images_u8, labels, self.class_names)
-        return replace(self, images_u8=images_u8, labels=labels, sha256=sha256, files=tuple([names[index] for index in indices]))
+        sizes = None if self.original_sizes is None else self.original_sizes[indices]
+        files = tuple([names[index] for index in indices])
+        return replace(self, images_u8=images_u8, labels=labels, sha256=sha256, files=files, original_sizes=sizes)
 
     @property
     def image_names(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Intervals and tests of differences; scipy is imported only where it is used.
 
-Sources: Wilson (1927) for proportions; McNemar (1947), exact form, for paired right-or-wrong, and Tango (1998) for the
-interval of their difference; Holm (1979) for several tests at once; Efron (1979) for the bootstrap.
+Sources: Wilson (1927) for proportions, Clopper and Pearson (1934) for their exact limits; McNemar (1947), exact form, for paired
+right-or-wrong, and Tango (1998) for the interval of their difference; Holm (1979) for several tests at once; Efron (1979) for the
+bootstrap.
 """
 
 from __future__ import annotations
@@ -48,6 +49,16 @@ def wilson_ci95(n_right: int, n_images: int) -> tuple[float, float]:
         return (float("nan"), float("nan"))
     interval = binomtest(n_right, n_images).proportion_ci(CONFIDENCE, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def upper_limit(n_events: int, n_trials: int, level: float = CONFIDENCE) -> float:
+    """One-sided upper limit of a proportion after Clopper and Pearson; 1 of no trials.
+
+    Whatever the proportion is, it is above the limit with probability 1 - `level` at most.
+    """
+    from scipy.stats import beta
+
+    return 1.0 if n_events >= n_trials else float(beta.ppf(level, n_events + 1, n_trials - n_events))
 
 
 def paired_counts(a_right: NDArray[np.bool_], b_right: NDArray[np.bool_]) -> PairedCounts:

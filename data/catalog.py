@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from core.errors import UserError
-from core.records import SPLITS, ImageSet, Int64Array, Split, UInt8Array, fingerprint
+from core.records import SPLITS, ImageSet, Int32Array, Int64Array, Split, UInt8Array, fingerprint
 from data.reading import ImageSize, Reading
 from data.sets import NAMED, available, named_set, tests_models_of
 from data.splits import stratified_holdout
@@ -50,13 +50,18 @@ class Files(Protocol):
     def is_quick(self, split: Split) -> bool:
         """Whether reading a whole split takes about a second at most."""
 
-    def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array]:
-        """Images, labels, and which files they are."""
+    def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array, Int32Array]:
+        """Images, labels, which files they are, and height and width in which each came."""
 
     def stream(
-        self, split: Split, chosen: Int64Array | range, at_once: int, n_processes: int | None = None
+        self,
+        split: Split,
+        chosen: Int64Array | range,
+        at_once: int,
+        n_processes: int | None = None,
+        sizes: Int32Array | None = None,
     ) -> Generator[UInt8Array]:
-        """Images, part by part."""
+        """Images, part by part; `sizes` is filled like that which `read` gives."""
 
     def identity(self, split: Split) -> str:
         """What tells a split's images from others, without decoding any."""
@@ -95,9 +100,7 @@ class Dataset:
         self._require(split)
         if split not in self._official:
             if self._files is not None:
-                images_u8, labels, which = self._files.read(split)
-                names = self._files.names(split)
-                self._official[split] = self._image_set(images_u8, labels, split, [names[index] for index in which])
+                self._official[split] = self._of_files(split, self._files.names(split), *self._files.read(split))
             else:
                 images_u8, labels = self._read(split)
                 names = [f"{split}/{index}" for index in range(len(labels))]
@@ -119,9 +122,7 @@ class Dataset:
         if chosen is not None and self._can_choose(source) and self._files is not None:
             self._in_part = True
             members = self._members(split, self._files.labels(source), split_seed)
-            images_u8, labels, which = self._files.read(source, members[chosen])
-            names = self._files.names(source)
-            return self._image_set(images_u8, labels, split, [names[index] for index in which])
+            return self._of_files(split, self._files.names(source), *self._files.read(source, members[chosen]))
         whole = self.official(source)
         if chosen is None and source == split and not self._is_divided(split):
             return whole
@@ -148,11 +149,18 @@ class Dataset:
         return source in self._official or self._files is None or self._files.is_quick(source)
 
     def stream(
-        self, split: Split, split_seed: int, chosen: Int64Array | range, at_once: int, n_processes: int | None = None
+        self,
+        split: Split,
+        split_seed: int,
+        chosen: Int64Array | range,
+        at_once: int,
+        n_processes: int | None = None,
+        sizes: Int32Array | None = None,
     ) -> Generator[UInt8Array]:
         """The images of `split` at the indices `chosen`, in that order, `at_once` together; no more of them are in memory.
 
         n_processes: that decode files beside what the images are used for; the cores of this process if not given.
+        sizes: if they are files, filled with the height and width in which each came, (n_images, 2).
         """
         source = self._checked_source(split)
         if not self._is_divided(split):
@@ -160,7 +168,7 @@ class Dataset:
         else:
             members = self._members(split, self.labels_of_files(source), split_seed)[np.asarray(chosen)]
         if self._files is not None:
-            yield from self._files.stream(source, members, at_once, n_processes)
+            yield from self._files.stream(source, members, at_once, n_processes, sizes)
         else:
             images_u8 = self.official(source).images_u8
             for start in range(0, len(members), at_once):
@@ -250,6 +258,11 @@ class Dataset:
         else:
             further = f"add a {source}/ folder" + (" or a val/ folder" if asked == "validation" else "")
         raise UserError(f"data set {self.name} has no {source} images, only {there}; {further}")
+
+    def _of_files(
+        self, split: Split, names: Sequence[str], images_u8: UInt8Array, labels: Int64Array, which: Int64Array, sizes: Int32Array
+    ) -> ImageSet:
+        return replace(self._image_set(images_u8, labels, split, [names[index] for index in which]), original_sizes=sizes)
 
     def _image_set(self, images_u8: UInt8Array, labels: Int64Array, split: Split, files: Sequence[str] = ()) -> ImageSet:
         if not images_u8.flags.c_contiguous:

@@ -98,6 +98,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
             (0, 3), append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
         ),
         "python -m benchmark --corrupt 100": ONLY_ACCURACY,
+        "python -m benchmark --perturbed-from path/to/CIFAR-10-P": Skipped(
+            f"{NO_CIFAR10}, and the published files; `tests/benchmark/robustness` runs it"
+        ),
         "python -m benchmark --exclude duplicates disputed": Skipped(
             f"{NO_CIFAR10}, and one of a list; `tests/data/exclusions` and `tests/benchmark/slices` run it"
         ),

@@ -1,7 +1,16 @@
-"""A threshold of the top probability, chosen on validation images for a stated error, and what it does on others.
+"""A threshold of the top probability that keeps a stated error, chosen on validation images, and what it does on others.
 
-The threshold is the least at which the share of wrong answers among the validation images is at most the stated one, so on other
-images the share is above it more often than not, the fewer the images the more: the interval and the verdict say what was found.
+With probability 95 % at least, over the validation images that chance has drawn, the share of wrong answers among all images like
+these that are answered is at most the stated one. That is proved, not modelled. Twenty numbers of images are fixed beforehand: a
+twentieth, two twentieths, … of the validation images. Each stands for the threshold just above the surest image that it leaves out.
+Given that image, those above it are independent draws of what the threshold answers, so the wrong ones among them are binomial, and
+the exact upper limit of Clopper and Pearson (1934) holds. As several thresholds are tried, each limit is taken at 1 - 0.05 / the
+number of those that could pass at all (Bonferroni's correction). Of those whose limit is at most the stated error, the one that
+answers most is chosen.
+
+Sources: Geifman and El-Yaniv (2017), whose selection with guaranteed risk is this bound with 0.05 shared out among the steps of a
+binary search, and Angelopoulos et al. (2021, "Learn then Test"), by whom any test that keeps the error of the family will do.
+Testing in order from the strictest on needs no correction, but ends at the first wrong answer among the few surest images.
 """
 
 from __future__ import annotations
@@ -13,19 +22,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.accuracy.selective import coverage_at_error
+from core.decimals import CELL_DIGITS, counted
 from core.records import Int64Array, Predictions
-from core.statistics import wilson_ci95
+from core.statistics import CONFIDENCE, upper_limit, wilson_ci95
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = (
     "model max_error threshold n_validation_images validation_coverage validation_error n_answered n_wrong "
-    "coverage coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict"
+    "coverage coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict error_bound"
 ).split()
 KEPT, EXCEEDED, UNDECIDED = "kept", "exceeded", "within noise"
 NO_THRESHOLD = "answers nothing"
+N_CANDIDATES = 20  # numbers of images tried; more answer finer, and each with less certainty
 
 
 class Answers(NamedTuple):
@@ -43,13 +53,62 @@ class Judged(NamedTuple):
     labels: Int64Array
 
 
-def threshold_for(confidence: NDArray[np.floating], right: NDArray[np.bool_], max_error: float) -> float:
-    """The least top probability to answer at, with at most `max_error` of the answers wrong on these images; inf where none is.
+class Chosen(NamedTuple):
+    """The least top probability to answer at, inf for none, and the limit that the share of wrong answers is below (95 %)."""
 
-    An image is answered where its top probability is the threshold or more.
+    threshold: float
+    error_bound: float
+
+
+def threshold_for(confidence: NDArray[np.floating], right: NDArray[np.bool_], max_error: float) -> Chosen:
+    """The threshold that answers most of those shown to have at most `max_error` of the answers wrong; inf where none is.
+
+    An image is answered where its top probability is the threshold or more. confidence, right: of images that nothing else was
+    chosen on, (n_images,).
     """
-    n_answered = round(coverage_at_error(confidence, right, max_error) * len(right))
-    return float(np.sort(confidence)[-n_answered]) if n_answered else math.inf
+    surest_first = np.sort(confidence)[::-1]
+    candidates, level = _candidates(len(right), max_error)
+    for n in candidates:
+        threshold = _just_above(float(surest_first[n])) if n < len(right) else 0.0
+        found = answers_at(confidence, right, threshold)
+        bound = upper_limit(found.n_wrong, found.n_answered, level)
+        if bound <= max_error:
+            return Chosen(threshold, bound)
+    return Chosen(math.inf, math.nan)
+
+
+def too_few_note(n_images: int, max_error: float) -> list[str]:
+    """A line where no threshold can be shown to keep `max_error` on so many validation images, were all answers right."""
+    if _candidates(n_images, max_error)[0]:
+        return []
+    if max_error == 0:
+        return ["--max-error 0: no number of images shows that there is never an error, so nothing is answered; state one above 0"]
+    fewest = math.ceil(math.log(1 - CONFIDENCE) / math.log1p(-max_error))
+    return [
+        f"--max-error {max_error:g}: {counted(n_images, 'validation image')} cannot show that an error is so rare, so nothing is "
+        f"answered; it takes {fewest:,} at least, all answered rightly, or a larger error"
+    ]
+
+
+def _candidates(n_images: int, max_error: float) -> tuple[list[int], float]:
+    """The numbers of surest images that are tried, the largest first, and the level of each limit.
+
+    Those are left out that would not pass were all of them right; which these are is known before anything is predicted.
+    """
+    numbers = sorted({n_images * step // N_CANDIDATES for step in range(1, N_CANDIDATES + 1)} - {0}, reverse=True)
+    for n_tried in range(1, N_CANDIDATES + 1):
+        alpha = (1 - CONFIDENCE) / n_tried
+        could_pass = [n for n in numbers if -math.expm1(math.log(alpha) / n) <= max_error]  # the limit without a wrong answer
+        if len(could_pass) <= n_tried:
+            return could_pass, 1 - alpha
+    return [], CONFIDENCE
+
+
+def _just_above(confidence: float) -> float:
+    """The least number above `confidence` that a table holds as it is."""
+    step = 10.0 ** (math.floor(math.log10(confidence)) + 1 - CELL_DIGITS)
+    above = float(f"{confidence:.{CELL_DIGITS}g}")
+    return above if above > confidence else float(f"{above + step:.{CELL_DIGITS}g}")
 
 
 def answers_at(confidence: NDArray[np.floating], right: NDArray[np.bool_], threshold: float) -> Answers:
@@ -64,7 +123,7 @@ def reject_rows(validation: Mapping[str, Judged], judged: Mapping[str, Judged], 
 
     rows = []
     for model, chosen_on in validation.items():
-        threshold = threshold_for(*_sure_and_right(chosen_on), max_error)
+        threshold, bound = threshold_for(*_sure_and_right(chosen_on), max_error)
         before = answers_at(*_sure_and_right(chosen_on), threshold)
         after = answers_at(*_sure_and_right(judged[model]), threshold)
         error_ci95 = wilson_ci95(after.n_wrong, after.n_answered) if after.n_answered else (math.nan, math.nan)
@@ -72,7 +131,7 @@ def reject_rows(validation: Mapping[str, Judged], judged: Mapping[str, Judged], 
         coverage = (_share(after.n_answered, after.n_images), *wilson_ci95(after.n_answered, after.n_images))
         error = (_share(after.n_wrong, after.n_answered), *error_ci95)
         counts = (_share(before.n_wrong, before.n_answered), after.n_answered, after.n_wrong)
-        rows.append((model, max_error, *known, *counts, *coverage, *error, verdict(error_ci95, max_error)))
+        rows.append((model, max_error, *known, *counts, *coverage, *error, verdict(error_ci95, max_error), bound))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

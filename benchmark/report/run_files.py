@@ -28,6 +28,7 @@ from benchmark.report.plots import write_plots
 from benchmark.report.tables import Pair
 from benchmark.report.verdicts import verdicts_of
 from benchmark.results import Results
+from benchmark.robustness.flips import flip_pairs, flip_rows, flip_sentences
 from benchmark.robustness.table import robustness_pairs, robustness_rows, summary_rows, with_robustness
 from benchmark.slices.left_out import exclusion_rows
 from benchmark.slices.quarters import slice_rows
@@ -63,7 +64,8 @@ def results_of(findings: Findings, options: Options, folder: Path) -> Results:
     front = mark_front(results.comparison, verdicts_of(results))
     last = {"comparison.csv": tables.as_stored(front), "latency_pairs.csv": _with_pairs_of(answers, findings, results)}
     results = dataclasses.replace(results, tables={**stored, **last})
-    return _with_facts(results, answers=[answer.sentence for answer in answers], rejects=_thresholds(results))
+    notes = [*results.notes, *flip_sentences(results.flips, results.flips_pairs)]
+    return _with_facts(results, answers=[answer.sentence for answer in answers], notes=notes, rejects=_thresholds(results))
 
 
 def _thresholds(results: Results) -> dict[str, Any] | None:
@@ -103,7 +105,7 @@ def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
         "latency_pairs.csv": tables.latency_pair_rows(findings.latency_pairs),
         "latency_samples.csv.gz": tables.sample_rows(samples),
     }
-    frames |= robustness
+    frames |= robustness | _flips(findings)
     if findings.left_out is not None:
         right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
         frames["exclusions.csv"] = exclusion_rows(findings.left_out, right, findings.right_of_left_out)
@@ -114,7 +116,7 @@ def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
         frames["rejects.csv"] = reject_rows(_on_validation(findings, findings.tuned_on), _on_split(findings), findings.max_error)
     if options.slices:
         right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
-        frames["slices.csv"] = slice_rows(image_set.images_u8, right)
+        frames["slices.csv"] = slice_rows(image_set.images_u8, right, image_set.original_sizes)
     if findings.calibration:
         frames["ensembles.csv"] = calibration_rows(findings.calibration)
     if findings.cross_checks:
@@ -133,6 +135,16 @@ def _robustness(findings: Findings) -> dict[str, pd.DataFrame]:
         "robustness_summary.csv": summary_rows(found),
         "robustness_pairs.csv": robustness_pairs(found, [candidate.name for candidate in findings.candidates], members_of),
     }
+
+
+def _flips(findings: Findings) -> dict[str, pd.DataFrame]:
+    """The two tables of perturbed sequences, if there were any."""
+    found = findings.flips
+    if found is None:
+        return {}
+    members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
+    singles = [candidate.name for candidate in findings.candidates]
+    return {"flips.csv": flip_rows(found), "flips_pairs.csv": flip_pairs(found, singles, members_of)}
 
 
 def _on_validation(findings: Findings, tuned_on: ImageSet) -> dict[str, Judged]:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmark.report.names import Names
+from benchmark.robustness.flips import MEAN
 from core.decimals import counted, p_words, signed
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def rejects_table(rejects: pd.DataFrame, names: Names) -> Table:
     stated = f"at most {100 * rejects['max_error'].iloc[0]:.3g} %"
     table = new_table(
         f"Answering only where sure: {stated} of the answers wrong",
-        "thresholds of the top probability, chosen on validation images",
+        "thresholds of the top probability, chosen on validation images to keep this with 95 %",
     )
     table.add_column("model", overflow="fold")
     for heading in ("answer\nfrom", "answered, %\n(95 %)", "wrong, %\n(95 %)"):
@@ -135,12 +136,38 @@ def robustness_table(results: Results, names: Names) -> Table:
     for _, row in summary.iterrows():
         lost = [signed(100 * row[f"corruption_drop{end}"], 2) for end in ("", "_ci95_low", "_ci95_high")]
         corrupted = percent_cell(*row[[f"corrupted_accuracy{end}" for end in ("", "_ci95_low", "_ci95_high")]])
-        asked = pairs[pairs["model_a"] == row["model"]]
-        verdict = "" if asked.empty else f"{asked.iloc[0]['verdict']}\nthan {names.of(asked.iloc[0]['model_b'])}"
-        verdict = verdict.replace("difference\nthan", "difference\nfrom")
+        verdict = _first_verdict(pairs, row["model"], names)
         shown = f"{100 * row['uncorrupted_accuracy']:.2f}", corrupted, f"{lost[0]}\n({lost[1]} to {lost[2]})"
         table.add_row(names.of(row["model"]), *shown, f"{row['relative_error']:.2f}", verdict)
     return table
+
+
+def flips_table(results: Results, names: Names) -> Table:
+    """A row per model: how often its answer flips, in relation to the baseline's, and the verdict of the first pair that asks."""
+    means, pairs = results.flips[results.flips["perturbation"] == MEAN], results.flips_pairs
+    first = means.iloc[0]
+    n_counted = int(results.flips[results.flips["model"] == first["model"]]["in_mean"].sum())
+    table = new_table(
+        f"How often does the answer flip? CIFAR-10-P, {counted(int(first['n_images']), 'image')}",
+        f"mean of {counted(n_counted, 'perturbation')} (mFP); relative: flips over those of {names.of(first['baseline'])} (mFR); "
+        "every perturbation and pair in flips*.csv",
+    )
+    table.add_column("model", overflow="fold")
+    for heading in ("flips, % of frames\n(95 %)", "relative\nflips"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    for _, row in means.iterrows():
+        flips = percent_cell(*row[[f"flip_probability{end}" for end in ("", "_ci95_low", "_ci95_high")]])
+        rate = "" if row["flip_rate"] != row["flip_rate"] else f"{row['flip_rate']:.2f}"
+        table.add_row(names.of(row["model"]), flips, rate, _first_verdict(pairs, row["model"], names))
+    return table
+
+
+def _first_verdict(pairs: pd.DataFrame, model: str, names: Names) -> str:
+    """What the first pair that asks about `model` says of it and whom; empty where none asks."""
+    asked = pairs[pairs["model_a"] == model]
+    verdict = "" if asked.empty else f"{asked.iloc[0]['verdict']}\nthan {names.of(asked.iloc[0]['model_b'])}"
+    return verdict.replace("difference\nthan", "difference\nfrom")
 
 
 def percent_cell(share: float, low: float, high: float) -> str:

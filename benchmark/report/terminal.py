@@ -15,6 +15,7 @@ from benchmark.report.names import Names, fitting
 from benchmark.report.smaller_tables import (
     costs_table,
     exclusions_table,
+    flips_table,
     new_table,
     ood_table,
     percent_cell,
@@ -76,6 +77,8 @@ def report_tables(results: Results, names: Names) -> list[list[Table]]:
         tables += [[verdict_table(results, names, provider)] for provider in _judged_providers(results)]
     if not results.robustness_summary.empty:
         tables.append([robustness_table(results, names)])
+    if not results.flips.empty:
+        tables.append([flips_table(results, names)])
     asked_for = (
         (results.exclusions, exclusions_table),
         (results.slices, slices_table),

@@ -1,1 +1,1 @@
-"""Accuracy on corrupted versions of the images: how much of it a model keeps, and whether one keeps more than another."""
+"""Corrupted and perturbed images: how much accuracy a model keeps, how often its answer flips, and which model is better at it."""

@@ -7,10 +7,10 @@ literature has it for CIFAR-10-C.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,12 +96,18 @@ def robustness_pairs(found: Robustness, singles: Sequence[str], ensembles: Mappi
     import pandas as pd
 
     means = {model: found.per_image(model) for model in found.right}
+    return pd.DataFrame(list(bootstrap_pairs(means, singles, ensembles, (MORE, LESS))), columns=list(PAIRS_COLUMNS))
+
+
+def bootstrap_pairs(
+    means: Mapping[str, Float64Array], singles: Sequence[str], ensembles: Mapping[str, Sequence[str]], words: tuple[str, str]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of pairs of models by a mean of each image, (n_images,), the more the better; `words` for more and for less."""
     known = [name for name in singles if name in means]
     of_known = {name: members for name, members in ensembles.items() if name in means and set(members) <= set(means)}
     drawn, p_of = resampled_means(means), dict[tuple[str, str], float]()
     asked = families(means, known, of_known) if known else {}
     asked.pop(OTHER_ENSEMBLES, None)
-    rows = []
     for family, pairs in asked.items():
         judged = list(combinations(known, 2)) if family == OTHER_MODELS else pairs
         p_of |= {(a, b): two_sided_p(drawn[a] - drawn[b]) for a, b in judged}
@@ -110,9 +116,8 @@ def robustness_pairs(found: Robustness, singles: Sequence[str], ensembles: Mappi
             difference = float((means[a] - means[b]).mean())
             ci95 = interval(drawn[a] - drawn[b])
             holm_p = adjusted[a, b]
-            verdict = NO_DIFFERENCE if holm_p >= ALPHA or not difference else MORE if difference > 0 else LESS
-            rows.append((a, b, len(means[a]), difference, *ci95, p_of[a, b], holm_p, verdict, family))
-    return pd.DataFrame(rows, columns=list(PAIRS_COLUMNS))
+            verdict = NO_DIFFERENCE if holm_p >= ALPHA or not difference else words[0] if difference > 0 else words[1]
+            yield (a, b, len(means[a]), difference, *ci95, p_of[a, b], holm_p, verdict, family)
 
 
 def with_robustness(comparison: pd.DataFrame, summary: pd.DataFrame | None) -> pd.DataFrame:

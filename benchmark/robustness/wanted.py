@@ -1,4 +1,4 @@
-"""Which images are to be corrupted, how, and against whose errors; what is wrong with it is found before anything runs."""
+"""Which images are to be corrupted or perturbed, how, and against whose errors; what is wrong is found before anything runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmark.images import draw
 from core.errors import UserError
 from core.records import ImageSet, Int64Array
+from data.corruptions.sequences import Sequences, published_sequences
 from data.corruptions.versions import Versions, our_versions, published_versions
 
 
@@ -22,6 +23,14 @@ class Wanted:
     baseline: str
 
 
+@dataclass(frozen=True)
+class WantedSequences:
+    """sequences: of the images that were drawn; baseline: name of a model."""
+
+    sequences: Sequences
+    baseline: str
+
+
 def wanted_versions(
     image_set: ImageSet, n_images: int, seed: int, folder: Path | None, models: Sequence[str], baseline: str | None
 ) -> Wanted:
@@ -29,11 +38,25 @@ def wanted_versions(
 
     models: those that can be run, and their ensembles; baseline: the first of them if None. UserError if it is none of them.
     """
-    if not models:
-        raise UserError("--corrupt needs a model that can be run, and there are only predictions; name an ONNX file with --models")
-    if baseline is not None and baseline not in models:
-        raise UserError(f"--baseline {baseline} is none of the models that can be run; choose from {', '.join(models)}")
+    against = _baseline("--corrupt", models, baseline)
     chosen = draw(len(image_set), n_images, seed)
     part = image_set.take(chosen)
     versions = our_versions(part, seed) if folder is None else published_versions(folder, part)
-    return Wanted(chosen, part, versions, baseline or models[0])
+    return Wanted(chosen, part, versions, against)
+
+
+def wanted_sequences(
+    image_set: ImageSet, n_images: int, seed: int, folder: Path, models: Sequence[str], baseline: str | None
+) -> WantedSequences:
+    """The published sequences in `folder` of at most `n_images` of a split, drawn by `seed`; else as `wanted_versions`."""
+    against = _baseline("--perturbed-from", models, baseline)
+    part = image_set.take(draw(len(image_set), n_images, seed))
+    return WantedSequences(published_sequences(folder, part), against)
+
+
+def _baseline(flag: str, models: Sequence[str], baseline: str | None) -> str:
+    if not models:
+        raise UserError(f"{flag} needs a model that can be run, and there are only predictions; name an ONNX file with --models")
+    if baseline is not None and baseline not in models:
+        raise UserError(f"--baseline {baseline} is none of the models that can be run; choose from {', '.join(models)}")
+    return baseline or models[0]

@@ -11,19 +11,21 @@ import numpy as np
 from benchmark.shards.plan import Work
 from core.console import progress
 from core.errors import UserError
-from core.records import Fingerprint, ImageSet, Int64Array, UInt8Array, new_array
+from core.records import Fingerprint, ImageSet, Int32Array, Int64Array, UInt8Array, new_array
 from models.runtimes.predict import PREDICTION_BATCH
 
 
 def image_set(work: Work, images_sha256: Sequence[str], n_kept: int, *, fingerprint: bool, names: bool) -> ImageSet:
     """The images with the pixels of the first `n_kept` alone; the others are black: `pixels_of` reads them.
 
+    Where all pixels are kept, and the images are files, the sizes in which they came are too.
     images_sha256: what each shard's images were when they were predicted. fingerprint: decode every image once more for the
     fingerprint of all, and hold each shard's to what it was predicted on; without, the fingerprint is of those of the shards.
     names: keep the name of each image too. UserError if a shard was predicted on other images.
     """
     shape = _shape(work, len(work.chosen))
     images_u8, growing = new_array(shape, sparse=n_kept < len(work.chosen)), Fingerprint(shape, work.class_names)
+    sizes = np.zeros((len(work.chosen), 2), np.int32) if work.dataset.is_of_files and n_kept >= len(work.chosen) else None
     n_read = len(work.chosen) if fingerprint else min(n_kept, len(work.chosen))
     done = 0
     with progress() as display:
@@ -33,7 +35,7 @@ def image_set(work: Work, images_sha256: Sequence[str], n_kept: int, *, fingerpr
             if where.start >= n_read:
                 break
             own = Fingerprint(_shape(work, where.stop - where.start), work.class_names)
-            with closing(_stream(work, work.chosen[where])) as batches:
+            with closing(_stream(work, work.chosen[where], None if sizes is None else sizes[where])) as batches:
                 for batch in batches:
                     if done < n_kept:
                         images_u8[done : done + len(batch)] = batch
@@ -51,7 +53,7 @@ def image_set(work: Work, images_sha256: Sequence[str], n_kept: int, *, fingerpr
     labels = work.labels()
     sha256 = growing.hexdigest(labels) if fingerprint else hashlib.sha256(" ".join(images_sha256).encode()).hexdigest()
     files = work.names() if names else ()
-    return ImageSet(images_u8, labels, work.class_names, work.dataset.name, work.asked.split, sha256, files)
+    return ImageSet(images_u8, labels, work.class_names, work.dataset.name, work.asked.split, sha256, files, sizes)
 
 
 def pixels_of(work: Work, indices: Int64Array) -> UInt8Array:
@@ -69,6 +71,6 @@ def _shape(work: Work, n_images: int) -> tuple[int, int, int, int]:
     return n_images, size.image_height, size.image_width, 3
 
 
-def _stream(work: Work, chosen: Int64Array | range) -> Generator[UInt8Array]:
+def _stream(work: Work, chosen: Int64Array | range, sizes: Int32Array | None = None) -> Generator[UInt8Array]:
     asked = work.asked
-    return work.dataset.stream(asked.split, work.split_seed, chosen, PREDICTION_BATCH, asked.decoders)
+    return work.dataset.stream(asked.split, work.split_seed, chosen, PREDICTION_BATCH, asked.decoders, sizes)

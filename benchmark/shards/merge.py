@@ -87,9 +87,8 @@ def _findings(
     work: Work, provider: Provider, options: Options, images_sha256: Sequence[str], *, fingerprint: bool
 ) -> tuple[Findings, list[Plan]]:
     """What a run has found before it predicts anything, and the ensembles to be made."""
-    from benchmark.ensembles import N_FUSION_IMAGES, plans
+    from benchmark.ensembles import N_FUSION_IMAGES, plans, tuned_images
     from benchmark.findings import Findings
-    from benchmark.run import tuned_images
     from benchmark.shards.images import image_set
     from core.environment import available_cores
     from data.matching import fingerprint_notes
@@ -191,7 +190,7 @@ def _parser() -> Parser:
         "tuned, are predicted here",
     )
     add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
-    add("--slices", action="store_true", help="accuracy by brightness, contrast and sharpness of the images, too")
+    add("--slices", action="store_true", help="accuracy by brightness, contrast, sharpness and original size, too")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     add("--data", metavar="NAME", help="where the same images lie, if not where they were predicted")
     add("--models", type=Path, nargs="+", default=[], metavar="FILE", help="the same files, if they lie elsewhere by now")

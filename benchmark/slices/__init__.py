@@ -1,1 +1,1 @@
-"""Where a model fails: accuracy by brightness, contrast and sharpness of the images."""
+"""Where a model fails: accuracy by brightness, contrast, sharpness and original size of the images."""

@@ -1,4 +1,4 @@
-"""Accuracy in each quarter of the images by brightness, contrast and sharpness, and of each pair of models in it.
+"""Accuracy in each quarter of the images by brightness, contrast, sharpness and original size, and of each pair of models in it.
 
 A quarter is worse than the rest by Fisher's exact test of right and wrong in it against the other images, Holm-corrected over the
 quarters of one model. Two models in a quarter are compared by McNemar's exact test, corrected over all quarters and pairs.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core.records import Float64Array, UInt8Array
+from core.records import Float64Array, Int32Array, UInt8Array
 from core.statistics import difference_ci95, holm, mcnemar_p, paired_counts, wilson_ci95
 
 if TYPE_CHECKING:
@@ -25,15 +25,17 @@ COLUMNS = (
 ).split()
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601, as Pillow's mode L
 CHUNK = 256  # images at a time
+SIZE = "original size"  # the shorter side, in pixels
 ALPHA = 0.05
 QUARTERS = ("lowest", "second", "third", "highest")
 WORSE, NO_DIFFERENCE, BETTER = "worse", "no credible difference", "better"
 
 
-def properties(images_u8: UInt8Array) -> dict[str, Float64Array]:
+def properties(images_u8: UInt8Array, original_sizes: Int32Array | None = None) -> dict[str, Float64Array]:
     """Brightness and contrast, mean and standard deviation of the luma, and sharpness, the variance of its Laplacian.
 
-    images_u8: RGB (n_images, height, width, 3), at least 3 pixels a side for a sharpness that is not nan.
+    If the sizes in which the images came are known, the shorter side of each in pixels, too. images_u8: RGB (n_images, height,
+    width, 3), at least 3 pixels a side for a sharpness that is not nan; original_sizes: height and width, (n_images, 2).
     """
     found: dict[str, list[NDArray[np.floating]]] = {"brightness": [], "contrast": [], "sharpness": []}
     for start in range(0, len(images_u8), CHUNK):
@@ -43,7 +45,8 @@ def properties(images_u8: UInt8Array) -> dict[str, Float64Array]:
         inner = luma[:, 1:-1, 1:-1]
         around = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1] + luma[:, 1:-1, :-2] + luma[:, 1:-1, 2:]
         found["sharpness"].append((around - 4 * inner).var(axis=(1, 2)) if inner.size else np.full(len(luma), np.nan))
-    return {name: np.concatenate(values).astype(np.float64) for name, values in found.items()}
+    of_pixels = {name: np.concatenate(values).astype(np.float64) for name, values in found.items()}
+    return of_pixels if original_sizes is None else {**of_pixels, SIZE: original_sizes.min(axis=1).astype(np.float64)}
 
 
 def quarters(values: Float64Array) -> NDArray[np.int64]:
@@ -51,23 +54,26 @@ def quarters(values: Float64Array) -> NDArray[np.int64]:
     return np.searchsorted(np.quantile(values, [0.25, 0.5, 0.75]), values, side="left")
 
 
-def slice_rows(images_u8: UInt8Array, right: Mapping[str, NDArray[np.bool_]]) -> pd.DataFrame:
+def slice_rows(
+    images_u8: UInt8Array, right: Mapping[str, NDArray[np.bool_]], original_sizes: Int32Array | None = None
+) -> pd.DataFrame:
     """`slices.csv`: a row per quarter and model against the other images, and per quarter and pair of models.
 
     right: by model, whether it is right about each image, (n_images,). `difference` is of the quarter and the rest of the
-    images, or of two models in the quarter.
+    images, or of two models in the quarter. original_sizes: as `properties` has them; images that all came in one have no such
+    quarters.
     """
     import pandas as pd
 
-    where = list(_slices(images_u8))
+    where = list(_slices(properties(images_u8, original_sizes)))
     alone = [row for model, values in right.items() for row in _corrected([_alone(*at, model, values) for at in where])]
     paired = [_pair(*at, a, b, right) for at in where for a, b in combinations(right, 2)]
     return pd.DataFrame([*alone, *_corrected(paired)], columns=list(COLUMNS))
 
 
-def _slices(images_u8: UInt8Array) -> Iterator[tuple[dict[str, object], NDArray[np.bool_]]]:
+def _slices(by_name: Mapping[str, Float64Array]) -> Iterator[tuple[dict[str, object], NDArray[np.bool_]]]:
     """What names a quarter, and which images are in it; none where all images are alike."""
-    for name, values in properties(images_u8).items():
+    for name, values in by_name.items():
         quarter = quarters(values)
         for index, spoken in enumerate(QUARTERS):
             inside = quarter == index

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError, few
-from core.records import Int64Array, Split, UInt8Array, in_parts
+from core.records import Int32Array, Int64Array, Split, UInt8Array, in_parts
 from data.reading import ImageSize, Reading
 from data.scan import Classes, scan
 from data.sets.labelled import TABLES, metadata_files, read_tables
@@ -169,9 +169,10 @@ class ImageFolder:
             return False
         return sum(place.stat().st_size if isinstance(place, Path) else len(place.read()) for place in places) <= _QUICK_BYTES
 
-    def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array]:
+    def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array, Int32Array]:
         """Images, uint8 RGB (n_images, height, width, 3), labels, (n_images,), and which files they are, (n_images,).
 
+        Last the height and width in which each came, (n_images, 2).
         chosen: ascending indices of the files to read; all if None. UserError, naming them, if files are damaged.
         """
         from data.decode import DamagedImage
@@ -183,18 +184,25 @@ class ImageFolder:
         except DamagedImage as damage:
             raise self._all_damage() from damage
         if self._image_size is not None:  # else the headers have told
-            self._sizes[split] = found.sizes
+            heights_and_widths, counts = np.unique(found.sizes, axis=0, return_counts=True)
+            self._sizes[split] = Counter({(int(h), int(w)): int(n) for (h, w), n in zip(heights_and_widths, counts, strict=True)})
         self._damaged |= {damage.path: damage for damage in found.damaged}
         if not len(found.read):
             raise self._nothing_left(split, len(places))
         files = found.read if chosen is None else chosen[found.read].astype(np.int64)
-        return found.images_u8, self.labels(split)[files], files
+        return found.images_u8, self.labels(split)[files], files, found.sizes
 
     def stream(
-        self, split: Split, chosen: Int64Array | range, at_once: int, n_processes: int | None = None
+        self,
+        split: Split,
+        chosen: Int64Array | range,
+        at_once: int,
+        n_processes: int | None = None,
+        sizes: Int32Array | None = None,
     ) -> Generator[UInt8Array]:
         """The images of the files `chosen`, in that order, `at_once` together, decoded a little ahead of their use.
 
+        sizes: to be filled, as far as images were read, with the height and width in which each came, (n_images, 2).
         UserError for the first that is damaged: the others would be other batches than of a run that leaves it out. `leave_out`
         leaves it out of all.
         """
@@ -202,10 +210,12 @@ class ImageFolder:
 
         places = self._chosen(split, chosen)
         with closing(decoded(places, self.image_size, self._reading.resize, n_processes, at_once)) as parts:
-            for part in parts:
+            for number, part in enumerate(parts):
                 if part.damaged:
                     listed = f"python -m data show {self._root} --skip-damaged lists every such file"
                     raise UserError(f"{part.damaged[0]}, or pass --skip-damaged; {listed}")
+                if sizes is not None:
+                    sizes[number * at_once :][: len(part.sizes)] = part.sizes
                 yield part.images_u8
 
     def identity(self, split: Split) -> str:

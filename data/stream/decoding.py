@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 from core.console import progress
 from core.environment import available_cores
 from core.launch.pool import answers
-from core.records import Int64Array, UInt8Array, new_array, shortened
+from core.records import Int32Array, Int64Array, UInt8Array, new_array, shortened
 from data.decode import DamagedImage, Decoded, decode_here
 from data.reading import ImageSize, Resize
 from data.stream.parts import Place, as_json
@@ -24,35 +23,36 @@ FEW = 2048  # for fewer a process would take longer to start than to decode
 
 @dataclass
 class Everything:
-    """images_u8: uint8 RGB (n_read, height, width, 3), on disk if they are many; sizes: how many came in each height and width;
-    read: which of the places they are, ascending, (n_read,); damaged: the others.
+    """images_u8: uint8 RGB (n_read, height, width, 3), on disk if they are many; sizes: int32 height and width in which each came,
+    (n_read, 2); read: which of the places they are, ascending, (n_read,); damaged: the others.
     """
 
     images_u8: UInt8Array
     read: Int64Array
-    sizes: Counter[ImageSize] = field(default_factory=Counter)
+    sizes: Int32Array
     damaged: list[DamagedImage] = field(default_factory=list)
 
 
 def decode_all(places: Sequence[Place], size: ImageSize, resize: Resize = "shortest", *, skip_damaged: bool = False) -> Everything:
     """Every image fitted to `size`, memory flat in their number; DamagedImage at the first that is not whole, unless skipped."""
-    every = Everything(new_array((len(places), *size, 3)), np.empty(len(places), np.int64))
+    n_places = len(places)
+    every = Everything(new_array((n_places, *size, 3)), np.empty(n_places, np.int64), np.empty((n_places, 2), np.int32))
     n_read = start = 0
     with progress() as display, closing(decoded(places, size, resize)) as parts:
-        task = display.add_task("decoding images", total=len(places))
+        task = display.add_task("decoding images", total=n_places)
         for part in parts:
             if part.damaged and not skip_damaged:
                 raise part.damaged[0]
             until = n_read + len(part.read)
             every.images_u8[n_read:until] = part.images_u8
             every.read[n_read:until] = start + np.array(part.read, np.int64)
-            every.sizes.update(part.sizes)
+            every.sizes[n_read:until] = np.array(part.sizes, np.int32).reshape(-1, 2)
             every.damaged += part.damaged
             n_read = until
             start += len(part.read) + len(part.damaged)
             display.update(task, completed=start)
-    if n_read < len(places):
-        every.images_u8, every.read = shortened(every.images_u8, n_read), every.read[:n_read]
+    if n_read < n_places:
+        every.images_u8, every.read, every.sizes = shortened(every.images_u8, n_read), every.read[:n_read], every.sizes[:n_read]
     return every
 
 

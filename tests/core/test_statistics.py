@@ -13,6 +13,7 @@ from core.statistics import (
     mcnemar_p,
     paired_counts,
     tango_z,
+    upper_limit,
     wilson_ci95,
 )
 
@@ -33,6 +34,20 @@ def test_wilson_holds_the_proportion_and_stays_in_range(n: int, data) -> None:
     low, high = wilson_ci95(k, n)
     assert -1e-12 <= low <= k / n + 1e-12
     assert k / n - 1e-12 <= high <= 1 + 1e-12
+
+
+@given(st.integers(1, 500), st.floats(0.6, 0.999), st.data())
+def test_the_upper_limit_is_the_exact_one_of_scipys_binomial_test(n: int, level: float, data) -> None:
+    k = data.draw(st.integers(0, n))
+    wanted = scipy.stats.binomtest(k, n, alternative="less").proportion_ci(level, method="exact")
+    assert upper_limit(k, n, level) == pytest.approx(wanted.high, rel=1e-9)
+    if k < n:  # so many or fewer would be seen with probability 1 - level, were the limit the truth
+        assert scipy.stats.binom.cdf(k, n, upper_limit(k, n, level)) == pytest.approx(1 - level, rel=1e-6)
+
+
+def test_the_upper_limit_by_hand() -> None:
+    assert upper_limit(0, 299) < 0.01 < upper_limit(0, 298)  # 0.99²⁹⁹ = 0.0495: the rule of three
+    assert upper_limit(0, 0) == upper_limit(7, 7) == 1
 
 
 def test_mcnemar_by_hand() -> None:

@@ -54,6 +54,15 @@ _SHOWN = {
         "Corrupted images: each corruption",
         "model corruption severity n_images accuracy accuracy_ci95_low accuracy_ci95_high",
     ),
+    "flips.csv": (
+        "Perturbed sequences: how often each answer flips",
+        "model perturbation in_mean n_images n_frames compared_with flip_probability flip_probability_ci95_low "
+        "flip_probability_ci95_high baseline flip_rate",
+    ),
+    "flips_pairs.csv": (
+        "Perturbed sequences: which model flips less",
+        "model_a model_b n_images difference difference_ci95_low difference_ci95_high p holm_p verdict family",
+    ),
     "exclusions.csv": (
         "With and without images that were left out",
         "model left_out n_left_out n_images accuracy accuracy_ci95_low accuracy_ci95_high gain",
@@ -66,7 +75,7 @@ _SHOWN = {
     "rejects.csv": (
         "Answering only where sure",
         "model max_error threshold n_validation_images validation_coverage validation_error n_answered n_wrong coverage "
-        "coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict",
+        "coverage_ci95_low coverage_ci95_high error error_ci95_low error_ci95_high verdict error_bound",
     ),
     "slices.csv": (
         "Slices",

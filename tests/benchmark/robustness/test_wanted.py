@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.images import draw
 from benchmark.options import from_values
-from benchmark.robustness.wanted import wanted_versions
+from benchmark.robustness.wanted import wanted_sequences, wanted_versions
 from core.errors import UserError
 from data import open_dataset
+from tests.perturbed import write_sequences
 
 IMAGES = open_dataset("digits").official("test")
 
@@ -35,3 +37,18 @@ def test_the_published_files_are_a_data_set_by_name() -> None:
     assert (options.data, options.data_dir, options.corrupt_from) == ("cifar10", None, Path("there"))
     with pytest.raises(UserError, match="--data cifar10-c needs --data-dir"):
         from_values({"data": "cifar10-c"})
+    options = from_values({"data": "cifar10-p", "data_dir": "there"})
+    assert (options.data, options.data_dir, options.perturbed_from, options.corrupt_from) == ("cifar10", None, Path("there"), None)
+    with pytest.raises(UserError, match="--data cifar10-p needs --data-dir"):
+        from_values({"data": "cifar10-p"})
+
+
+def test_sequences_are_of_the_images_that_were_drawn(tmp_path: Path) -> None:
+    write_sequences(tmp_path, IMAGES.images_u8, ("scale",), n_frames=3)
+    wanted = wanted_sequences(IMAGES, 12, 5, tmp_path, ["a", "b"], "b")
+    assert wanted.baseline == "b"
+    assert wanted.sequences.indices.tolist() == draw(len(IMAGES), 12, 5).tolist()
+    with pytest.raises(UserError, match="--perturbed-from needs a model that can be run"):
+        wanted_sequences(IMAGES, 12, 5, tmp_path, [], None)
+    with pytest.raises(UserError, match="--baseline c is none of the models"):
+        wanted_sequences(IMAGES, 12, 5, tmp_path, ["a"], "c")

@@ -39,9 +39,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """1,200 test images, ten batches, and 400 training images, in class folders."""
+    """1,200 test images, ten batches, and 400 training images, of two sizes, in class folders."""
     root = tmp_path_factory.mktemp("many") / "tars"
     for split, n_images, seed in (("test", 1200, 1), ("train", 400, 2)):
         codes = np.random.default_rng(seed).integers(0, 3, n_images)
-        write_folder(root / split, pictures(n_images, seed=seed), [CLASS_NAMES[code] for code in codes])
+        small, large = pictures(n_images // 2, 8, seed), pictures(n_images // 2, 12, seed)
+        images = [one for both in zip(small, large, strict=True) for one in both]
+        write_folder(root / split, images, [CLASS_NAMES[code] for code in codes])
     return root

@@ -37,6 +37,10 @@ def test_images_are_those_of_the_split(split, n_kept, models, many, tmp_path) ->
     assert np.array_equal(found.labels, whole.labels)
     kept = min(n_kept, len(whole))
     assert np.array_equal(found.images_u8[:kept], whole.images_u8[:kept])
+    assert whole.original_sizes is not None
+    assert len(set(map(tuple, whole.original_sizes.tolist()))) == 2
+    assert (found.original_sizes is None) == (kept < len(whole))
+    assert found.original_sizes is None or np.array_equal(found.original_sizes, whole.original_sizes)
     assert not found.images_u8[-(-kept // 128) * 128 :].any()
     asked_for = np.array([len(whole) - 1, 0, 7])
     assert np.array_equal(pixels_of(work, asked_for), whole.images_u8[asked_for])

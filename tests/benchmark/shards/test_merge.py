@@ -83,6 +83,7 @@ def test_8_shards_are_one_run_in_all_that_looks_at_pixels_or_validation_images(l
     folder = merged(tmp_path / "shards", tmp_path / "merged", *more)
     for name in (*TABLES, "rejects.csv", "slices.csv"):
         assert (folder / name).read_bytes() == (one.folder / name).read_bytes(), name
+    assert "original size" in set(one.slices["property"])
     assert read_results(folder).answers == one.answers
     kept = sorted(path.name for path in (one.folder / "predictions").iterdir())
     assert [name for name in kept if name.endswith("_validation.npz")]

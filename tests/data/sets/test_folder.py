@@ -60,6 +60,10 @@ def test_differing_sizes_become_squares_of_the_median_shorter_side_of_both_split
     write_images(tmp_path, "test", {"a": [(9, 11)], "b": [(100, 70)]})  # shorter sides 20 20 50 9 70: median 20
     for split in ("train", "test"):  # each from a data set of its own: the order of reading must not matter
         assert open_dataset(str(tmp_path)).official(split).images_u8.shape[1:] == (20, 20, 3)
+    test = open_dataset(str(tmp_path)).official("test")
+    assert test.original_sizes is not None
+    assert test.original_sizes.tolist() == [[11, 9], [70, 100]]  # height and width, as they came
+    assert test.take(np.array([1])).original_sizes.tolist() == [[70, 100]]
 
 
 def test_large_images_are_capped(tmp_path: Path) -> None:

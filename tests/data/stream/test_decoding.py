@@ -13,7 +13,7 @@ from core.records import OnDisk, fingerprint
 from data.decode import DamagedImage, decode_here
 from data.stream import decoding
 from data.stream.decoding import decode_all, decoded
-from tests.packed_images import pictures
+from tests.packed_images import encoded, pictures
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +40,25 @@ def test_processes_give_what_threads_give(paths: list[Path], monkeypatch: pytest
     assert isinstance(every.images_u8, OnDisk)
     assert np.array_equal(every.images_u8, expected)
     assert every.read.tolist() == [index for index in range(61) if index != 33]
-    assert every.sizes == {(8, 8): 60}
+    assert every.sizes.tolist() == [[8, 8]] * 60
     labels = np.zeros(60, np.int64)
     assert fingerprint(every.images_u8, labels, ["a"]) == fingerprint(expected, labels, ["a"])
     with pytest.raises(DamagedImage, match=r"broken\.png"):
         decode_all(mixed, (8, 8))
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_the_size_in_which_each_came_is_kept_beside_it(few: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "FEW", few)
+    monkeypatch.setattr(decoding, "AT_ONCE", 4)
+    paths, sizes = [], [(height, 5 + height % 3) for height in range(3, 14)]
+    for index, (height, width) in enumerate(sizes):
+        paths.append(tmp_path / f"{index}.png")
+        paths[-1].write_bytes(encoded(np.full((height, width, 3), index, np.uint8)))
+    paths[5].write_bytes(b"no image")
+    every = decode_all(paths, (6, 6), skip_damaged=True)
+    assert every.sizes.tolist() == [list(size) for index, size in enumerate(sizes) if index != 5]
+    assert every.images_u8[:, 0, 0, 0].tolist() == every.read.tolist()
 
 
 @pytest.mark.parametrize("few", [0, 10**6])
