@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import statistics
 from collections import Counter
 from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import closing
@@ -22,6 +21,7 @@ from core.errors import UserError, few
 from core.records import Int32Array, Int64Array, Split, UInt8Array, in_parts
 from data.reading import ImageSize, Reading
 from data.scan import Classes, scan
+from data.sets.common_size import cap_note, common_size, cut_note
 from data.sets.labelled import TABLES, metadata_files, read_tables
 from data.stream.packed import is_packed_file, open_packed
 from data.stream.parts import Part, Parts, Place
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from data.decode import DamagedImage
 
 _NAMED_DAMAGE = 10  # damaged files that an error names; `data show --skip-damaged` lists them all
-_LEAST_CUT = 0.01  # share of its area below which nobody needs to know that an image was cut
 # What may be read beside the images asked for without anyone waiting for it: about a second of decoding on one core.
 _QUICK_FILES, _QUICK_BYTES = 3000, 30e6
 
@@ -122,7 +121,10 @@ class ImageFolder:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of what was read so far, and of what was not."""
-        return (*self._scan_notes, *self._matching_note(), *self._damage_note(), *self._cap_note(), *self._cut_note())
+        sizes = self._every_size()
+        shrunk = cap_note(sizes, self._reading) if self._image_size is None else []
+        cut = cut_note(sizes, self.image_size, self._reading.resize) if sizes else []
+        return (*self._scan_notes, *self._matching_note(), *self._damage_note(), *shrunk, *cut)
 
     @property
     def damaged(self) -> tuple[tuple[Place, str], ...]:
@@ -145,13 +147,10 @@ class ImageFolder:
                     self._damaged[path] = size
                 else:
                     raise self._all_damage()
-        sizes = list(self._every_size())
+        sizes = self._every_size()
         if not sizes:
             raise UserError(f"none of the {self._n_images()} images in {self._root} can be decoded; replace them")
-        if len(set(sizes)) == 1:
-            return sizes[0]
-        side = min(self._median_side(), self._reading.max_side)
-        return side, side
+        return common_size(sizes, self._reading)
 
     def labels(self, split: Split) -> Int64Array:
         """Label of each file of a split, (n_files,), without reading any."""
@@ -274,13 +273,6 @@ class ImageFolder:
             f"are matched by name, and predictions of the other {others} count as mistakes"
         ]
 
-    def _median_side(self) -> int:
-        longest = self._reading.resize == "pad"
-        sides = Counter[int]()
-        for size, count in self._every_size().items():
-            sides[(max if longest else min)(size)] += count
-        return int(statistics.median(sides.elements()))
-
     def _nothing_left(self, split: Split, n_images: int) -> UserError:
         return UserError(f"none of the {n_images} {split} images in {self._root} can be decoded; replace them")
 
@@ -303,38 +295,6 @@ class ImageFolder:
             return []
         named = few([self._name(path) for path in sorted(self._damaged)], 3)
         return [f"{len(self._damaged)} damaged images left out (--skip-damaged): {named}"]
-
-    def _cap_note(self) -> list[str]:
-        """Says where the cap on the resolution took pixels away."""
-        if self._image_size is not None or len(self._every_size()) < 2:
-            return []
-        side, cap = self._median_side(), self._reading.max_side
-        if side <= cap:
-            return []
-        which = "longer" if self._reading.resize == "pad" else "shorter"
-        return [
-            f"images are shrunk to {cap}×{cap}, their median {which} side is {side}: train with --max-side or --image-size "
-            f"above {cap} to keep more"
-        ]
-
-    def _cut_note(self) -> list[str]:
-        """Says how much of the images the centre crop takes away."""
-        from data.decode import share_cut_away
-
-        sizes = self._every_size()
-        if self._reading.resize != "shortest" or not sizes:
-            return []
-        height, width = self.image_size
-        shares = {own: share_cut_away(own, (height, width)) for own in sizes if own != (height, width)}
-        cut = {own: share for own, share in shares.items() if share >= _LEAST_CUT}
-        if not cut:
-            return []
-        n_cut = sum(sizes[own] for own in cut)
-        mean = sum(share * sizes[own] for own, share in cut.items()) / n_cut
-        return [
-            f"the centre crop to {width}×{height} cuts {n_cut:,} of {sizes.total():,} images, on average {mean:.0%} "
-            f"of their area, at most {max(cut.values()):.0%}; train with --resize squash or --resize pad to keep it"
-        ]
 
 
 def _files_of(source: Path, least_classes: int) -> tuple[dict[Split, Classes], list[str]]:
