@@ -52,7 +52,8 @@ SAMPLES_COLUMNS = "model provider batch_size threads transfer round process phas
 TEXT_COLUMNS = (
     "model model_a model_b kind members member ensemble rule backend precision provider device_name device_details tf32 "
     "onnxruntime_version class_name true_class predicted_class transfer phase scenario figure metric verdict family pareto_ties "
-    "dataset dataset_sha256 stability_note missing property quarter corruption corruptions baseline ood_data score left_out"
+    "dataset dataset_sha256 stability_note missing property quarter corruption corruptions baseline ood_data score left_out "
+    "measure latency_verdict throughput_verdict"
 ).split()
 
 
