@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.gates import GRAMMAR
-from benchmark.options import CORRUPTED, PUBLISHED, Options, check_one_source, with_published
+from benchmark.options import CORRUPTED, PUBLISHED, Options, check_one_source, one_or_several, with_published
 from core.cli import HelpWithDefaults, Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds, seed
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
@@ -47,10 +47,11 @@ def parse(arguments: Sequence[str]) -> Options:
     default = vars(Options())
     typed = with_published(vars(parser().parse_args(arguments)))
     check_one_source(typed["models"], typed["models_dir"])
-    typed["batch_sizes"] = sorted(typed["batch_sizes"])
+    typed["batch_sizes"], typed["instances"] = sorted(typed["batch_sizes"]), sorted(typed["instances"])
     if typed.get("ensemble") == []:
         typed["ensemble"] = [DEFAULT]
     values = {name: _once(name, value) if isinstance(value, list) else value for name, value in typed.items()}
+    values["threads"] = one_or_several(typed["threads"])
     return Options(**{**default, **{name: value for name, value in values.items() if value is not None}})
 
 
@@ -145,7 +146,24 @@ def parser() -> argparse.ArgumentParser:
         help="measure on these too: %(choices)s",
     )
     add("--batch-sizes", type=positive, nargs="+", default=default.batch_sizes, metavar="N", help="batch sizes to time")
-    add("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use if not given")
+    add(
+        "--threads",
+        type=positive,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="intra-op threads; the cores this process may use if not given. Of several, each is timed with each of --instances "
+        "in half of the latency budget, and all else is done on the most",
+    )
+    add(
+        "--instances",
+        type=positive,
+        nargs="+",
+        default=default.instances,
+        metavar="N",
+        help="processes that run a model at the same time: which number, on how many threads each, has the highest throughput "
+        "and which the lowest latency",
+    )
     add(
         "--time-budget",
         dest="time_budget_s",

@@ -20,6 +20,7 @@ from benchmark.report.tables import Entry, Pair
 from benchmark.robustness.flips import Flips
 from benchmark.robustness.table import Robustness
 from benchmark.robustness.wanted import Wanted, WantedSequences
+from benchmark.settings.grid import Setting
 from core.records import Float32Array, ImageSet, Predictions
 from ensemble.rules.combination import Combination
 from ensemble.rules.registry import RULES
@@ -46,6 +47,7 @@ class Findings:
     max_error: share of wrong answers for which thresholds are chosen on the images `tuned_on`; None for no thresholds.
     left_out: images that --exclude names, which are not judged; right_of_left_out: by model, whether it is right about each.
     own_predictions: by model and provider, if a provider rounds otherwise than the one that `predictions` are from.
+    settings: instances and threads that are to be compared, none where nobody asks; settings_run: their timing.
     pairs: those that a person asks for, and the other single models; more_pairs: the rest, for pairs.csv, the answer and the front.
     """
 
@@ -66,6 +68,8 @@ class Findings:
     latency_run: LatencyRun | None = None
     latencies: list[LatencySummary] = field(default_factory=list)
     latency_pairs: list[LatencyPair] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    settings_run: LatencyRun | None = None
     max_error: float | None = None
     left_out: LeftOut | None = None
     right_of_left_out: dict[str, NDArray[np.bool_]] = field(default_factory=dict)

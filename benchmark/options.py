@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,7 +22,7 @@ CHOICES: dict[str, Callable[[], Collection[str]]] = {
     "resize": lambda: RESIZES,
 }
 FOLDERS = ("data_dir", "models_dir", "out", "corrupt_from", "perturbed_from", "labels")
-COUNTS = ("batch_sizes", "threads", "limit", "at_batch", "corrupt", "perturbed")
+COUNTS = ("batch_sizes", "threads", "instances", "limit", "at_batch", "corrupt", "perturbed")
 CORRUPTED = 1000  # images whose versions are predicted unless a number is given
 PUBLISHED = {"cifar10-c": "corrupt_from", "cifar10-p": "perturbed_from"}  # by name of the data, what its folder is
 COMMAND_ONLY = ("fail_if",)  # gates end a command; in Python one asks the table
@@ -40,7 +40,8 @@ class Options:
     device: str = AUTO
     openvino: bool = False
     batch_sizes: tuple[int, ...] = (1, 32, 256)
-    threads: int | None = None
+    threads: int | tuple[int, ...] | None = None
+    instances: tuple[int, ...] = (1,)
     limit: int | None = None
     resize: Resize | None = None
     skip_damaged: bool = False
@@ -69,6 +70,11 @@ class Options:
     perturbed_from: Path | None = None
     baseline: str | None = None
 
+    @property
+    def thread_counts(self) -> tuple[int, ...]:
+        """Every number of threads that was named, none where none was."""
+        return () if self.threads is None else (self.threads,) if isinstance(self.threads, int) else self.threads
+
 
 def from_values(values: Mapping[str, Any]) -> Options:
     """The options with `values`, as a Python caller gives them: text or paths, a list or one value alone, in any order.
@@ -82,7 +88,7 @@ def from_values(values: Mapping[str, Any]) -> Options:
             raise UserError(f"evaluate has no option {name}; there are {', '.join(known)}")
         if name == "predictions":
             value = tuple((str(model), Path(file)) for model, file in dict(value).items())
-        elif str(known[name].type).startswith("tuple"):
+        elif str(known[name].type).startswith("tuple") or (name == "threads" and isinstance(value, list | tuple)):
             value = (value,) if isinstance(value, str | Path | int) else tuple(dict.fromkeys(value))
         for one in value if isinstance(value, tuple) else () if value is None else (value,):
             _check(name, one)
@@ -90,9 +96,16 @@ def from_values(values: Mapping[str, Any]) -> Options:
     check_one_source(known_values.get("models"), known_values.get("models_dir"))
     if "models" in known_values:
         known_values["models"] = tuple(Path(model) for model in known_values["models"])
-    if "batch_sizes" in known_values:
-        known_values["batch_sizes"] = tuple(sorted(known_values["batch_sizes"]))
+    known_values |= {name: tuple(sorted(known_values[name])) for name in ("batch_sizes", "instances") if name in known_values}
+    if isinstance(known_values.get("threads"), tuple):
+        known_values["threads"] = one_or_several(known_values["threads"])
     return Options(**known_values)
+
+
+def one_or_several(counts: Sequence[int]) -> int | tuple[int, ...] | None:
+    """Each count once, the smallest first; one alone is a number, as it was when no more could be named."""
+    found = tuple(sorted(set(counts)))
+    return found if len(found) > 1 else next(iter(found), None)
 
 
 def with_published(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from benchmark.rejects.thresholds import COLUMNS as REJECTS_COLUMNS
 from benchmark.report.tables import LOADGEN_COLUMNS, read_csv
 from benchmark.robustness import table as robust
 from benchmark.robustness.flips import COLUMNS as FLIPS_COLUMNS
+from benchmark.settings import table as of_settings
 from benchmark.slices.left_out import COLUMNS as EXCLUSION_COLUMNS
 from benchmark.slices.quarters import COLUMNS as SLICES_COLUMNS
 from benchmark.stored.checks import check_facts, check_predictions, check_table
@@ -95,6 +96,16 @@ class Results:
     def costs(self) -> pd.DataFrame:
         """A row per model, provider and batch size: parameters, GMACs, MB, ms to load, J and US dollars; none in older runs."""
         return self._table("costs.csv", otherwise=COSTS_COLUMNS)
+
+    @cached_property
+    def settings(self) -> pd.DataFrame:
+        """A row per model, provider, batch size, instances and threads: latency, throughput, verdicts; none without `instances`."""
+        return self._table("settings.csv", otherwise=of_settings.COLUMNS)
+
+    @cached_property
+    def settings_pairs(self) -> pd.DataFrame:
+        """A row per pair of settings of a model and measure: ratio with interval, p, verdict; no rows without `instances`."""
+        return self._table("settings_pairs.csv", otherwise=of_settings.PAIRS_COLUMNS)
 
     @cached_property
     def rejects(self) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from benchmark.images import Choice, images_for
 from benchmark.latency import experiment as timing
 from benchmark.latency.loadgen import cross_check, require_loadgen
 from benchmark.latency.pairs import compare_latencies
+from benchmark.latency.schedule import WHOLE
 from benchmark.latency.summary import stability_notes, summarise
 from benchmark.ood.foreign import foreign_images, predict_foreign
 from benchmark.options import CORRUPTED, Options, from_values
@@ -38,6 +39,8 @@ from benchmark.results import Results
 from benchmark.robustness.follow import predict_sequences
 from benchmark.robustness.predict import can_speak, predict_versions
 from benchmark.robustness.wanted import wanted_sequences, wanted_versions
+from benchmark.settings.grid import threads_of_run, wanted_settings
+from benchmark.settings.measure import SHARE, measure_settings
 from benchmark.slices.left_out import predict_left_out
 from core.console import print_line, print_lines, progress
 from core.environment import available_cores
@@ -167,10 +170,9 @@ def check_limits(options: Options) -> None:
 
 def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Findings, list[Plan]]:
     """Everything that can be wrong with what was asked for is found here, before anything is run or written."""
-    threads = options.threads or available_cores()
-    if threads > available_cores():
-        raise UserError(f"--threads {threads}: this process may use {available_cores()} cores; pass at most as many")
+    threads = threads_of_run(options.thread_counts, available_cores())
     files, notes = _files(options, functions)
+    settings, settings_notes = wanted_settings(options, available_cores(), bool(files))
     like = files[0].card if files else card_of_data(name_on_cards(options.data), _class_names(options))
     candidates = [*files, *given_candidates(options.predictions, functions, like)]
     check_names(candidates)
@@ -188,8 +190,9 @@ def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Fin
     providers, provider_notes = _providers(options, functions, files, threads)
     tuned_on, tuned_notes = tuned_images(dataset, candidates, wanted, options)
     notes = [*notes, *plan_notes, *data_notes, *provider_notes, *_without_latency(candidates, options.time_budget_s), *tuned_notes]
+    notes += settings_notes
     findings = Findings(image_set, candidates, providers, threads, tuned_on=tuned_on, max_error=options.max_error, notes=notes)
-    findings.left_out = left_out
+    findings.left_out, findings.settings = left_out, settings
     _add_wanted_versions(findings, options, wanted)
     if options.ood is not None:
         reading = Reading(options.resize or cast(Resize, cards[0].resize) if cards else "shortest", options.skip_damaged)
@@ -264,27 +267,17 @@ def measure_latency(findings: Findings, options: Options, functions: Sequence[Cl
     configurations += timing.of_functions(functions, options.batch_sizes, findings.threads)
     if not configurations:
         return
-    budget_s = options.time_budget_s
-    with progress("doing", ticking=False) as display:
-        task = display.add_task("timing, seconds", total=round(budget_s), doing="")
-
-        def report(elapsed_s: float, doing: str) -> None:
-            display.update(task, completed=min(round(elapsed_s), round(budget_s)), doing=doing, refresh=True)
-
-        run = timing.run_experiment(
-            configurations,
-            findings.image_set.images_u8,
-            budget_s,
-            options.seed,
-            report,
-            lambda line: print_line(display, line),
-            first_batch_size=options.at_batch,
-        )
+    share = SHARE if findings.settings else WHOLE
+    images_u8, budget_s = findings.image_set.images_u8, share.of_budget * options.time_budget_s
+    run = timing.run_shown(configurations, images_u8, budget_s, options.seed, options.at_batch, share)
     findings.latency_run = run
     findings.latencies = summarise(run.in_order())
     asked = [(pair.model_a, pair.model_b) for pair in findings.pairs]
     findings.latency_pairs = compare_latencies(run.in_order(), asked)
     findings.notes += [*run.notes, *cascade_notes(findings), *stability_notes(findings.latencies)]
+    if findings.settings:
+        findings.settings_run = measure_settings(configurations, findings.settings, images_u8, options)
+        findings.notes += findings.settings_run.notes
 
 
 def cascade_notes(findings: Findings) -> list[str]:

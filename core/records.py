@@ -140,7 +140,10 @@ class Predictions:
 
 @dataclass(frozen=True)
 class LatencySamples:
-    """Every timed call of one configuration in one fresh process, in order, in milliseconds; nothing is clipped."""
+    """Every timed call of one configuration in one fresh process, in order, in milliseconds; nothing is clipped.
+
+    instances: processes of the configuration that called at the same time, this one among them.
+    """
 
     model: str
     provider: str
@@ -155,6 +158,7 @@ class LatencySamples:
     samples_ms: Float64Array
     peak_memory_mb: float = float("nan")  # above that of the process before it opened anything
     energy_j: float = float("nan")  # of the processor packages, during the timed calls
+    instances: int = 1
 
 
 def softmax(logits: NDArray[np.floating]) -> Float64Array:

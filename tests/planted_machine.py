@@ -19,8 +19,9 @@ class PlantedMachine:
     """Answers latency jobs as a child process would, and moves its clock by what that child would take.
 
     call_s: seconds of a call of each model at batch 1, by the stem of its file; they grow with the batch size. noise: the
-    standard deviation of the logarithm of a process's speed; drift(clock_s): what the machine itself is slower by at a moment;
-    places: what the processes of a round are slower by, one after the other, over and over.
+    standard deviation of the logarithm of a process's speed; speed(instances, threads): how much faster than that calls are in
+    this setting; drift(clock_s): what the machine itself is slower by at a moment; places: what the processes of a round are
+    slower by, one after the other, over and over.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class PlantedMachine:
         *,
         besides_s: float = 0.6,
         noise: float = 0.0,
+        speed: Callable[[int, int], float] = lambda _instances, _threads: 1.0,
         drift: Callable[[float], float] = lambda _clock_s: 1.0,
         places: tuple[float, ...] = (1.0,),
         seed: int = 0,
     ) -> None:
         self.call_s, self.besides_s, self.noise, self.drift, self.places = call_s, besides_s, noise, drift, places
+        self.speed = speed
         self.random = np.random.default_rng(seed)
         self.clock_s = 1000.0
         self.jobs: list[dict[str, Any]] = []
@@ -42,11 +45,22 @@ class PlantedMachine:
         """The planted clock."""
         return self.clock_s
 
-    def ask_child(self, module: str, job: dict[str, Any], _what: str) -> dict[str, Any]:
+    def ask_together(self, module: str, jobs: list[dict[str, Any]], _what: str, *, otherwise: str) -> list[dict[str, Any]]:
+        """The answers of workers that work at the same time."""
+        assert otherwise
+        begun_s, ended_s, answers = self.clock_s, [], []
+        for job in jobs:
+            self.clock_s = begun_s
+            answers.append(self.ask_child(module, job, _what, len(jobs)))
+            ended_s.append(self.clock_s)
+        self.clock_s = max(ended_s)
+        return answers
+
+    def ask_child(self, module: str, job: dict[str, Any], _what: str, instances: int = 1) -> dict[str, Any]:
         """The answer of a worker that makes every call of `latency_worker.most_calls_s`."""
         sequential = module == "benchmark.latency.sequential_worker"
         stems = [Path(path).stem for path in (job["paths"] if sequential else [job["path"]])]
-        own = sum(self.call_s[stem] for stem in stems) * job["batch_size"]
+        own = sum(self.call_s[stem] for stem in stems) * job["batch_size"] / self.speed(instances, job["threads"])
         disturbed = (
             np.exp(self.random.normal(0, self.noise)) * self.drift(self.clock_s) * self.places[len(self.jobs) % len(self.places)]
         )
@@ -54,7 +68,7 @@ class PlantedMachine:
         in_calls_s = latency_worker.most_calls_s(call_s, job["sample_s"])
         n_calls = round(in_calls_s / call_s)
         n_timed = max(1, round(job["sample_s"] / call_s))
-        self.jobs.append({"module": module, **job})
+        self.jobs.append({"module": module, "instances": instances, **job})
         self.clock_s += self.besides_s + in_calls_s
         calls_ms = [1000 * call_s] * n_calls
         answer = {
@@ -72,6 +86,7 @@ class PlantedMachine:
         """Put this machine in the place of child processes and of the clock, by pytest's `monkeypatch`; returns itself."""
         patch.setattr(children, "ask_child", self.ask_child)
         patch.setattr(latency, "ask_child", self.ask_child)
+        patch.setattr(latency, "ask_together", self.ask_together)
         patch.setattr(latency, "perf_counter", self.perf_counter)
         return self
 

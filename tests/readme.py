@@ -92,6 +92,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
     },
     {
         "python -m benchmark --ensemble --batch-sizes 1 8 --threads 1 --time-budget 300": ONLY_ACCURACY,
+        "python -m benchmark --instances 1 2 --threads 1 2": Expected(
+            append="--time-budget 8 --batch-sizes 1", why="the default budget is a minute"
+        ),
         "python -m benchmark --device cuda": Expected((1,), says="cuda", why="the pinned onnxruntime has no CUDA"),
         "python -m benchmark --split validation": ONLY_ACCURACY,
         'python -m benchmark --fail-if "top1_accuracy < 0.9" "latency_p50_ms > 5 where batch_size = 1"': Expected(

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.latency.schedule import FixedRounds, Place, ProcessCost, RoundCosts, Schedule
+from benchmark.latency.schedule import WHOLE, FixedRounds, Place, ProcessCost, RoundCosts, Schedule, Share
 from benchmark.latency.worker import measure_calls, most_calls_s
+from core.console import print_line, progress
 from core.launch import ask_child
+from core.launch.together import ask_together
 from core.records import LatencySamples, UInt8Array
 from models.runtimes.base import Classifier, Provider, module_of
 from models.runtimes.registry import Transfer, runtime_of
@@ -28,7 +30,10 @@ SAMPLE_S = 0.25  # timed calls of one process: more processes tell more than mor
 
 @dataclass(frozen=True)
 class Configuration:
-    """One thing whose latency is asked for; path: of its file, None for a function, whose `classifier` is called here."""
+    """One thing whose latency is asked for; path: of its file, None for a function, whose `classifier` is called here.
+
+    instances: processes that run it at the same time, each on `threads` threads.
+    """
 
     model: str
     path: Path | None
@@ -37,6 +42,12 @@ class Configuration:
     threads: int
     transfer: Transfer
     classifier: Classifier | None = None
+    instances: int = 1
+
+    @property
+    def name(self) -> str:
+        """What sets it apart from others of its provider, batch size and transfer."""
+        return f"{self.model}, {self.instances} × {self.threads}"
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ def run_experiment(
     *,
     first_batch_size: int | None = None,
     n_rounds: int | None = None,
+    share: Share = WHOLE,
 ) -> LatencyRun:
     """Time configurations in rounds for as long as `budget_s` has room for another round, or for `n_rounds` of everything.
 
@@ -105,6 +117,7 @@ def run_experiment(
     Which batch sizes is up to `benchmark.latency.schedule`: `first_batch_size`, the smallest if not given, comes first.
     images_u8: raw images to feed, repeated if a batch needs more. `report(elapsed_s, doing)` is called before each
     process, and `announce(line)` before the first one, with what is at least needed, and after the first round, with the plan.
+    share: the part of a run that this is, for what is said of its budget.
     Raises UserError if a configuration cannot run.
     """
     order = random.Random(seed)  # noqa: S311 - a schedule, not a secret
@@ -112,7 +125,7 @@ def run_experiment(
     placements: dict[str, dict[str, int]] = {}
     models = _models_by_place(wanted, first_batch_size)
     costs = RoundCosts(models, partial(most_calls_s, sample_s=SAMPLE_S))
-    schedule = Schedule(list(models), budget_s, costs) if n_rounds is None else FixedRounds(list(models), n_rounds)
+    schedule = Schedule(list(models), budget_s, costs, share) if n_rounds is None else FixedRounds(list(models), n_rounds)
     if start := schedule.start_line():
         announce(start)
     started = perf_counter()
@@ -125,11 +138,11 @@ def run_experiment(
             for configuration in shuffled:
                 elapsed_s = perf_counter() - started
                 report(elapsed_s, f"round {rounds + 1}: {configuration.model}, batch {configuration.batch_size}")
-                answer = _measure(configuration, images_path)
+                answers = _measure(configuration, images_path)
                 process_s = perf_counter() - started - elapsed_s
-                costs.add(_place(configuration), configuration.model, _cost(answer, process_s))
-                placements[f"{configuration.model} on {configuration.provider.name}"] = answer["placement"]
-                samples.append(_samples(configuration, answer, rounds, len(samples)))
+                costs.add(_place(configuration), configuration.name, _cost(answers[0], process_s))
+                placements[f"{configuration.model} on {configuration.provider.name}"] = answers[0]["placement"]
+                samples += [_samples(configuration, answer, rounds, len(samples) + i) for i, answer in enumerate(answers)]
             schedule.done(places)
             rounds += 1
             if rounds == 1 and (plan := schedule.plan_line(perf_counter() - started)):
@@ -138,12 +151,39 @@ def run_experiment(
     return LatencyRun(wanted, samples, placements, seed, rounds, elapsed_s, schedule.notes(elapsed_s))
 
 
+def run_shown(
+    wanted: Sequence[Configuration],
+    images_u8: UInt8Array,
+    budget_s: float,
+    seed: int,
+    first_batch_size: int | None = None,
+    share: Share = WHOLE,
+) -> LatencyRun:
+    """`run_experiment` with a bar of its seconds and its lines on stderr."""
+    with progress("doing", ticking=False) as display:
+        task = display.add_task("timing, seconds", total=round(budget_s), doing="")
+
+        def report(elapsed_s: float, doing: str) -> None:
+            display.update(task, completed=min(round(elapsed_s), round(budget_s)), doing=doing, refresh=True)
+
+        return run_experiment(
+            wanted,
+            images_u8,
+            budget_s,
+            seed,
+            report,
+            lambda line: print_line(display, line),
+            first_batch_size=first_batch_size,
+            share=share,
+        )
+
+
 def _models_by_place(wanted: Sequence[Configuration], first_batch_size: int | None) -> dict[Place, list[str]]:
-    """The models of each place; places of the batch size that comes first, the smallest if not given, before all others."""
+    """What is timed at each place; places of the batch size that comes first, the smallest if not given, before all others."""
     first = min(c.batch_size for c in wanted) if first_batch_size is None else first_batch_size
     models: dict[Place, list[str]] = {}
     for configuration in sorted(wanted, key=lambda c: c.batch_size != first):
-        models.setdefault(_place(configuration), []).append(configuration.model)
+        models.setdefault(_place(configuration), []).append(configuration.name)
     return models
 
 
@@ -161,13 +201,12 @@ def _cost(answer: dict[str, Any], process_s: float) -> ProcessCost:
     return ProcessCost(process_s, calls_ms / 1000, float(np.median(answer["samples_ms"])) / 1000)
 
 
-def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:
-    """The worker's answer for one configuration, from a fresh child process; a function is measured in this one."""
+def _measure(configuration: Configuration, images_path: Path) -> list[dict[str, Any]]:
+    """The answer of each instance of a configuration, from fresh child processes; a function is measured in this one."""
     if configuration.path is None and configuration.classifier is not None:
         images_u8 = np.load(images_path, allow_pickle=False)
-        return {"session_load_ms": float("nan")} | measure_calls(
-            configuration.classifier, images_u8, configuration.batch_size, configuration.transfer, SAMPLE_S
-        )
+        calls = measure_calls(configuration.classifier, images_u8, configuration.batch_size, configuration.transfer, SAMPLE_S)
+        return [{"session_load_ms": float("nan")} | calls]
     job = {
         "path": str(Path(configuration.path or "").resolve()),
         "provider": configuration.provider.name,
@@ -177,7 +216,11 @@ def _measure(configuration: Configuration, images_path: Path) -> dict[str, Any]:
         "images": str(images_path),
         "sample_s": SAMPLE_S,
     }
-    return ask_child("benchmark.latency.worker", job, f"timing {_where(configuration)}")
+    if configuration.instances > 1:
+        jobs = [job] * configuration.instances
+        what = f"timing {configuration.instances} instances of {_where(configuration)}"
+        return ask_together("benchmark.settings.worker", jobs, what, otherwise="try fewer --instances")
+    return [ask_child("benchmark.latency.worker", job, f"timing {_where(configuration)}")]
 
 
 def _samples(configuration: Configuration, answer: dict[str, Any], round_index: int, process_index: int) -> LatencySamples:
@@ -195,6 +238,7 @@ def _samples(configuration: Configuration, answer: dict[str, Any], round_index: 
         samples_ms=np.array(answer["samples_ms"]),
         peak_memory_mb=answer.get("peak_memory_mb", math.nan),
         energy_j=answer.get("energy_j", math.nan),
+        instances=configuration.instances,
     )
 
 

@@ -16,6 +16,20 @@ FEWEST_ROUNDS = 3  # fewer processes have no interval: a batch size for which th
 Place = tuple[str, int, str]
 
 
+@dataclass(frozen=True)
+class Share:
+    """The part of a run's latency budget that an experiment has, and the words for it, what it compares and what it times."""
+
+    of_budget: float = 1.0
+    what: str = "latency"
+    compared: str = "model"
+    timings: str = "fresh processes"
+    where: str = "a fresh process"
+
+
+WHOLE = Share()
+
+
 class Schedule:
     """Which places the next round times, from what the rounds so far took.
 
@@ -25,8 +39,9 @@ class Schedule:
     brought to a verdict; and at last all of them go on together.
     """
 
-    def __init__(self, places: Sequence[Place], budget_s: float, costs: RoundCosts) -> None:
+    def __init__(self, places: Sequence[Place], budget_s: float, costs: RoundCosts, share: Share = WHOLE) -> None:
         self.budget_s = budget_s
+        self.share = share
         self.costs = costs
         self.rounds = dict.fromkeys(places, 0)
         self.first_batch_size = places[0][1]
@@ -53,7 +68,7 @@ class Schedule:
 
     def plan(self, elapsed_s: float) -> tuple[dict[Place, int], float]:
         """Rounds of each place and seconds of all of them, where rounds go on taking what they are known to take."""
-        ahead = Schedule(list(self.rounds), self.budget_s, self.costs)
+        ahead = Schedule(list(self.rounds), self.budget_s, self.costs, self.share)
         ahead.rounds = dict(self.rounds)
         while places := ahead.next_round(elapsed_s):
             elapsed_s += sum(map(self.costs.round_s, places))
@@ -67,28 +82,32 @@ class Schedule:
         n_processes = MIN_PAIRS * sum(len(self.costs.models[place]) for place in first)
         least_s = n_processes * self.costs.most_calls_s(_SHORTEST_CALL_S)
         places = f" on each of {len(first)} devices and transfers" if len(first) > 1 else ""
-        enough = "" if least_s <= self.budget_s else f"; a speed verdict needs them all, and --time-budget is {self.budget_s:g} s"
+        whole_s = self._whole(self.budget_s)
+        enough = "" if least_s <= self.budget_s else f"; a speed verdict needs them all, and --time-budget is {whole_s:g} s"
         others = [place for place in self.rounds if place[1] != self.first_batch_size]
         then = f"; then {self._named(others)} if the budget of {self.budget_s:g} s has room" if others and not enough else ""
+        models = _counted(n_models, self.share.compared)
         return (
-            f"latency: {_counted(n_models, 'model')} × {MIN_PAIRS} rounds at batch {self.first_batch_size}{places} come first, "
-            f"{n_processes} fresh processes, at least {math.ceil(least_s)} s{enough}{then}"
+            f"{self.share.what}: {models} × {MIN_PAIRS} rounds at batch {self.first_batch_size}{places} come first, "
+            f"{n_processes} {self.share.timings}, at least {math.ceil(least_s)} s{enough}{then}"
         )
 
     def plan_line(self, elapsed_s: float) -> str:
         """What the budget has room for, said before most of it is spent, and what would be needed for more."""
         rounds, total_s = self.plan(elapsed_s)
         n_models = len(self.costs.models[next(iter(rounds))])
-        models = _counted(n_models, "model")
-        return f"latency plan: about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{self._wanting(rounds)}"
+        models = _counted(n_models, self.share.compared)
+        plan = f"about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{self._wanting(rounds)}"
+        return f"{self.share.what} plan: {plan}"
 
     def notes(self, elapsed_s: float) -> list[str]:
         """What the budget bought, and what a longer one would: intervals narrow with the square root of the rounds."""
         bought = (
-            f"latency: {elapsed_s:.0f} s{self._over(elapsed_s)}: {_in_words(self.rounds)}, each model in a fresh process per round"
+            f"{self.share.what}: {elapsed_s:.0f} s{self._over(elapsed_s)}: {_in_words(self.rounds)}, "
+            f"each {self.share.compared} in {self.share.where} per round"
         )
         wanting = self._wanting(self.rounds)
-        return [f"{bought}{wanting or f'; --time-budget {4 * elapsed_s:.0f} makes intervals about half as wide'}"]
+        return [f"{bought}{wanting or f'; --time-budget {self._whole(4 * elapsed_s):.0f} makes intervals about half as wide'}"]
 
     def _goals(self) -> list[tuple[list[Place], int]]:
         """Places and how many rounds each of them is to have, the most important first."""
@@ -149,7 +168,11 @@ class Schedule:
         """
         seconds = sum(MIN_PAIRS * self.costs.round_s(place) for place in decided)
         seconds += sum(FEWEST_ROUNDS * self.costs.round_s(place) for place in timed if place not in decided)
-        return math.ceil(1.05 * seconds)
+        return math.ceil(self._whole(1.05 * seconds))
+
+    def _whole(self, seconds: float) -> float:
+        """The budget of a run in which this experiment has `seconds`."""
+        return seconds / self.share.of_budget
 
 
 class FixedRounds:

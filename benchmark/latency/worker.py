@@ -18,6 +18,7 @@ from benchmark.costs.meters import package_energy_j, peak_mb, resident_mb
 from core.launch import answer_parent
 
 if TYPE_CHECKING:
+    from core.launch.together import Meeting
     from models.runtimes.base import Classifier
     from models.runtimes.registry import Transfer
 
@@ -26,8 +27,10 @@ SETTLE_TOLERANCE = 0.03
 WARMUP_SHARE = 0.5  # of the sampling time, at most; a first run that took longer has warmed up enough
 
 
-def measure(job: dict[str, Any]) -> dict[str, Any]:
+def measure(job: dict[str, Any], meeting: Meeting | None = None) -> dict[str, Any]:
     """Open the session, warm up until the running median settles, then time calls for `sample_s` seconds.
+
+    meeting: with other processes that do the same at the same time, if there are such.
 
     job: path, provider, batch_size, threads, transfer, images (an .npy of raw images), sample_s. The answer has
     session_load_ms, first_run_ms, warmup_ms and samples_ms, every call in order, nothing left out, what ran where, and
@@ -46,21 +49,31 @@ def measure(job: dict[str, Any]) -> dict[str, Any]:
     model = open_file(Path(job["path"]), runtime, job["threads"])
     session_load_ms = _elapsed_ms(started_ns)
     model.require_placement()
-    calls = measure_calls(model, images_u8, job["batch_size"], job["transfer"], job["sample_s"])
+    calls = measure_calls(model, images_u8, job["batch_size"], job["transfer"], job["sample_s"], meeting)
     return {"session_load_ms": session_load_ms, "peak_memory_mb": peak_mb() - empty_mb, **calls}
 
 
-def measure_calls(model: Classifier, images_u8: Any, batch_size: int, transfer: Transfer, sample_s: float) -> dict[str, Any]:
-    """What `measure` answers of a model that is open: its first call, those that warm it up, those of `sample_s` seconds."""
+def measure_calls(
+    model: Classifier, images_u8: Any, batch_size: int, transfer: Transfer, sample_s: float, meeting: Meeting | None = None
+) -> dict[str, Any]:
+    """What `measure` answers of a model that is open: its first call, those that warm it up, those of `sample_s` seconds.
+
+    With a `meeting` it warms up once more when all have met, and goes on after its timed calls until all others have theirs.
+    """
     call = model.call(batches(images_u8, batch_size), transfer)
     collects = gc.isenabled()
     gc.disable()  # a collection in the middle of a call would be our latency, not the model's
     try:
         first_run_ms = timed_ms(call)
         warmup_ms = warm_up(call, sample_s * WARMUP_SHARE - first_run_ms / 1000)
+        if meeting is not None:
+            meeting.start()
+            warmup_ms += sample(call, sample_s * WARMUP_SHARE)
         before_j = package_energy_j()
         samples_ms = sample(call, sample_s)
         energy_j = package_energy_j() - before_j
+        if meeting is not None:
+            meeting.stay(call)
     finally:
         if collects:
             gc.enable()

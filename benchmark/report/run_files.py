@@ -30,6 +30,7 @@ from benchmark.report.verdicts import verdicts_of
 from benchmark.results import Results
 from benchmark.robustness.flips import flip_pairs, flip_rows, flip_sentences
 from benchmark.robustness.table import robustness_pairs, robustness_rows, summary_rows, with_robustness
+from benchmark.settings.table import settings_tables
 from benchmark.slices.left_out import exclusion_rows
 from benchmark.slices.quarters import slice_rows
 from core.environment import environment
@@ -106,6 +107,8 @@ def _tables(findings: Findings, options: Options) -> dict[str, pd.DataFrame]:
         "latency_samples.csv.gz": tables.sample_rows(samples),
     }
     frames |= robustness | _flips(findings)
+    if findings.settings_run is not None:
+        frames |= settings_tables(findings.settings_run.in_order())
     if findings.left_out is not None:
         right = {name: predictions.predicted() == image_set.labels for name, predictions in findings.predictions.items()}
         frames["exclusions.csv"] = exclusion_rows(findings.left_out, right, findings.right_of_left_out)

@@ -53,7 +53,7 @@ TEXT_COLUMNS = (
     "model model_a model_b kind members member ensemble rule backend precision provider device_name device_details tf32 "
     "onnxruntime_version class_name true_class predicted_class transfer phase scenario figure metric verdict family pareto_ties "
     "dataset dataset_sha256 stability_note missing property quarter corruption corruptions baseline ood_data score left_out "
-    "perturbation compared_with"
+    "perturbation compared_with measure latency_verdict throughput_verdict"
 ).split()
 
 

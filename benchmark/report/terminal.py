@@ -24,6 +24,7 @@ from benchmark.report.smaller_tables import (
     slices_table,
     three_digits,
 )
+from benchmark.settings.words import settings_sentences
 from core.console import fits, output_console, print_lines
 from core.decimals import counted, p_words, signed
 from ensemble.rules.registry import tuned_rules
@@ -55,6 +56,7 @@ def print_report(results: Results) -> None:
     for whole, *parts in tables:
         for table in [whole] if fits(whole) or not parts else parts:
             screen.print(table)
+    print_lines(settings_sentences(results, names.of))
     print_lines([f"note: {note}" for note in results.notes], style="dim")
 
 

@@ -241,6 +241,15 @@ class TestBadInput:
     def test_more_threads_than_cores(self, models, tmp_path) -> None:
         refused(self.quick(models, tmp_path / "out", "--threads", 99999), "--threads 99999", "cores")
 
+    def test_settings_without_time(self, models, tmp_path) -> None:
+        refused(self.quick(models, tmp_path / "out", "--instances", 1, 2), "--instances", "--time-budget 0", "give it some seconds")
+        refused(
+            self.quick(models, tmp_path / "out", "--instances", 99999, "--threads", 1, "--time-budget", 9),
+            "--instances 99999",
+            "cores",
+        )
+        assert not (tmp_path / "out").exists()
+
     def test_traceback_shows_the_cause(self, tmp_path) -> None:
         done = self.quick(tmp_path, tmp_path / "out", "--traceback")
         assert done.returncode == 1

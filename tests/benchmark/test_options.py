@@ -26,6 +26,9 @@ def test_both_have_the_same_defaults() -> None:
         (["--batch-sizes", "32", "1", "32"], {"batch_sizes": (32, 1, 32)}),
         (["--batch-sizes", "8"], {"batch_sizes": 8}),
         (["--limit", "5", "--threads", "1", "--at-batch", "1"], {"limit": 5, "threads": 1, "at_batch": 1}),
+        (["--threads", "2", "1", "2", "--instances", "3", "1"], {"threads": [1, 2], "instances": (1, 3)}),
+        (["--threads", "2", "2"], {"threads": [2]}),
+        (["--instances", "2"], {"instances": 2}),
         (["--time-budget", "0", "--out", "there"], {"time_budget_s": 0, "out": "there"}),
         (["--min-accuracy", "0.9", "--max-latency-ms", "5"], {"min_accuracy": 0.9, "max_latency_ms": 5.0}),
         (["--openvino", "--exclude", "duplicates", "--split", "validation"],
@@ -55,3 +58,9 @@ def test_every_option_can_be_given_its_own_default(field: str) -> None:
 def test_nothing_may_be_empty(name: str, empty: str) -> None:
     with pytest.raises(UserError, match=f"{name} is empty"):
         from_values({name: empty})
+
+
+def test_one_number_of_threads_is_kept_as_one_number() -> None:
+    assert (parse(["--threads", "2"]).threads, parse(["--threads", "2"]).thread_counts) == (2, (2,))
+    assert (parse([]).threads, parse([]).thread_counts) == (None, ())
+    assert parse(["--threads", "2", "1"]).threads == parse(["--threads", "2", "1"]).thread_counts == (1, 2)

@@ -8,16 +8,19 @@ import pandas as pd
 import pytest
 from sklearn.metrics import brier_score_loss
 
+import benchmark.run
 from benchmark.accuracy import metrics
 from benchmark.accuracy.metrics import Metric
 from benchmark.command import main
 from benchmark.report.compare import compare
 from benchmark.report.html.sheets import sheets
+from benchmark.report.terminal import print_report
 from benchmark.results import read_results
 from benchmark.run import evaluate
 from core.errors import UserError
 from core.records import softmax
 from data import open_dataset
+from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
 TABLES = ("comparison", "per_class", "confusion", "pairs", "latency", "latency_pairs", "ensembles")
@@ -44,6 +47,33 @@ def test_results_are_the_same_live_and_read_back(models, tmp_path, capfd) -> Non
     assert not same.regressed
     assert set(same.changes["verdict"]) == {"no change"}
     assert same.not_compared == ("latencies, for one run did not measure any",)
+
+
+def test_settings_are_compared_where_they_are_asked_for_and_nowhere_else(models, tmp_path, monkeypatch, capsys) -> None:
+    machine = PlantedMachine({"a": 0.004, "b": 0.008}, speed=lambda instances, threads: threads**0.5 / instances**0.1)
+    machine.install(monkeypatch)
+    monkeypatch.setattr(benchmark.run, "available_cores", lambda: 2)
+    asked = {"data": "digits", "batch_sizes": 1, "limit": 20, "report": False}
+    plain = evaluate(models, out=tmp_path / "plain", threads=2, **asked)
+    assert (plain.settings.empty, list(plain.folder.glob("settings*"))) == (True, [])
+    machine.clock_s = 1000.0
+    live = evaluate(models, out=tmp_path / "asked", threads=[2, 1], instances=[1, 2], time_budget_s=120, **asked)
+    back = read_results(live.folder)
+    for table in ("settings", "settings_pairs"):
+        pd.testing.assert_frame_equal(getattr(live, table), getattr(back, table))
+    assert len(back.settings) == 2 * 3
+    assert "settings.csv" in [sheet.file for sheet in sheets(back)]
+    assert "settings: 2 instances × 2 threads left out, for this process may use 2 cores" in back.notes
+    assert live.run["threads"] == plain.run["threads"] == 2
+    pd.testing.assert_frame_equal(
+        live.latency.iloc[:, :10], plain.latency.iloc[:, :10]
+    )  # which configurations, not how many rounds
+    capsys.readouterr()
+    print_report(back)
+    said = " ".join(capsys.readouterr().out.split())
+    for model in "ab":
+        assert f"{model} on CPU: best throughput 2 instances × 1 thread, " in said
+        assert "best latency 1 instance × 2 threads, " in said
 
 
 def test_a_temporary_folder_goes_with_the_results(models) -> None:

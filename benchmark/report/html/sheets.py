@@ -36,6 +36,17 @@ _SHOWN = {
         "model provider batch_size threads transfer n_processes n_samples session_load_ms first_run_ms p50_ms p50_ci95_low_ms "
         "p50_ci95_high_ms p90_ms p95_ms p99_ms throughput_images_per_s stability_note missing",
     ),
+    "settings.csv": (
+        "Instances × threads: which setting is best",
+        "model provider batch_size instances threads n_rounds latency_p50_ms latency_p50_ci95_low_ms latency_p50_ci95_high_ms "
+        "latency_p95_ms throughput_images_per_s throughput_ci95_low_images_per_s throughput_ci95_high_images_per_s latency_verdict "
+        "throughput_verdict stability_note",
+    ),
+    "settings_pairs.csv": (
+        "Instances × threads: pairs of settings",
+        "model provider batch_size measure instances_a threads_a instances_b threads_b n_rounds ratio ratio_ci95_low "
+        "ratio_ci95_high sign_flip_p verdict",
+    ),
     "costs.csv": (
         "Costs",
         "model provider batch_size parameters gmacs size_mb session_load_ms peak_memory_mb energy_j_per_image "

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.latency.pairs import MIN_PAIRS
-from benchmark.latency.schedule import FEWEST_ROUNDS, FixedRounds, Place, ProcessCost, RoundCosts, Schedule
+from benchmark.latency.schedule import FEWEST_ROUNDS, WHOLE, FixedRounds, Place, ProcessCost, RoundCosts, Schedule, Share
 from models.runtimes.registry import CPU
 
 SMALL, MIDDLE, LARGE = ((CPU, batch_size, "host-to-host") for batch_size in (1, 32, 256))
@@ -20,11 +20,11 @@ ALL_VERDICTS_S = MIN_PAIRS * sum(SECONDS.values())
 class Simulated:
     """A run of a schedule on rounds that take `seconds`; a place that was not timed is expected to take exactly that too."""
 
-    def __init__(self, budget_s: float, seconds: dict[Place, float] | None = None) -> None:
+    def __init__(self, budget_s: float, seconds: dict[Place, float] | None = None, share: Share = WHOLE) -> None:
         self.seconds = seconds or SECONDS
         costs = RoundCosts({place: ["a", "b"] for place in self.seconds}, lambda call_s: call_s)
         costs.round_s = lambda place: self.seconds[place]  # type: ignore[method-assign]
-        self.schedule, self.elapsed_s, self.each = Schedule(list(self.seconds), budget_s, costs), 0.0, []
+        self.schedule, self.elapsed_s, self.each = Schedule(list(self.seconds), budget_s, costs, share), 0.0, []
         self.plan_line = ""
         while places := self.schedule.next_round(self.elapsed_s):
             self.elapsed_s += sum(self.seconds[place] for place in places)
@@ -170,3 +170,17 @@ def test_a_place_is_expected_to_take_what_its_models_calls_take_times_the_images
     costs.add(LARGE, "a", ProcessCost(7.0, 4.0, 1.0))
     costs.add(LARGE, "b", ProcessCost(8.0, 4.0, 1.0))
     assert costs.round_s(LARGE) == pytest.approx(14.0)
+
+
+def test_an_experiment_with_a_share_of_the_budget_asks_for_budgets_of_the_whole_run() -> None:
+    whole, half = (Simulated(9, share=share) for share in (WHOLE, Share(0.5, "settings", "setting")))
+    assert half.rounds == whole.rounds
+    found = list(zip(budgets_of(whole), budgets_of(half), strict=True))
+    assert len(found) == 4
+    assert all(2 * (of_whole - 1) < of_half <= 2 * of_whole for of_whole, of_half in found)
+    assert half.note.startswith("settings: 8 s: batch 1")
+    assert half.plan_line.startswith("settings plan: about 8 s: 2 settings, batch 1")
+
+
+def budgets_of(run: Simulated) -> list[int]:
+    return budgets_in(run.plan_line) + budgets_in(run.note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -59,3 +60,33 @@ def test_batches_are_whole_and_in_order(n_images: int, batch_size: int, n_batche
     found = batches(images_u8, batch_size)
     assert [len(batch) for batch in found] == [batch_size] * n_batches
     assert [int(image) for batch in found for image in batch] == list(range(n_batches * batch_size))
+
+
+class Recorded:
+    """A meeting, and the calls of a model, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def start(self) -> None:
+        self.events.append("start")
+
+    def stay(self, call) -> None:
+        self.events.append("stay")
+        call()
+
+    def __call__(self) -> None:
+        self.events.append("call")
+
+
+def test_with_others_it_warms_up_before_and_after_they_meet_and_calls_on_until_they_are_done(monkeypatch) -> None:
+    recorded = Recorded()
+    monkeypatch.setattr(latency_worker, "batches", lambda *_: [])
+    model = SimpleNamespace(call=lambda *_: recorded, runtime=SimpleNamespace(provider="X"), placement=dict)
+    answer = latency_worker.measure_calls(model, None, 1, "host-to-host", 0.02, recorded)
+    before, after = (events.split() for events in " ".join(recorded.events).split("start"))
+    assert set(before) == {"call"}
+    together, last = after[: after.index("stay")], after[after.index("stay") + 1 :]
+    assert len(together) > len(answer["samples_ms"]) > 0
+    assert 1 + len(answer["warmup_ms"]) + len(answer["samples_ms"]) == len(before) + len(together)
+    assert last == ["call"]

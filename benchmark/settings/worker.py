@@ -1,0 +1,15 @@
+"""One of several processes that run a model at the same time: `python -m benchmark.settings.worker`.
+
+The worker of the latency experiment, which here starts and ends in step with the others: every timed call of each is made
+while all others call, too.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmark.latency.worker import measure
+from core.launch.together import answer_together
+
+if __name__ == "__main__":
+    sys.exit(answer_together(measure))
