@@ -245,7 +245,7 @@ def _providers(
     notes: list[str] = []
     if files:
         runtimes = asked_for(options.device, ["openvino"] if options.openvino else [], options.runtimes)
-        providers, notes = choose_providers(runtimes, files[0].file, threads)
+        providers, notes = choose_providers(runtimes, files[0].file, threads, [one.file for one in files[1:]])
     own = list(dict.fromkeys(timing.provider_of(function) for function in functions))
     if own and options.time_budget_s > 0:
         notes = [*notes, "functions are timed in this process, files each in fresh ones: no verdict compares the two"]

@@ -86,6 +86,13 @@ def _covering(images_u8: UInt8Array, input_size: int) -> tuple[int, int]:
     return int(input_size * height / shorter), int(input_size * width / shorter)
 
 
+def window(height: int, width: int, input_size: int) -> tuple[int, int, int, int]:
+    """What `fit` resizes images to, height and width, and where it begins to cut, top and left."""
+    resized = _covering(np.empty((1, height, width, 3), np.uint8), input_size)
+    top, left = (round((length - input_size) / 2.0) for length in resized)
+    return *resized, top, left
+
+
 def _centre(images: NDArray[Any], input_size: int) -> NDArray[Any]:
     top, left = round((images.shape[1] - input_size) / 2.0), round((images.shape[2] - input_size) / 2.0)
     return images[:, top : top + input_size, left : left + input_size]

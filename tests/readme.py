@@ -87,6 +87,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
             append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
         ),
         "python -m benchmark --openvino": Skipped("needs an optional package"),
+        "python -m benchmark --runtime litert": Skipped("needs an optional package"),
         "python -m benchmark fusion-ratio models/a.onnx models/b.onnx": Skipped("minutes of timed calls, and nothing but timings"),
         "python -m serve models/ab.onnx models/a.onnx": Skipped("serves until it is stopped; `tests/serve` runs it"),
     },

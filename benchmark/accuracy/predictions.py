@@ -15,7 +15,7 @@ from benchmark.report.tables import Entry
 from core.records import ImageSet, Predictions
 from models.runtimes.opening import predict_files
 from models.runtimes.predict import Prediction
-from models.runtimes.registry import runtime_of
+from models.runtimes.registry import runtime_of, takes
 
 if TYPE_CHECKING:
     from benchmark.candidates import Candidate
@@ -77,12 +77,14 @@ def said_of(candidate: Candidate, image_set: ImageSet, known: Mapping[str, Predi
 def predict_own_numerics(findings: Findings) -> None:
     """Fill ``findings.own_predictions`` for every model and fused ensemble on each runtime that rounds in its own way."""
     others = [runtime_of(provider.name) for provider in findings.providers[1:]]
-    for provider in (runtime.provider for runtime in others if runtime.runs and runtime.has_own_numerics):
+    for runtime in (runtime for runtime in others if runtime.runs and runtime.has_own_numerics):
+        provider = runtime.provider
 
         def doing(name: str, provider: str = provider) -> str:
             return f"predicting {name} on {provider}"
 
-        found, _ = _predicted(findings, findings.files, findings.image_set, doing, provider)
+        files = {name: path for name, path in findings.files.items() if takes(runtime, path)}
+        found, _ = _predicted(findings, files, findings.image_set, doing, provider)
         findings.own_predictions |= {(name, provider): predictions for name, predictions in found.items()}
         findings.notes.append(_difference(findings, provider))
 

@@ -21,7 +21,7 @@ from core.launch import ask_child
 from core.launch.together import ask_together
 from core.records import LatencySamples, UInt8Array
 from models.runtimes.base import Classifier, Provider, module_of
-from models.runtimes.registry import Transfer, runtime_of
+from models.runtimes.registry import Transfer, runtime_of, takes
 
 DEFAULT_BUDGET_S = 60.0
 FEWEST_IMAGES = 64  # where time depends on the image, one image tells nothing
@@ -74,13 +74,14 @@ class LatencyRun:
 def configurations(
     models: Sequence[tuple[str, Path]], providers: Sequence[Provider], batch_sizes: Sequence[int], threads: int
 ) -> list[Configuration]:
-    """Model × provider × batch size × transfer; on a GPU host to host and device only."""
+    """Model × provider that takes it × batch size × transfer; on a GPU host to host and device only."""
     return [
         Configuration(model, path, provider, batch_size, threads, transfer)
         for provider in providers
         for batch_size in batch_sizes
         for transfer in runtime_of(provider.name).transfers
         for model, path in models
+        if takes(runtime_of(provider.name), path)
     ]
 
 

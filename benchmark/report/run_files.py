@@ -173,7 +173,12 @@ def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:
         right.setdefault(provider, {})[model] = predictions.predicted() == labels
     singles = [candidate.name for candidate in findings.candidates]
     members_of = {name: ensemble.members for name, ensemble in findings.ensembles.items()}
-    return [pair for provider, by_model in right.items() for pair in compare_pairs(by_model, singles, members_of, provider)]
+    pairs = []
+    for provider, by_model in right.items():
+        own = [name for name in singles if name in by_model]  # a runtime may take some models only
+        ensembles = {name: members for name, members in members_of.items() if {name, *members} <= set(by_model)}
+        pairs += compare_pairs(by_model, own, ensembles, provider)
+    return pairs
 
 
 def _with_pairs_of(answers: Sequence[Answer], findings: Findings, results: Results) -> pd.DataFrame:

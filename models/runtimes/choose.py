@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from core.errors import UserError
+from core.errors import UserError, few
 from models.runtimes.base import Provider, module_of
-from models.runtimes.registry import IF_POSSIBLE, RUNTIMES
+from models.runtimes.registry import IF_POSSIBLE, RUNTIMES, takes
 
 
-def choose_providers(chosen: Mapping[str, str | None], probe: Path, threads: int) -> tuple[list[Provider], list[str]]:
+def choose_providers(
+    chosen: Mapping[str, str | None], probe: Path, threads: int, others: Sequence[Path] = ()
+) -> tuple[list[Provider], list[str]]:
     """The runtimes `chosen` (see `registry.asked_for`) as this machine has them, proved on the model of `probe`, and notes.
+
+    others: models beside `probe`, on the first of which a runtime is proved that cannot take that one.
 
     A runtime is proved if no other provider takes over heavy nodes of the model. Raises UserError if one that a flag
     insists on cannot be had; one that may be left out is named in a note, if
@@ -20,14 +24,20 @@ def choose_providers(chosen: Mapping[str, str | None], probe: Path, threads: int
     """
     providers: list[Provider] = []
     notes: list[str] = []
+    files = list(dict.fromkeys([probe, *others]))
     for name, flag in chosen.items():
+        taken = [path for path in files if takes(RUNTIMES[name], path)]
         try:
-            providers.append(prove(name, probe, threads))
+            providers.append(prove(name, taken[0] if taken else probe, threads))
         except UserError as error:
             if flag is not IF_POSSIBLE:
                 raise _refusal(flag, error) from error
             if not RUNTIMES[name].sign or shutil.which(RUNTIMES[name].sign):  # nobody misses a device that is not there
                 notes.append(f"{RUNTIMES[name].spoken} not measured: {error}")
+        left_out = [path.stem for path in files if path not in taken]
+        if taken and left_out:
+            ending = RUNTIMES[name].beside
+            notes.append(f"{RUNTIMES[name].spoken} leaves {few(left_out)} out: no {ending} file beside the ONNX file")
     own = [RUNTIMES[name].provider for name in chosen if RUNTIMES[name].has_own_numerics]
     own = [provider.name for provider in providers if provider.name in own]
     if own:

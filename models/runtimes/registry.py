@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from models.native import weights_beside
+
 Transfer = Literal["host-to-host", "device-only"]
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 OPENVINO = "OpenVINORuntime"
 OPENVINO_BF16 = "OpenVINORuntime-bf16"
+LITERT = "LiteRT"
 PYTORCH = "PyTorch"
 KERAS = "Keras"
 CALLABLE = "Python"
@@ -29,6 +32,7 @@ class Runtime:
 
     provider: its name in tables and files, for ONNX Runtime that of the execution provider; spoken: what people read;
     module: the file that opens models on it; library: whose it is; runs: the ending of the files that it takes, "" for none;
+    beside: the ending of the weights file that must lie beside such a file, which it runs instead, "" for none;
     sign: a program that only machines with its device have, "" for any machine;
     may_lack: of a library's runtimes, one that is left out with a note where this machine cannot run it;
     has_own_numerics: whether it rounds otherwise than ONNX Runtime, so that its rows need the accuracy of its own predictions;
@@ -40,6 +44,7 @@ class Runtime:
     module: str
     library: str
     runs: str = ".onnx"
+    beside: str = ""
     may_lack: bool = False
     sign: str = ""
     has_own_numerics: bool = False
@@ -63,6 +68,7 @@ RUNTIMES = {
         OPENVINO_BF16, "OpenVINO on CPU in bf16", "models.runtimes.openvino", "openvino", may_lack=True, has_own_numerics=True,
         tolerance=0.1,
     ),
+    "litert": Runtime(LITERT, "LiteRT on CPU", "models.runtimes.litert", "ai_edge_litert", beside=".keras", has_own_numerics=True),
     "torch": Runtime(PYTORCH, "PyTorch", "models.runtimes.native", "torch", runs=".pth", has_own_numerics=True),
     "keras": Runtime(KERAS, "Keras", "models.runtimes.native", "tensorflow", runs=".keras", has_own_numerics=True),
     "function": Runtime(CALLABLE, "Python", "models.runtimes.function", "", runs="", has_own_numerics=True),
@@ -96,6 +102,14 @@ def asked_for(device: str, libraries: Sequence[str] = (), runtimes: Sequence[str
 def runtime_of(provider: str) -> Runtime:
     """The runtime that tables call `provider`; KeyError for one that this version does not have."""
     return next(runtime for runtime in RUNTIMES.values() if runtime.provider == provider)
+
+
+def takes(runtime: Runtime, path: Path) -> bool:
+    """Whether a runtime can run a contract file by what lies there: for some, the weights that it was exported from must."""
+    if not runtime.beside:
+        return True
+    weights = weights_beside(path)
+    return weights is not None and weights.suffix == runtime.beside
 
 
 def spoken(provider: str) -> str:

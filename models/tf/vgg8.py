@@ -34,13 +34,13 @@ class Gelu(keras.layers.Layer):  # type: ignore[misc]  # keras is not followed b
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _gelu(x: Any) -> Any:
-    below = 0.5 * (1 + tf.math.erf(x * 0.5**0.5))  # Φ(x)
+    twice_below = 1 + tf.math.erf(x * 0.5**0.5)  # 2 Φ(x)
 
     def gradients(upstream: Any) -> Any:
         density = tf.exp(-0.5 * x * x) * 0.3989422804014327  # 1 / √(2π)
-        return upstream * (below + x * density)
+        return upstream * (0.5 * twice_below + x * density)
 
-    return x * below, gradients
+    return 0.5 * x * twice_below, gradients  # in the order in which LiteRT's converter knows it
 
 
 def vgg8(n_classes: int, image_size: int) -> keras.Model:

@@ -25,7 +25,7 @@ from tests.planted_machine import workers_in_this_process
 from tests.tiny_models import write_tiny_model
 
 # What float32 sums in another order may differ by, and what 8 bits of a logit round away.
-LOGIT_TOLERANCE = {"cpu": 1e-5, "cuda": 1e-2, "openvino": 1e-3, "openvino-bf16": 0.5}
+LOGIT_TOLERANCE = {"cpu": 1e-5, "cuda": 1e-2, "openvino": 1e-3, "openvino-bf16": 0.5, "litert": 1e-3}
 IMAGES_U8 = np.random.default_rng(0).integers(0, 256, (140, 8, 8, 3), dtype=np.uint8)
 
 
@@ -91,7 +91,7 @@ def test_a_timed_call_takes_the_batches_in_turn(tmp_path: Path, rounded: Runtime
 
 def test_a_new_runtime_is_a_choice_and_explained(rounded: Runtime) -> None:
     done = in_this_process("benchmark", "--help")
-    assert "measure on these too: cpu, cuda, openvino, openvino-bf16, rounded" in " ".join(done.stdout.split())
+    assert "measure on these too: cpu, cuda, openvino, openvino-bf16, litert, rounded" in " ".join(done.stdout.split())
     with pytest.raises(UserError, match="rounded"):
         open_model("a.onnx", "no such runtime")
     assert from_values({"runtimes": "rounded"}).runtimes == ("rounded",)
