@@ -31,7 +31,7 @@ def settings_sentences(results: Results, name_of: Callable[[str], str] = str) ->
         largest = first if tested.empty else tested.max()
         images = _best(own[own["batch_size"] == largest], "throughput")
         latency = _best(own[own["batch_size"] == first], "latency")
-        sentences.append(f"{name_of(str(model))} on {spoken(str(provider))}: best throughput {images}; best latency {latency}")
+        sentences.append(f"{name_of(str(model))}, {spoken(str(provider))}: best throughput {images}; best latency {latency}")
     return sentences
 
 

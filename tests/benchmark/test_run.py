@@ -72,7 +72,7 @@ def test_settings_are_compared_where_they_are_asked_for_and_nowhere_else(models,
     print_report(back)
     said = " ".join(capsys.readouterr().out.split())
     for model in "ab":
-        assert f"{model} on CPU: best throughput 2 instances × 1 thread, " in said
+        assert f"{model}, CPU: best throughput 2 instances × 1 thread, " in said
         assert "best latency 1 instance × 2 threads, " in said
 
 

@@ -39,7 +39,7 @@ def test_a_run_that_compares_no_settings_says_nothing() -> None:
 def test_the_best_of_each_measure_is_named_with_its_figure_and_its_ties() -> None:
     rows = [row(1, 1, 4, 250, TIED, BEATEN), row(1, 2, 3, 300, TIED, BEATEN), row(2, 1, 5, 400, BEATEN, BEST)]
     assert settings_sentences(results(*rows)) == [
-        "a on CPU: best throughput 2 instances × 1 thread, 400 images/s at batch 1; "
+        "a, CPU: best throughput 2 instances × 1 thread, 400 images/s at batch 1; "
         "best latency 1 instance × 2 threads, 3.00 ms p50 (2.70–3.30) at batch 1, tied with 1 instance × 1 thread"
     ]
 
@@ -63,4 +63,4 @@ def test_throughput_is_of_the_largest_tested_batch_and_latency_of_the_first() ->
 
 def test_models_are_called_as_the_tables_call_them() -> None:
     (sentence,) = settings_sentences(results(row(1, 1, 4, 250, ONLY, ONLY)), {"a": "B"}.__getitem__)
-    assert sentence.startswith("B on CPU: ")
+    assert sentence.startswith("B, CPU: ")
