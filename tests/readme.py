@@ -88,6 +88,9 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         ),
         "python -m benchmark --openvino": Skipped("needs an optional package"),
         "python -m benchmark --runtime litert": Skipped("needs an optional package"),
+        "python -m benchmark --runtime torch torch-compile keras": Skipped(
+            "tests/models/runtimes run them; each takes long"
+        ),
         "python -m benchmark fusion-ratio models/a.onnx models/b.onnx": Skipped("minutes of timed calls, and nothing but timings"),
         "python -m serve models/ab.onnx models/a.onnx": Skipped("serves until it is stopped; `tests/serve` runs it"),
     },

@@ -44,7 +44,7 @@ class Stated:
             raise UserError(f"--std must be above 0, not {min(self.std):g}")
         if self.mean is not None and self.scale is None and max(map(abs, self.mean)) > 2:
             raise UserError(
-                f"a mean of {max(self.mean):g} is of pixels from 0 to 255, but pixels are divided by 255 first; add --scale 1"
+                f"--mean {max(self.mean, key=abs):g} is of pixels from 0 to 255, but pixels are divided by 255 first; add --scale 1"
             )
 
     def or_else(self, other: Stated) -> Stated:

@@ -50,7 +50,10 @@ def prove(name: str, probe: Path, threads: int) -> Provider:
     runtime = RUNTIMES[name]
     module = module_of(runtime)
     provider = module.provider(runtime)
-    module.open_file(probe, runtime, threads).require_placement()
+    if not takes(runtime, probe):
+        raise UserError(f"{runtime.spoken} needs the {runtime.beside} file that {probe} was exported from beside it")
+    if not runtime.alone:  # else the first process that opens it proves it
+        module.open_file(probe, runtime, threads).require_placement()
     return provider
 
 

@@ -1,5 +1,7 @@
 """Networks in the framework that trained them: a .pth in PyTorch, a .keras in Keras, each with its card beside it.
 
+Asked to run a contract file, they run the weights beside it, from which it was exported.
+
 The frameworks are loaded by name, when a file of theirs is opened: nothing that does not ask for one needs it.
 """
 
@@ -7,21 +9,31 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.environment import cpu_flags, cpu_name, how_to_install
+from core.console import progress
+from core.environment import available_cores, cpu_flags, cpu_name, how_to_install
 from core.errors import UserError
+from core.launch import answer_parent, ask_child
 from core.records import UInt8Array, softmax
 from models.card import ModelCard
+from models.native import weights_beside
 from models.runtimes.base import Classifier, Provider
 from models.runtimes.outputs import Outputs
-from models.runtimes.registry import KERAS, PYTORCH, Runtime
+from models.runtimes.predict import Prediction
+from models.runtimes.registry import KERAS, PYTORCH, PYTORCH_COMPILED, Runtime, runtime_of, takes
 
-NETWORKS = {PYTORCH: "models.torch.network", KERAS: "models.tf.network"}  # twins: load, forward, use_threads
+NETWORKS = {PYTORCH: "models.torch.network", PYTORCH_COMPILED: "models.torch.network", KERAS: "models.tf.network"}  # twins
+COMPILERS = ("c++", "g++", "clang++")
+_OTHERWISE = "leave out that --runtime"
 
 
 class NativeModel(Classifier):
@@ -38,17 +50,32 @@ class NativeModel(Classifier):
 
 
 def open_file(path: Path, runtime: Runtime, threads: int) -> NativeModel:
-    """The network of a weights file; UserError if its framework is missing, or the other one runs in this process."""
-    _require_alone(path, runtime)
+    """The network of a weights file, or of that beside a contract file.
+
+    UserError if it is not there, its framework is missing, or the other one runs in this process.
+    """
+    weights = path if path.suffix.lower() == runtime.runs else _beside(path, runtime)
+    _require_alone(weights, runtime)
     framework = importlib.import_module(NETWORKS[runtime.provider])
     framework.use_threads(threads)
-    network, card = framework.load(path)
-    return NativeModel(framework, network, card, path, runtime)
+    network, card = framework.load(weights)
+    if runtime.provider == PYTORCH_COMPILED:
+        network = framework.compiled(network)
+    return NativeModel(framework, network, card, weights, runtime)
+
+
+def _beside(path: Path, runtime: Runtime) -> Path:
+    weights = weights_beside(path) if takes(runtime, path) else None
+    if weights is None:
+        raise UserError(f"{runtime.spoken} runs {runtime.runs} files: put the one that {path} was exported from beside it")
+    return weights
 
 
 def provider(runtime: Runtime) -> Provider:
-    """The CPU, and the framework's version; UserError if the framework is not installed."""
+    """The CPU, and the framework's version; UserError if the framework is not installed, or a compiler that it needs."""
     _require_installed(runtime)
+    if runtime.provider == PYTORCH_COMPILED and not any(map(shutil.which, [os.environ.get("CXX", "c++"), *COMPILERS])):
+        raise UserError(f"{runtime.spoken}: torch.compile needs a C++ compiler, and there is none of {', '.join(COMPILERS)}")
     from importlib.metadata import version
 
     return Provider(runtime.provider, cpu_name(), " ".join([f"{runtime.library} {version(runtime.library)}", *cpu_flags()]))
@@ -69,3 +96,42 @@ def _require_alone(path: Path, runtime: Runtime) -> None:
 def _require_installed(runtime: Runtime) -> None:
     if importlib.util.find_spec(runtime.library) is None:
         raise UserError(f"{runtime.spoken} is not installed; install it with {how_to_install(runtime.library)}")
+
+
+def predict_alone(
+    files: Sequence[tuple[str, Path]],
+    images_u8: UInt8Array,
+    doing: Callable[[str], str],
+    *,
+    provider: str,
+    threads: int | None,
+    n_classes: int | None,
+) -> list[Prediction]:
+    """As `models.runtimes.opening.predict_files`, each file in a child process of its own, one after the other."""
+    predictions = []
+    with tempfile.TemporaryDirectory() as folder, progress() as display:
+        images, said = Path(folder) / "images.npy", Path(folder) / "said.npz"
+        np.save(images, images_u8)
+        same = {"provider": provider, "threads": threads or available_cores(), "n_classes": n_classes}
+        for name, path in files:
+            task = display.add_task(doing(name), total=None)
+            job = {**same, "path": str(path.resolve()), "images": str(images), "said": str(said)}
+            answer = ask_child("models.runtimes.native", job, doing(name), timeout_s=None, otherwise=_OTHERWISE)
+            with np.load(said, allow_pickle=False) as arrays:
+                outputs = Outputs(arrays["logits"], arrays["probabilities"])
+            predictions.append(Prediction(outputs, answer["inside_s"], answer["total_s"]))
+            display.update(task, total=1, completed=1)
+    return predictions
+
+
+def predict(job: dict[str, Any]) -> dict[str, Any]:
+    """The child's part: `job` names the file, its runtime, the images, (n, height, width, 3), and where the outputs go."""
+    runtime = runtime_of(job["provider"])
+    images_u8 = np.load(job["images"], mmap_mode="r", allow_pickle=False)
+    prediction = open_file(Path(job["path"]), runtime, job["threads"]).predicted(images_u8, job["n_classes"])
+    np.savez(job["said"], **prediction.outputs._asdict())
+    return {"inside_s": prediction.inside_s, "total_s": prediction.total_s}
+
+
+if __name__ == "__main__":
+    sys.exit(answer_parent(predict))

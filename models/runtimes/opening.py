@@ -82,6 +82,10 @@ def predict_files(
     n_classes: int | None = None,
 ) -> list[Prediction]:
     """Predictions of each of `files`, (name, path), for the same images: one open at a time, with a progress bar `doing(name)`."""
+    if runtime_of(provider).alone:
+        from models.runtimes.native import predict_alone
+
+        return predict_alone(files, images_u8, doing, provider=provider, threads=threads, n_classes=n_classes)
     predictions = []
     with progress() as display:
         for name, path in files:

@@ -20,6 +20,7 @@ OPENVINO = "OpenVINORuntime"
 OPENVINO_BF16 = "OpenVINORuntime-bf16"
 LITERT = "LiteRT"
 PYTORCH = "PyTorch"
+PYTORCH_COMPILED = "PyTorch-compile"
 KERAS = "Keras"
 CALLABLE = "Python"
 
@@ -32,7 +33,8 @@ class Runtime:
 
     provider: its name in tables and files, for ONNX Runtime that of the execution provider; spoken: what people read;
     module: the file that opens models on it; library: whose it is; runs: the ending of the files that it takes, "" for none;
-    beside: the ending of the weights file that must lie beside such a file, which it runs instead, "" for none;
+    beside: the ending of the weights file that must lie beside a contract file for it to be run too, from these weights, "" for
+    none; alone: whether it must be opened in a process that holds nothing else, for its library does not bear another;
     sign: a program that only machines with its device have, "" for any machine;
     may_lack: of a library's runtimes, one that is left out with a note where this machine cannot run it;
     has_own_numerics: whether it rounds otherwise than ONNX Runtime, so that its rows need the accuracy of its own predictions;
@@ -45,6 +47,7 @@ class Runtime:
     library: str
     runs: str = ".onnx"
     beside: str = ""
+    alone: bool = False
     may_lack: bool = False
     sign: str = ""
     has_own_numerics: bool = False
@@ -69,15 +72,27 @@ RUNTIMES = {
         tolerance=0.1,
     ),
     "litert": Runtime(LITERT, "LiteRT on CPU", "models.runtimes.litert", "ai_edge_litert", beside=".keras", has_own_numerics=True),
-    "torch": Runtime(PYTORCH, "PyTorch", "models.runtimes.native", "torch", runs=".pth", has_own_numerics=True),
-    "keras": Runtime(KERAS, "Keras", "models.runtimes.native", "tensorflow", runs=".keras", has_own_numerics=True),
+    "torch": Runtime(
+        PYTORCH, "PyTorch", "models.runtimes.native", "torch", runs=".pth", beside=".pth", alone=True, has_own_numerics=True
+    ),
+    "torch-compile": Runtime(
+        PYTORCH_COMPILED, "PyTorch, compiled", "models.runtimes.native", "torch", runs=".pth", beside=".pth", alone=True,
+        has_own_numerics=True,
+    ),
+    "keras": Runtime(
+        KERAS, "Keras", "models.runtimes.native", "tensorflow", runs=".keras", beside=".keras", alone=True, has_own_numerics=True
+    ),
     "function": Runtime(CALLABLE, "Python", "models.runtimes.function", "", runs="", has_own_numerics=True),
 }  # fmt: skip
 
 
 def names(library: str | None = None) -> list[str]:
     """Names of the runtimes of contract files, those of one library or of all."""
-    return [name for name, runtime in RUNTIMES.items() if runtime.runs == ".onnx" and library in (None, runtime.library)]
+    return [
+        name
+        for name, runtime in RUNTIMES.items()
+        if (runtime.runs == ".onnx" or runtime.beside) and library in (None, runtime.library)
+    ]
 
 
 def devices() -> list[str]:

@@ -109,6 +109,12 @@ def use_threads(n_threads: int) -> None:
     torch.set_num_threads(n_threads)
 
 
+def compiled(model: nn.Module) -> nn.Module:
+    """The network as torch.compile makes it, at its first call for each number of images."""
+    made: nn.Module = torch.compile(model)
+    return made
+
+
 def _imagenet_state(arch: str) -> StateDict:
     if arch in torch_archs.OWN:
         imagenet_file = torch_archs.OWN[arch].imagenet_file

@@ -91,7 +91,8 @@ def test_a_timed_call_takes_the_batches_in_turn(tmp_path: Path, rounded: Runtime
 
 def test_a_new_runtime_is_a_choice_and_explained(rounded: Runtime) -> None:
     done = in_this_process("benchmark", "--help")
-    assert "measure on these too: cpu, cuda, openvino, openvino-bf16, litert, rounded" in " ".join(done.stdout.split())
+    others = "cpu, cuda, openvino, openvino-bf16, litert, torch, torch-compile, keras"
+    assert f"measure on these too: {others}, rounded" in " ".join(done.stdout.split())
     with pytest.raises(UserError, match="rounded"):
         open_model("a.onnx", "no such runtime")
     assert from_values({"runtimes": "rounded"}).runtimes == ("rounded",)

@@ -13,6 +13,10 @@ import torch
 from core.errors import UserError
 from models import open_model
 from models.card import ModelCard, Preprocessing, write_card
+from models.runtimes import native
+from models.runtimes.choose import prove
+from models.runtimes.opening import predict_files
+from models.runtimes.registry import RUNTIMES
 from models.torch.network import IMAGENET_MEAN, IMAGENET_STD, build
 
 IMAGES_U8 = np.random.default_rng(0).integers(0, 256, (131, 32, 32, 3), dtype=np.uint8)
@@ -63,3 +67,29 @@ def test_no_process_holds_both_frameworks(saved: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "tensorflow", ModuleType("tensorflow"))
     with pytest.raises(UserError, match="needs torch, and tensorflow is loaded in this process already"):
         open_model(saved)
+
+
+@pytest.mark.parametrize(("name", "provider"), [("torch", "PyTorch"), ("torch-compile", "PyTorch-compile")])
+def test_a_contract_file_is_run_by_the_weights_beside_it_in_a_process_of_their_own(
+    name: str, provider: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    weights, contract = tmp_path / "squeezenet1_1_x.pth", tmp_path / "squeezenet1_1_x_torch.onnx"
+    with pytest.raises(UserError, match=r"needs the \.pth file that .*squeezenet1_1_x_torch\.onnx was exported from beside it"):
+        prove(name, contract, 1)
+    torch.save(build(3, arch="squeezenet1_1", image_size=32).state_dict(), weights)
+    pixels = Preprocessing(32, IMAGENET_MEAN, IMAGENET_STD, "nchw")
+    card = ModelCard("x", "torch", "squeezenet1_1", ("ant", "bee", "cow"), "x", {}, 32, 32, 0, 0, preprocessing=pixels)
+    write_card(card, weights)
+    assert prove(name, contract, 1).name == provider
+    (said,) = predict_files([("x", contract)], IMAGES_U8[:5], str, provider=provider, threads=1, n_classes=3)
+    wanted = open_model(weights).predict(IMAGES_U8[:5])
+    np.testing.assert_allclose(said.outputs.logits, wanted.logits, atol=1e-4)
+    np.testing.assert_allclose(said.outputs.probabilities, wanted.probabilities, atol=1e-5)
+    assert 0 < said.inside_s <= said.total_s
+
+
+def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(UserError, match=r"torch\.compile needs a C\+\+ compiler"):
+        native.provider(RUNTIMES["torch-compile"])
