@@ -41,7 +41,7 @@ $(VENV)/uv: constraints.txt
 
 lock: $(VENV)/uv
 	@sh -c '{ head -2 constraints.txt; $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
-		--group benchmark --group torch --group tensorflow --group loadgen --group openvino --group litert --group imagenet --group timm --group parquet --group cluster --group search --group serve --group browser --group dev; } > constraints.new && mv constraints.new constraints.txt'
+		--group benchmark --group torch --group tensorflow --group loadgen --group openvino --group litert --group corruptions --group imagenet --group timm --group parquet --group cluster --group search --group serve --group browser --group dev; } > constraints.new && mv constraints.new constraints.txt'
 
 clean:
 	rm -rf $(VENV) .tox

@@ -197,6 +197,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"accuracy on N images of the split ({CORRUPTED} if no number is given) in 50 corrupted versions, too",
     )
+    add("--corrupt-heavy", action="store_true", help="in 40 more, of blurs, weather and warping (extra [corruptions]), too")
     add("--corrupt-from", type=Path, metavar="DIR", help="take the versions from the published files of CIFAR-10-C in DIR")
     add(
         "--perturbed-from",

@@ -66,6 +66,7 @@ class Options:
     ood: str | None = None
     corrupt: int | None = None
     corrupt_from: Path | None = None
+    corrupt_heavy: bool = False
     perturbed: int | None = None
     perturbed_from: Path | None = None
     baseline: str | None = None

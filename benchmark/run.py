@@ -206,9 +206,9 @@ def _add_wanted_versions(findings: Findings, options: Options, planned: Sequence
     models = [candidate.name for candidate in findings.candidates if can_speak(candidate)]
     models += [plan.name for plan in planned if all(map(can_speak, plan.members))]
     image_set, seed, baseline = findings.image_set, options.seed, options.baseline
-    if options.corrupt is not None or options.corrupt_from is not None:
-        n_images = options.corrupt or CORRUPTED
-        findings.to_corrupt = wanted_versions(image_set, n_images, seed, options.corrupt_from, models, baseline)
+    if options.corrupt is not None or options.corrupt_from is not None or options.corrupt_heavy:
+        n_images, folder, heavy = options.corrupt or CORRUPTED, options.corrupt_from, options.corrupt_heavy
+        findings.to_corrupt = wanted_versions(image_set, n_images, seed, folder, models, baseline, heavy=heavy)
     if options.perturbed_from is not None:
         n_images = options.perturbed or CORRUPTED
         findings.to_perturb = wanted_sequences(image_set, n_images, seed, options.perturbed_from, models, baseline)

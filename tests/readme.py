@@ -88,9 +88,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         ),
         "python -m benchmark --openvino": Skipped("needs an optional package"),
         "python -m benchmark --runtime litert": Skipped("needs an optional package"),
-        "python -m benchmark --runtime torch torch-compile keras": Skipped(
-            "tests/models/runtimes run them; each takes long"
-        ),
+        "python -m benchmark --runtime torch torch-compile keras": Skipped("tests/models/runtimes run them; each takes long"),
         "python -m benchmark fusion-ratio models/a.onnx models/b.onnx": Skipped("minutes of timed calls, and nothing but timings"),
         "python -m serve models/ab.onnx models/a.onnx": Skipped("serves until it is stopped; `tests/serve` runs it"),
     },
@@ -105,6 +103,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
             (0, 3), append="--time-budget 5 --batch-sizes 1", why="the default budget is a minute"
         ),
         "python -m benchmark --corrupt 100": ONLY_ACCURACY,
+        "python -m benchmark --corrupt 100 --corrupt-heavy": Skipped("needs an optional package"),
         "python -m benchmark --perturbed-from path/to/CIFAR-10-P": Skipped(
             f"{NO_CIFAR10}, and the published files; `tests/benchmark/robustness` runs it"
         ),

@@ -32,16 +32,26 @@ class WantedSequences:
 
 
 def wanted_versions(
-    image_set: ImageSet, n_images: int, seed: int, folder: Path | None, models: Sequence[str], baseline: str | None
+    image_set: ImageSet,
+    n_images: int,
+    seed: int,
+    folder: Path | None,
+    models: Sequence[str],
+    baseline: str | None,
+    *,
+    heavy: bool = False,
 ) -> Wanted:
     """At most `n_images` of a split, drawn by `seed`, in our corrupted versions, or the published ones of `folder`.
 
     models: those that can be run, and their ensembles; baseline: the first of them if None. UserError if it is none of them.
+    heavy: in those versions too for which an optional package is needed.
     """
+    if heavy and folder is not None:
+        raise UserError("--corrupt-heavy makes versions here, and --corrupt-from reads others; leave one of them out")
     against = _baseline("--corrupt", models, baseline)
     chosen = draw(len(image_set), n_images, seed)
     part = image_set.take(chosen)
-    versions = our_versions(part, seed) if folder is None else published_versions(folder, part)
+    versions = our_versions(part, seed, heavy=heavy) if folder is None else published_versions(folder, part)
     return Wanted(chosen, part, versions, against)
 
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from core.errors import UserError
 from core.records import ImageSet, UInt8Array
+from data.corruptions.heavy import NAMES, corrupted_heavily, require_heavy
 from data.corruptions.published import LABELS_FILE, array_of, arrays_in, official_indices, require_labels
 from data.corruptions.registry import CORRUPTIONS, SEVERITIES, corrupted
 
 OURS, PUBLISHED = "our corruptions", "CIFAR-10-C"
+WITH_HEAVY = "our corruptions and imagecorruptions'"
 # For choosing models, say the authors, and never in the mean.
 EXTRA = ("gaussian_blur", "saturate", "spatter", "speckle_noise")
 
@@ -30,16 +32,20 @@ class Versions:
     @property
     def counted(self) -> tuple[str, ...]:
         """The corruptions that a mean is over."""
-        return self.names if self.what == OURS else tuple(name for name in self.names if name not in EXTRA)
+        return tuple(name for name in self.names if name not in EXTRA) if self.what == PUBLISHED else self.names
 
 
-def our_versions(image_set: ImageSet, seed: int) -> Versions:
-    """The images by each of our corruptions."""
-    return Versions(OURS, tuple(CORRUPTIONS), partial(_ours, image_set.images_u8, seed))
+def our_versions(image_set: ImageSet, seed: int, *, heavy: bool = False) -> Versions:
+    """The images by each of our corruptions, and if `heavy` by those of an optional package; UserError if that cannot be."""
+    if heavy:
+        require_heavy(image_set)
+    names = (*CORRUPTIONS, *(NAMES if heavy else ()))
+    return Versions(WITH_HEAVY if heavy else OURS, names, partial(_ours, image_set.images_u8, seed))
 
 
 def _ours(images_u8: UInt8Array, seed: int, name: str, severity: int) -> UInt8Array:
-    return corrupted(images_u8, name, severity, seed)
+    corrupt = corrupted if name in CORRUPTIONS else corrupted_heavily
+    return corrupt(images_u8, name, severity, seed)
 
 
 def published_versions(folder: Path, image_set: ImageSet) -> Versions:
