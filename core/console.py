@@ -235,3 +235,18 @@ def every(seconds: float, act: Callable[[], None], ended: Event | None = None) -
     finally:
         ended.set()
         thread.join()
+
+
+@contextmanager
+def without_stderr() -> Iterator[None]:
+    """Send the process's stderr nowhere, below Python, where C++ writes."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

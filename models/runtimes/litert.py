@@ -11,18 +11,15 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from core.console import progress
+from core.console import progress, without_stderr
 from core.environment import cpu_flags, cpu_name, how_to_install
 from core.errors import UserError, one_line
 from core.launch import ask_child
@@ -71,7 +68,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> LiteRTModel:
     interpreter = _interpreter_class(runtime)
     converted = _converted(path, runtime)
     try:
-        with _without_stderr():
+        with without_stderr():  # the first interpreter of a process tells of itself there
             opened = interpreter(model_path=str(converted), num_threads=threads)
             opened.allocate_tensors()
     except (RuntimeError, ValueError) as error:
@@ -95,20 +92,6 @@ def _interpreter_class(runtime: Runtime) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     return Interpreter
-
-
-@contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Nothing that is written to stderr is seen: the first interpreter of a process tells of itself there, from C++."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 def _converted(path: Path, runtime: Runtime) -> Path:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -189,3 +190,19 @@ def test_no_name_commands_the_terminal(coloured: bool, monkeypatch: pytest.Monke
 
 def test_a_file_name_becomes_text_of_one_line() -> None:
     assert readable("a\nb\x1bc\udc80") == "a�b�c�"
+
+
+def test_stderr_is_silent_below_python_for_a_while(tmp_path: Path) -> None:
+    kept, said = os.dup(2), os.open(tmp_path / "said", os.O_WRONLY | os.O_CREAT)
+    os.dup2(said, 2)
+    try:
+        os.write(2, b"before ")
+        with pytest.raises(KeyError), terminal.without_stderr():
+            os.write(2, b"within ")
+            raise KeyError
+        os.write(2, b"after")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(said)
+    assert (tmp_path / "said").read_text() == "before after"

@@ -17,17 +17,9 @@ from core.errors import UserError
 from data import open_dataset
 from tests.made_run import results
 from tests.perturbed import write_sequences
-from tests.tiny_models import write_tiny_model
 
 DIGITS = open_dataset("digits")
 NAMES = ("gaussian_noise", "translate", "shear")
-
-
-@pytest.fixture(scope="module")
-def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("models")
-    common = {"image_height": 32, "image_width": 32, "class_names": DIGITS.class_names, "dataset_sha256": DIGITS.fingerprints()}
-    return [write_tiny_model(folder / f"{name}.onnx", seed=seed, **common) for seed, name in enumerate("ab")]
 
 
 @pytest.fixture(scope="module")
