@@ -129,7 +129,8 @@ def parser() -> argparse.ArgumentParser:
         "--labels",
         type=Path,
         metavar="FILE",
-        help="judge by other labels: CIFAR-10H's votes (.npy), or a CSV with the columns file and label",
+        help="judge by other labels: CIFAR-10H's votes (.npy), CIFAR-10N's (.pt, or .pt:worse_label and so on for others than "
+        "the majority's; with --split validation or train), or a CSV with the columns file and label",
     )
     add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
     add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")

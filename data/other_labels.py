@@ -1,7 +1,7 @@
 """Other labels for the images of a data set: what people said of them, such as CIFAR-10H, instead of what they came with.
 
 CIFAR-10H (Peterson et al. 2019, github.com/jcpeterson/cifar-10h) is an array of votes in the official order of the test images;
-CIFAR-10N's labels (Wei et al. 2022, noisylabels.com) are of the training images, and are taken as a CSV.
+CIFAR-10N's labels (`data.sets.cifar10n`) are of the training images, also in the official order.
 """
 
 from __future__ import annotations
@@ -19,24 +19,29 @@ from core.errors import UserError, one_line
 from core.files import read_text, require_regular
 from core.records import ImageSet, Int64Array, fingerprint
 from data.exclusions.lists import FILE_COLUMNS, require_official_order
+from data.sets.cifar10n import read_human_labels, split_choice
 
 if TYPE_CHECKING:
     from data.catalog import Dataset
 
 LABEL_COLUMNS = ("label", "class", "class_name")
 MOST_BYTES = 2**28
-_FORMATS = "a .npy of votes or labels in CIFAR-10's official order, or a CSV with the columns file and label"
+_FORMATS = "a .npy of votes or labels in CIFAR-10's official order, CIFAR-10N's .pt, or a CSV with the columns file and label"
 
 
 def relabelled(path: Path, dataset: Dataset, image_set: ImageSet) -> tuple[ImageSet, list[str]]:
     """The images with the labels of the file at `path`, and a note that says how many are others than before.
 
     .npy: votes or probabilities (n_images, n_classes), of which the class with most counts, or labels (n_images,), of all test
-    images in CIFAR-10's official order. CSV: a row for each image, by `file` and `label` (a class by name). Images of which
-    people were divided equally keep their label if it is among the first. UserError for a file that is neither, or that does
-    not tell of every image.
+    images in CIFAR-10's official order. .pt, or .pt:NAME: CIFAR-10N's, of training or validation images. CSV: a row for each
+    image, by `file` and `label` (a class by name). Images of which people were divided equally keep their label if it is among
+    the first. UserError for a file that is none of these, or that does not tell of every image.
     """
-    labels = _from_array(path, dataset, image_set) if path.suffix == ".npy" else _from_table(path, image_set)
+    human, which = split_choice(path)
+    if human.suffix == ".pt":
+        labels = _from_people(human, which, dataset, image_set)
+    else:
+        labels = _from_array(path, dataset, image_set) if path.suffix == ".npy" else _from_table(path, image_set)
     changed = int((labels != image_set.labels).sum())
     n_images = counted(len(image_set), image_set.split + " image")
     note = f"labels of {path.name} instead of the data set's own: {changed:,} of {n_images} have another"
@@ -68,6 +73,26 @@ def _from_array(path: Path, dataset: Dataset, image_set: ImageSet) -> Int64Array
         labels = np.where(votes[np.arange(n_images), own] == most, own, votes.argmax(axis=1)).astype(np.int64)
     chosen = [int(name.rpartition("/")[2]) for name in image_set.image_names]  # test/<official index>
     return np.asarray(labels[chosen], dtype=np.int64)
+
+
+def _from_people(path: Path, which: str, dataset: Dataset, image_set: ImageSet) -> Int64Array:
+    """CIFAR-10N's labels of these images, which must be CIFAR-10's of the training split, by the labels that they have."""
+    own, said = read_human_labels(path, which)
+    chosen = np.array([_official_index(name) for name in image_set.image_names])
+    if dataset.is_of_files or not ((chosen >= 0) & (chosen < len(own))).all() or (own[chosen] != image_set.labels).any():
+        raise UserError(
+            f"--labels {path} counts CIFAR-10's training images in official order, and the {image_set.split} images of "
+            f"{dataset.name} are not these in that order; pass --split validation or train, or a CSV with a column file"
+        )
+    if not ((said >= 0) & (said < image_set.n_classes)).all():
+        raise UserError(f"--labels {path} holds labels that are none of the {image_set.n_classes} classes; pass {_FORMATS}")
+    return np.asarray(said[chosen], dtype=np.int64)
+
+
+def _official_index(name: str) -> int:
+    """Place of an image named train/<index> in the official order of the training images; -1 for any other name."""
+    split, _, index = name.rpartition("/")
+    return int(index) if split == "train" and index.isdecimal() else -1
 
 
 def _from_table(path: Path, image_set: ImageSet) -> Int64Array:

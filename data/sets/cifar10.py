@@ -5,16 +5,16 @@ Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 20
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from core.errors import UserError, one_line
 from core.records import Int64Array, UInt8Array
 from data.download import download_cifar10
+from data.sets.arrays_only import ForbiddenNameError, unpickle
 from data.sets.cifar10_folder import BATCH_FILES, ENVIRONMENT_VARIABLE, find_batches, home_folder
 
 CLASS_NAMES = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())
@@ -71,33 +71,13 @@ def read_batch(path: Path) -> tuple[UInt8Array, Int64Array]:
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), np.asarray(labels, dtype=np.int64)
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles builtin values and numpy arrays; refuses every other name, so that no file can make anything run."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        allowed = {
-            # Taken from an array, because numpy 2 moved the module and warns at its old name.
-            ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-            ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-        }
-        if (module, name) not in allowed:
-            raise _ForbiddenNameError(f"{module}.{name}")
-        return allowed[module, name]
-
-
-class _ForbiddenNameError(Exception):
-    """A pickle names something that a batch has no use for."""
-
-
 def _load(path: Path) -> dict[bytes, Any]:
     try:
         with open(path, "rb") as file:
-            value = _unpickle(file)
+            value = unpickle(file, "bytes")
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; delete {path.parent} and run again to download CIFAR-10, or copy it again") from error
-    except _ForbiddenNameError as error:
+    except ForbiddenNameError as error:
         raise UserError(
             f"{path} was refused and not executed: it asks for {error}, which no CIFAR-10 batch needs; delete it and copy it again"
         ) from error
@@ -108,10 +88,6 @@ def _load(path: Path) -> dict[bytes, Any]:
     if not isinstance(value, dict):
         raise _not_a_batch(path, f"it holds a {type(value).__name__}, not a dict")
     return value
-
-
-def _unpickle(file: BinaryIO) -> Any:
-    return _ArraysOnly(file, encoding="bytes").load()
 
 
 def _check_class_names(path: Path) -> None:

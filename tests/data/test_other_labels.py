@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +74,33 @@ def test_what_tells_no_label_is_refused_in_one_line(name: str, held: Any, messag
     with pytest.raises(UserError, match=message) as caught:
         relabelled(path, dataset, images())
     assert "\n" not in str(caught.value)
+
+
+def human(tmp_path: Path, own: np.ndarray, said: np.ndarray) -> Path:
+    with zipfile.ZipFile(tmp_path / "human.pt", "w") as archive:
+        archive.writestr("human/data.pkl", pickle.dumps({"clean_label": own, "aggre_label": own, "worse_label": said}, protocol=2))
+    return tmp_path / "human.pt"
+
+
+def test_labels_of_training_images_are_matched_by_their_official_place(dataset: Any, tmp_path: Path) -> None:
+    validation = replace(images(), split="validation", files=tuple(f"train/{index}" for index in range(6))).take(
+        np.array([4, 0, 3])
+    )
+    path = human(tmp_path, OWN, np.array(BY_VOTES))
+    assert relabelled(path, dataset, validation)[0].labels.tolist() == [1, 0, 0]
+    found, (note,) = relabelled(path.with_name("human.pt:worse_label"), dataset, validation)
+    assert found.labels.tolist() == [BY_VOTES[4], BY_VOTES[0], BY_VOTES[3]]
+    assert note == "labels of human.pt:worse_label instead of the data set's own: 0 of 3 validation images have another"
+
+
+@pytest.mark.parametrize("own", [OWN[::-1], OWN[:5]])
+def test_labels_of_training_images_are_refused_for_any_others(own: np.ndarray, dataset: Any, tmp_path: Path) -> None:
+    train = replace(images(), split="train", files=tuple(f"train/{index}" for index in range(6)))
+    for image_set, held in ((train, own), (images(), OWN)):
+        with pytest.raises(UserError, match="counts CIFAR-10's training images in official order"):
+            relabelled(human(tmp_path, held, held), dataset, image_set)
+    with pytest.raises(UserError, match="none of the 3 classes"):
+        relabelled(human(tmp_path, OWN, OWN + 7).with_name("human.pt:worse_label"), dataset, train)
 
 
 def test_votes_in_official_order_are_refused_for_images_in_another(dataset: Any, tmp_path: Path) -> None:

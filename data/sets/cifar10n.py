@@ -1,0 +1,81 @@
+"""CIFAR-10N: what people on Amazon's Mechanical Turk called CIFAR-10's 50,000 training images.
+
+Source: Wei et al. 2022, "Learning with noisy labels revisited", arXiv 2110.12088;
+CIFAR-10_human.pt of github.com/UCSC-REAL/cifar-10-100n.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from core.errors import UserError, few, one_line
+from core.files import require_regular
+from core.records import Int64Array
+from data.sets.arrays_only import unpickle
+
+CLEAN = "clean_label"  # CIFAR-10's own
+USUAL = "aggre_label"  # the majority of three
+MOST_BYTES = 2**26
+_BEFORE_THE_VALUE = 3  # pickles of torch.save's older format: a magic number, a version, the machine's sizes
+
+
+def split_choice(path: Path) -> tuple[Path, str]:
+    """The file and the name of the labels in it, for `FILE.pt` (the majority's) or `FILE.pt:NAME`."""
+    file, colon, name = path.name.rpartition(":")
+    return (path.with_name(file), name) if colon and file.endswith(".pt") else (path, USUAL)
+
+
+def read_human_labels(path: Path, name: str) -> tuple[Int64Array, Int64Array]:
+    """CIFAR-10's own labels and people's, each int64 (n_images,), in the official order of the training images.
+
+    UserError for a file that is not CIFAR-10N's, or has no labels of that name.
+    """
+    held = _load(path)
+    sets = {key: value for key, value in held.items() if isinstance(key, str) and isinstance(value, np.ndarray)}
+    if CLEAN not in sets:
+        raise UserError(f"--labels {path} has no {CLEAN}, so it is not CIFAR-10N's; pass its CIFAR-10_human.pt")
+    if name not in sets:
+        others = sorted(key for key in sets if key != CLEAN)
+        raise UserError(f"--labels {path} has no {name}; write {path.name}:NAME with one of {few(others, 8)}")
+    return _labels(sets, CLEAN, path), _labels(sets, name, path)
+
+
+def _labels(sets: dict[str, Any], name: str, path: Path) -> Int64Array:
+    labels = sets[name]
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(sets[CLEAN]):
+        raise UserError(
+            f"--labels {path}: {name} is {labels.dtype} of shape {labels.shape}, not a whole number for each image; copy "
+            "CIFAR-10_human.pt again"
+        )
+    return np.asarray(labels, dtype=np.int64)
+
+
+def _load(path: Path) -> dict[Any, Any]:
+    try:
+        require_regular(path, MOST_BYTES)
+        with open(path, "rb") as file:
+            value = _value(file)
+    except Exception as error:  # a damaged pickle raises almost anything
+        raise UserError(f"--labels {path} cannot be read ({one_line(error, 100)}); pass CIFAR-10N's CIFAR-10_human.pt") from error
+    if not isinstance(value, dict):
+        raise UserError(f"--labels {path} holds a {type(value).__name__}, not labels by name; pass CIFAR-10N's CIFAR-10_human.pt")
+    return value
+
+
+def _value(file: BinaryIO) -> Any:
+    """What torch.save wrote, in its zip or in its older format, if that is builtin values and numpy arrays."""
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        for _ in range(_BEFORE_THE_VALUE):
+            unpickle(file)
+        return unpickle(file)
+    with zipfile.ZipFile(file) as archive:
+        pickled = next((info for info in archive.infolist() if info.filename.endswith("/data.pkl")), None)
+        if pickled is None or pickled.file_size > MOST_BYTES:
+            raise ValueError("no data.pkl of torch.save in it" if pickled is None else "its data.pkl is too large")
+        return unpickle(io.BytesIO(archive.read(pickled)))
