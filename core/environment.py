@@ -22,7 +22,10 @@ RELEVANT_CPU_FLAGS = "avx2 avx512f avx512_vnni avx512_bf16 avx512_fp16 avx_vnni 
 CPU_CLASSES = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 # Switches that a framework reads as it is imported, and what this project imports it with where the user says nothing.
 # TensorFlow takes oneDNN's kernels by itself only where the CPU has AVX-512 VNNI; with AVX2 they are faster too, several times.
-IMPORT_SWITCHES = {"TF_ENABLE_ONEDNN_OPTS": "1"}
+# PyTorch's threads wait for each other after every operation, busily for 300,000 turns unless told (GNU's OpenMP). Where anything
+# else runs on these cores, the one that is waited for does not get its core meanwhile; fewer turns cost nothing where nothing does.
+IMPORT_SWITCHES = {"tensorflow": {"TF_ENABLE_ONEDNN_OPTS": "1"}, "torch": {"GOMP_SPINCOUNT": "10000"}}
+WAIT_POLICY = "OMP_WAIT_POLICY"  # says the same of any OpenMP, and would be overruled
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -85,7 +88,7 @@ def environment(packages: Sequence[str] = ()) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cpu_flags": cpu_flags(),
         "cpu_class": cpu_class(),
-        "import_switches": import_switches(),
+        "import_switches": {**import_switches("tensorflow"), **import_switches("torch")},
         "cores_available": available_cores(),
         "memory_gib": memory_gib(),
         "packages": package_versions(packages),
@@ -123,9 +126,11 @@ def machine_line() -> str:
     return f"{cpu_class()}: {cpu_name()}, {available_cores()} of {os.cpu_count()} cores{flags}"
 
 
-def import_switches() -> dict[str, str]:
-    """The values of `IMPORT_SWITCHES` that hold here, the user's own if they are set."""
-    return {name: os.environ.get(name, value) for name, value in IMPORT_SWITCHES.items()}
+def import_switches(framework: str) -> dict[str, str]:
+    """The values of a framework's `IMPORT_SWITCHES` that hold here, the user's own if they are set."""
+    if framework == "torch" and WAIT_POLICY in os.environ:
+        return {WAIT_POLICY: os.environ[WAIT_POLICY]}
+    return {name: os.environ.get(name, value) for name, value in IMPORT_SWITCHES[framework].items()}
 
 
 def memory_gib() -> float | None:

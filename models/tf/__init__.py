@@ -10,7 +10,7 @@ from core.environment import import_switches
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's keras.json says: torch must not come into this process
 # Read when tensorflow is first imported; even so the import says six lines about oneDNN and missing GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.update(import_switches())
+os.environ.update(import_switches("tensorflow"))
 with without_stderr():
     import keras  # noqa: F401
     import tensorflow  # noqa: F401

@@ -69,9 +69,13 @@ def run_bench(frameworks: Sequence[str], wanted: dict[str, Any], out: Path) -> N
         _write_csv(folder / "rounds.csv", turns, Turn)
         _write_csv(folder / "train_bench.csv", summaries, Summary)
         write_json(folder / "run.json", {"what": "train bench", "options": wanted, "environment": environment()})
-    print(f"{machine_line()}; TensorFlow with " + ", ".join(f"{name}={value}" for name, value in import_switches().items()))
+    print(f"{machine_line()}; " + "; ".join(f"{name} with {_switches(name)}" for name in frameworks))
     print(table(summaries))
     print(f"run  {final_run_folder(folder)}")
+
+
+def _switches(framework: str) -> str:
+    return ", ".join(f"{name}={value}" for name, value in import_switches(framework).items())
 
 
 def summarise(told: dict[str, Any], turns: Sequence[Turn]) -> Summary:
@@ -86,7 +90,7 @@ def summarise(told: dict[str, Any], turns: Sequence[Turn]) -> Summary:
         ratio=median(ratios), ratio_least=min(ratios), ratio_largest=max(ratios),
         plain_data_share=shares[0], ours_data_share=shares[1],
         cpu_class=cpu_class(), cpu_name=cpu_name(), cpu_flags=" ".join(cpu_flags()),
-        onednn=import_switches()["TF_ENABLE_ONEDNN_OPTS"] if framework == "tensorflow" else "", **told,
+        onednn=import_switches("tensorflow")["TF_ENABLE_ONEDNN_OPTS"] if framework == "tensorflow" else "", **told,
     )  # fmt: skip
 
 

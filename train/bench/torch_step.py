@@ -21,9 +21,6 @@ CPU_BATCH = 32  # 256 at 224 px would take the plain loop half a minute a step
 def main(_arguments: Sequence[str]) -> None:
     """The options come as JSON on stdin."""
     job = json.load(sys.stdin)
-    import torch
-
-    from core.environment import available_cores
     from train.bench import worker as bench_worker
     from train.images import training_data
     from train.recipes import TorchRecipe
@@ -31,7 +28,6 @@ def main(_arguments: Sequence[str]) -> None:
     from train.torch.trainer import choose_device
 
     device = choose_device(job["device"])
-    torch.set_num_threads(available_cores())
     batch_size = job["batch_size"] or (CPU_BATCH if device.type == "cpu" else TorchRecipe().batch_size)
     image_size = job["image_size"] or TorchRecipe().image_size
     recipe = TorchRecipe(data="digits", weights="none", image_size=image_size, batch_size=batch_size, epochs=10_000)

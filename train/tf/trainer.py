@@ -83,5 +83,5 @@ def logits_of(
 FRAMEWORK = Framework(
     run="train-tf", backend=network.BACKEND, suffix=SUFFIX, choose_device=choose_device, precision_of=precision_of,
     preprocessing_of=network.preprocessing_of, start=start, evaluation_batch_size=evaluation_batch_size, logits_of=logits_of,
-    switches=import_switches(), release=keras.backend.clear_session,
+    switches=import_switches("tensorflow"), release=keras.backend.clear_session,
 )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.environment import available_cores
+from core.environment import available_cores, import_switches
 from core.errors import UserError
 from models.torch import network
 from train.learning.whitening import sample_u8
@@ -46,7 +46,8 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "cuda" and not has_gpu:
         raise UserError("--device cuda: PyTorch finds no CUDA device here; pass --device cpu, or install a CUDA build of torch")
     number, n_here = (int(os.environ.get(name, default)) for name, default in (("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1")))
-    torch.set_num_threads(max(1, available_cores() // n_here))
+    if n_here > 1 or "OMP_NUM_THREADS" not in os.environ:  # a user's own number wins; torchrun sets it to 1 unasked
+        torch.set_num_threads(max(1, available_cores() // n_here))
     if not has_gpu or wanted == "cpu":
         return torch.device("cpu")
     if n_here > torch.cuda.device_count():
@@ -100,4 +101,5 @@ def logits_of(
 FRAMEWORK = Framework(
     run="train-torch", backend=network.BACKEND, suffix=SUFFIX, choose_device=choose_device, precision_of=precision_of,
     preprocessing_of=network.preprocessing_of, start=start, evaluation_batch_size=evaluation_batch_size, logits_of=logits_of,
+    switches=import_switches("torch"),
 )  # fmt: skip

@@ -64,7 +64,7 @@ def test_the_command_keeps_every_round(tmp_path: Path, monkeypatch: pytest.Monke
     assert "1.50 ×" in said
     assert machine_line() in said
     assert (summary["cpu_class"], summary["cpu_flags"].split()) == (cpu_class(), cpu_flags())
-    assert summary["onednn"] == import_switches()["TF_ENABLE_ONEDNN_OPTS"]
+    assert summary["onednn"] == import_switches("tensorflow")["TF_ENABLE_ONEDNN_OPTS"]
 
 
 def test_a_framework_that_fails_is_an_error_and_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

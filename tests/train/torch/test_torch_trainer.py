@@ -23,7 +23,7 @@ from train.outcome import Outcome
 from train.recipes import TorchRecipe
 from train.torch.batches import Batches
 from train.torch.state import State, halved
-from train.torch.trainer import FRAMEWORK, logits_of
+from train.torch.trainer import FRAMEWORK, choose_device, logits_of
 
 SMALL = "shufflenet_v2_x0_5"
 
@@ -102,6 +102,23 @@ def test_a_range_test_that_diverges_at_once_says_what_to_do(tmp_path: Path, monk
     with pytest.raises(UserError, match="diverged after 0 steps"):
         train(_recipe(tmp_path, find_lr=True))
     assert not (tmp_path / "results").exists()
+
+
+def test_it_takes_all_cores_unless_the_user_or_torchrun_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr("train.torch.trainer.available_cores", lambda: 6)
+    try:
+        for own, n_here, expected in ((None, "1", 6), ("5", "1", 4), ("1", "2", 3)):  # torchrun sets 1 for whoever says nothing
+            torch.set_num_threads(4)
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", n_here)
+            if own is None:
+                monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+            else:
+                monkeypatch.setenv("OMP_NUM_THREADS", own)
+            choose_device("cpu")
+            assert torch.get_num_threads() == expected  # torch has read a user's own as it was imported
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_weights_that_are_no_weights_leave_nothing(tmp_path: Path) -> None:
