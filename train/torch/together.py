@@ -54,20 +54,34 @@ def _one_voice(store: dist.Store, rank: int) -> Iterator[None]:
     """What ends this process is said by the first of all, which learns of it from the store."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         if rank:
             raise SystemExit(130) from None
+        if _is_loss(error.__context__):  # torchrun's SIGTERM to those that are left came while this one was ending
+            raise _lost(store) from error
         raise
     except (UserError, RuntimeError, OSError) as error:
-        lost = isinstance(error, dist.DistError) or "gloo" in str(error)  # gloo's own errors have no class
         if rank:
-            if not lost:
+            if not _is_loss(error):
                 store.set(ERROR, f"process {rank}: {one_line(error, 200)}")
             raise SystemExit(1) from None
-        if not lost:
+        if not _is_loss(error):
             raise
-        why = store.get(ERROR).decode() if store.check([ERROR]) else "another process of this training was lost"
-        raise UserError(f"{why}; the same command with --resume goes on after the last whole epoch") from error
+        raise _lost(store) from error
+
+
+def _is_loss(error: BaseException | None) -> bool:
+    """Whether another process is gone, as gloo tells in errors without a class of their own."""
+    return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+
+
+def _lost(store: dist.Store) -> UserError:
+    """What to say where another process is gone: its own words if it left any."""
+    why = "another process of this training was lost"
+    with contextlib.suppress(KeyboardInterrupt):  # torchrun's SIGTERM may come right now
+        if store.check([ERROR]):
+            why = store.get(ERROR).decode()
+    return UserError(f"{why}; the same command with --resume goes on after the last whole epoch")
 
 
 def _gathered(own: Float32Array) -> Float32Array:

@@ -19,7 +19,7 @@ from tests.train.torch.ranks import recipe, steps, train
 from train.images import training_data
 from train.loop import Ranks
 from train.torch.batches import Batches
-from train.torch.together import ranks_of
+from train.torch.together import _one_voice, ranks_of
 
 
 def test_two_processes_train_what_one_trains_and_one_goes_on_where_a_killed_one_left_it(tmp_path: Path) -> None:
@@ -53,6 +53,26 @@ def test_two_processes_train_what_one_trains_and_one_goes_on_where_a_killed_one_
     np.testing.assert_allclose([loss for _, loss, _ in resumed], [loss for _, loss, _ in by_one[20:]], rtol=1e-3)
     assert [row.epoch for row in outcome.history] == [1, 2, 3]
     assert outcome.history[0].validation_loss == pytest.approx(alone.history[0].validation_loss, rel=1e-4)
+
+
+class Stopping:
+    """A store of which to ask takes so long that torchrun's SIGTERM comes."""
+
+    def check(self, names: list[str]) -> bool:
+        raise KeyboardInterrupt("stopped by signal 15")
+
+
+@pytest.mark.parametrize("ending", [False, True])
+def test_a_lost_process_is_told_of_though_torchrun_stops_this_one_meanwhile(ending: bool) -> None:
+    def training() -> None:
+        try:
+            raise RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
+        finally:
+            if ending:
+                raise KeyboardInterrupt("stopped by signal 15")
+
+    with pytest.raises(UserError, match="another process of this training was lost; .*--resume goes on"), _one_voice(Stopping(), 0):
+        training()
 
 
 @pytest.mark.parametrize("size", [2, 3])
