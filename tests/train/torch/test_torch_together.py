@@ -71,7 +71,7 @@ def test_a_lost_process_is_told_of_though_torchrun_stops_this_one_meanwhile(endi
             if ending:
                 raise KeyboardInterrupt("stopped by signal 15")
 
-    with pytest.raises(UserError, match="another process of this training was lost; .*--resume goes on"), _one_voice(Stopping(), 0):
+    with pytest.raises(UserError, match=r"process of this training was lost; .*--resume goes on"), _one_voice(Stopping(), 0):
         training()
 
 
