@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,118 +16,16 @@ from benchmark.report.html.contents.pairs import cells
 from benchmark.report.html.contents.shown import shown
 from benchmark.report.html.page import PAGE_FILE, write_page
 from benchmark.results import Results
-from benchmark.run import evaluate
 from core.decimals import p_words, signed
 from core.records import softmax
-from data import open_dataset
-from models.graph.contract import IR_VERSION, OPSET, save_model
-from models.graph.wrap import wrap
 from tests.benchmark.report.html.test_page import HOSTILE
 from tests.made_folder import findings, write_folder
-from tests.tiny_models import tiny_card
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
+from tests.browser.opened import NARROW, WIDE, Open, cards, choose, text
 
 pytestmark = pytest.mark.browser
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-Open = Callable[..., "Page"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: tox -e browser")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium, such as Debian's package chromium")
-    with sync_api.sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]  # as root, and in containers
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def run(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """A real run: logistic regressions on 40 and on 400 digits, and their mean, at two batch sizes."""
-    folder = tmp_path_factory.mktemp("models")
-    models = [write_regression(folder / f"{name}.onnx", n_images) for name, n_images in (("a", 40), ("b", 400))]
-    return evaluate(models, data="digits", ensemble="mean", batch_sizes=(1, 4), time_budget_s=8, out=folder)
-
-
-def write_regression(path: Path, n_images: int) -> Path:
-    """A contract file of scikit-learn's logistic regression on the first `n_images` training digits."""
-    from onnx import TensorProto, helper, numpy_helper
-    from sklearn.linear_model import LogisticRegression
-
-    digits = open_dataset("digits")
-    train = digits.split("train", 0)
-    pixels = (train.images_u8[:n_images].transpose(0, 3, 1, 2).reshape(n_images, -1) / 255 - 0.5) / 0.25
-    fitted = LogisticRegression(C=0.01, max_iter=2000).fit(pixels, train.labels[:n_images])
-    values = {"weights": fitted.coef_.T, "bias": fitted.intercept_}
-    graph = helper.make_graph(
-        [helper.make_node("Flatten", ["x"], ["flat"]), helper.make_node("Gemm", ["flat", "weights", "bias"], ["y"])],
-        "regression",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 32, 32])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 10])],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in values.items()],
-    )
-    core = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    card = tiny_card(
-        path.stem,
-        image_height=32,
-        image_width=32,
-        class_names=digits.class_names,
-        dataset_sha256=digits.fingerprints(),
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-    )
-    save_model(wrap(core, card), card, path)
-    return path
-
-
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Open]:
-    """Open a file without network; what it says on the console, asks for or shows as a dialog fails the test."""
-    said: list[str] = []
-    contexts = []
-
-    def opened(path: Path, viewport: dict[str, int] | None = None, scheme: str = "light", address: str = "") -> Page:
-        context = browser.new_context(viewport=viewport or WIDE, color_scheme=scheme, offline=True)  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: said.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda request: said.extend([] if request.url.startswith(("file:", "data:")) else [request.url]))
-        page.goto(f"{path.as_uri()}{address}")
-        page.wait_for_function(
-            "document.querySelectorAll('.chart').length === document.querySelectorAll('.chart svg[role=img]').length"
-        )
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
-
-
-@pytest.fixture
-def page(open_page: Open, run: Results) -> Page:
-    return open_page(run.folder / PAGE_FILE)
-
-
-def choose(page: Page, a: str, b: str) -> None:
-    page.select_option("#a", label=a)
-    page.select_option("#b", label=b)
-
-
-def text(page: Page, selector: str) -> str:
-    return " ".join(page.locator(selector).inner_text().split())
-
-
-def cards(page: Page) -> list[str]:
-    return [" ".join(card.split()) for card in page.locator("#gallery-images > li").all_inner_texts()]
 
 
 def test_it_opens_within_its_size_and_leads_with_the_answer(page: Page, run: Results) -> None:

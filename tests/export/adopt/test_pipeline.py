@@ -4,113 +4,19 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from PIL import Image
 from scipy.special import log_softmax, softmax
 
 from core.errors import UserError
 from export.adopt import adopt
 from export.adopt.pipeline import NotFound
 from models.graph.contract import load_model
+from tests.export.adopt.forms import ELEMENTS, FORMS, NEWEST, OUTPUTS, adopted_outputs, flags, own_output
 from tests.foreign_models import CLASSES, LEVELS, Foreign, make, prepare, write, write_folder
-
-NEWEST = 23  # opset
-# How a form may vary, each in turn; the lengths share no factor, so that every pair of values meets.
-ELEMENTS = ("float32", "uint8", "float32", "float16", "float32")
-LAYOUTS = ("nchw", "nhwc")
-BATCHES = (("symbolic", False), (1, False), (1, True), ("symbolic", False), (4, False), (4, True), (2, True))
-OUTPUTS = (
-    "logits",
-    "softmax",
-    "both",
-    "log softmax",
-    "quotient",
-    "labels and map",
-    "sigmoid",
-    "four dimensions",
-    "logits",
-    "softmax",
-    "logits",
-)
-OPSETS = (9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)
-GEOMETRIES = (("shortest", 16, 16), ("squash", 16, 16), ("shortest", 16, 18))
-FILTERS = ("bilinear", "bicubic", "nearest", "lanczos", "box")
-
-
-def form(number: int) -> Foreign:
-    """One of the forms: of each list another place."""
-    element, (batch, inside) = ELEMENTS[number % 5], BATCHES[number % 7]
-    resize, size, resized = GEOMETRIES[number % 3]
-    return Foreign(
-        element,
-        LAYOUTS[number // 3 % 2],
-        batch,
-        inside,
-        "softmax" if (OUTPUTS[number % 11], element) == ("labels and map", "float16") else OUTPUTS[number % 11],
-        OPSETS[number % 13],
-        "raw" if element == "uint8" else list(LEVELS)[number // 2 % 5],
-        resize,
-        size,
-        resized,
-        # a value on the edge of rounding may become either whole number, unless no filter computes any
-        "nearest" if element == "uint8" else FILTERS[number // 4 % 5],
-        initializers_as_inputs=number % 9 == 4,
-        external=number % 8 == 3,
-    )
-
-
-FORMS = [form(number) for number in range(60)]
-FORMS += [Foreign(opset=opset, levels="half", output="softmax") for opset in (*range(18, NEWEST + 1),)]
-FORMS += [
-    Foreign("float32", "nhwc", levels="raw bgr"),
-    Foreign("uint8", "nhwc", 1, levels="raw bgr", interpolation="nearest"),
-    Foreign("uint8", "nchw", levels="raw", interpolation="nearest", resize="squash", opset=11),
-]
-
-
-def flags(how: Foreign) -> dict[str, Any]:
-    """What a person who made `how` would say."""
-    mean, std, scale, channels = LEVELS[how.levels]
-    said = {"resize": how.resize, "crop_pct": how.size / how.resize_size, "interpolation": how.interpolation, "channels": channels}
-    return said if how.element == "uint8" else {**said, "mean": mean, "std": std, "scale": scale}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_folder(tmp_path_factory.mktemp("data") / "photos", n_train=30)
-
-
-@pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same test images, and fewer to train: nothing is searched on them."""
-    return write_folder(tmp_path_factory.mktemp("few") / "photos", n_train=4)
-
-
-@pytest.fixture(scope="module")
-def images_u8(folder: Path) -> np.ndarray:
-    return np.stack([np.asarray(Image.open(path)) for path in sorted((folder / "test").rglob("*.png"))])
-
-
-def own_output(how: Foreign, images_u8: np.ndarray) -> np.ndarray:
-    """What the network itself says of pixels that Pillow prepared, in its own batches."""
-    model = make(how)
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    pixels = prepare(images_u8, how)
-    step = len(pixels) if how.batch == "symbolic" and not how.batch_inside else 1 if how.batch == "symbolic" else int(how.batch)
-    rows = [session.run(None, {"pixels": pixels[start : start + step]}) for start in range(0, len(pixels), step)]
-    if how.output == "labels and map":
-        return np.array([[probabilities[k] for k in range(len(CLASSES))] for row in rows for probabilities in row[1]])
-    return np.concatenate([row[0] for row in rows]).reshape(len(pixels), -1).astype(np.float64)
-
-
-def adopted_outputs(path: Path, images_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    logits, probabilities = onnxruntime.InferenceSession(path).run(["logits", "probabilities"], {"images": images_u8})
-    return logits, probabilities
 
 
 @pytest.mark.parametrize("how", FORMS, ids=lambda how: how.name)
