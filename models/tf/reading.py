@@ -86,7 +86,7 @@ def _check_outputs(model: keras.Model, path: Path) -> None:
 
 
 def _operations(model: Any) -> Iterator[Any]:
-    for operation in getattr(model, "operations", None) or getattr(model, "layers", ()):
+    for operation in getattr(model, "operations", ()) or getattr(model, "layers", ()):
         yield operation
         if isinstance(operation, keras.Model):
             yield from _operations(operation)
