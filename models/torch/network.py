@@ -194,6 +194,9 @@ def _read_state(path: Path) -> StateDict:
 
 def _fill(model: nn.Module, state: StateDict, what: str, source: str, may_lack: Collection[str] = ()) -> None:
     """Copy `state` into `model`; UserError if names or shapes differ or a number is not finite."""
+    imaginary = [name for name, value in state.items() if value.is_complex()]
+    if imaginary:
+        raise UserError(f"{source} holds complex numbers ({imaginary[0]}), which no network here has; pass weights of real ones")
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes; the first line of the message only names the class
@@ -204,9 +207,6 @@ def _fill(model: nn.Module, state: StateDict, what: str, source: str, may_lack: 
         fault = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}"
         counts = f"{len(missing)} names missing, {len(unexpected)} unknown"
         raise UserError(f"{source} is not a {what}: it {fault} ({counts}); pass weights of that one")
-    bad = [name for name, value in state.items() if value.is_complex()]
-    if bad:
-        raise UserError(f"{source} holds complex numbers ({bad[0]}), which no network here has; pass weights of real ones")
     bad = [name for name, value in state.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if bad:
         raise UserError(f"{source} holds numbers that are not finite ({bad[0]}); train again, with a lower --lr")
