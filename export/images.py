@@ -1,7 +1,8 @@
-"""The raw images on which a native model and its ONNX file are compared."""
+"""The raw images on which a native model and its ONNX file are compared: those of which a batch fits into a few gigabytes."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from core.records import UInt8Array
     from data import Dataset
     from models.card import ModelCard
+
+
+MOST_RAW_PIXELS = 2**24  # seven images of it, the largest batch that is tried, fill 1.4 GB as float32
+MOST_RESIZED_PIXELS = 2**22  # between the resize and the crop
+MOST_INPUT_PIXELS = 2048  # a side: no network that is trained here has half of it
+MOST_BYTES = 2**28  # of made-up images, all together
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,34 @@ def parity_images(
     return ParityImages(chosen.images_u8[spread(len(chosen), n_images)], chosen.split, notes[0] if notes else None)
 
 
+def check_sizes(card: ModelCard, source: Path) -> None:
+    """UserError if the card of the weights `source` claims images that are empty, or too large to be compared."""
+    height, width, pixels = card.image_height, card.image_width, card.preprocessing
+    advice = "copy the card that training left beside it, or train again on smaller images"
+    if height < 1 or width < 1 or height * width > MOST_RAW_PIXELS:
+        raise UserError(f"the card of {source} says images of {height}×{width} pixels; {advice} (1 to {MOST_RAW_PIXELS} pixels)")
+    if pixels is None:
+        return
+    if pixels.input_size > MOST_INPUT_PIXELS:
+        raise UserError(f"the card of {source} says an input of {pixels.input_size} pixels; {advice} ({MOST_INPUT_PIXELS} at most)")
+    new_height, new_width = pixels.resized(height, width)
+    if new_height * new_width > MOST_RESIZED_PIXELS:
+        raise UserError(
+            f"the card of {source} has images of {height}×{width} pixels resized to {new_height}×{new_width}; {advice} "
+            f"({MOST_RESIZED_PIXELS} pixels at most)"
+        )
+
+
+def enough_images(card: ModelCard, n_images: int) -> int:
+    """How many made-up images to compare on: `n_images`, or as many as `MOST_BYTES` hold, raw and resized; 4 kinds at least."""
+    n_pixels = card.image_height * card.image_width
+    if card.preprocessing is not None:
+        n_pixels = max(n_pixels, math.prod(card.preprocessing.resized(card.image_height, card.image_width)))
+    return min(n_images, max(4, MOST_BYTES // (3 * n_pixels)))
+
+
 def _synthetic(card: ModelCard, n_images: int, why: str) -> ParityImages:
+    n_images = enough_images(card, n_images)
     note = f"compared on {n_images} {SYNTHETIC} images, for {why}"
     return ParityImages(synthetic_images(n_images, card.image_height, card.image_width), SYNTHETIC, note)
 

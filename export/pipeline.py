@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.files import require_writable
 from core.launch import converse
 from export.foreign import not_weights, without_card
-from export.images import parity_images
+from export.images import check_sizes, parity_images
 from export.options import Options
 from export.replacing import require_replaceable
 from export.report import Exported, Failed, outcome_of
@@ -172,6 +172,7 @@ def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
     card = read_card(source)
     if card.backend != BACKENDS[source.suffix]:
         raise UserError(f"its card says {card.backend}, its name {BACKENDS[source.suffix]}; copy the right card beside it")
+    check_sizes(card, source)
     target = onnx_path(source, out)
     if target in taken:
         raise UserError(f"{target} was just made from {taken[target]}; export one of them with another --out")

@@ -47,4 +47,4 @@ def _extremes(generator: np.random.Generator, height: int, width: int) -> UInt8A
     """Each value 0 or 255, in blocks of a random size, the largest of which make the image one colour."""
     block = int(generator.choice([1, 2, 4, 8, max(height, width)]))
     coarse = generator.integers(0, 2, (-(-height // block), -(-width // block), 3), dtype=np.uint8) * 255
-    return np.asarray(coarse.repeat(block, axis=0).repeat(block, axis=1)[:height, :width], dtype=np.uint8)
+    return np.asarray(coarse.repeat(min(block, height), axis=0).repeat(min(block, width), axis=1)[:height, :width], dtype=np.uint8)

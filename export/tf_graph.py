@@ -42,7 +42,7 @@ def logits(model: keras.Model, images_u8: UInt8Array, preprocessing: Preprocessi
     from models.parity import batches
     from models.tf.network import forward
 
-    return np.concatenate([forward(model, batch, preprocessing) for batch in batches(images_u8)])
+    return np.concatenate([forward(model, batch, preprocessing) for batch in batches(images_u8, preprocessing)])
 
 
 FRAMEWORK = worker.Framework(load, core_graph, logits, packages=("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"))

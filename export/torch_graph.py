@@ -51,7 +51,7 @@ def logits(model: nn.Module, images_u8: UInt8Array, preprocessing: Preprocessing
     from models.parity import batches
     from models.torch.network import forward
 
-    return np.concatenate([forward(model, batch, preprocessing) for batch in batches(images_u8)])
+    return np.concatenate([forward(model, batch, preprocessing) for batch in batches(images_u8, preprocessing)])
 
 
 FRAMEWORK = worker.Framework(load, core_graph, logits, packages=("torch", "onnxscript", "onnx", "onnxruntime"))

@@ -57,6 +57,8 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
         raise UserError(f"the card of {source} has no preprocessing; train again")
 
     say("exporting graph")
+    import numpy as np
+
     from export.replacing import note_weights
     from models import parity
     from models.graph.contract import save_model
@@ -79,7 +81,10 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
 
     say("comparing logits")
     native_logits = framework.logits(native, images_u8, preprocessing)
-    measured = parity.measure(native_logits, opened.predicted(images_u8, len(card.class_names)).outputs.logits, split)
+    n_classes = len(card.class_names)
+    batches = parity.batches(images_u8, preprocessing)
+    onnx_logits = np.concatenate([opened.predicted(batch, n_classes).outputs.logits for batch in batches])
+    measured = parity.measure(native_logits, onnx_logits, split)
     allowed = max(MAX_ABS_LOGIT_DIFFERENCE, MAX_RELATIVE_DIFFERENCE * float(abs(native_logits).max()))
     parity.require(measured, "the ONNX graph does not say what the native model says", logits=allowed, equal_labels=1.0)
     save_model(model, dataclasses.replace(card, parity=measured), target)

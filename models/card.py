@@ -53,6 +53,8 @@ class Preprocessing:
                 raise ValueError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, not {getattr(self, name)!r}")
         if self.input_size < 1 or len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ValueError("input_size must be positive, mean and std three numbers, std above 0")
+        if max(self.input_size, self.resize_size or 0) > LARGEST_SIDE:
+            raise ValueError(f"input_size and resize_size must be {LARGEST_SIDE} pixels at most")
         if self.resize_size is not None and self.resize_size < self.input_size:
             raise ValueError(f"resize_size must be at least input_size, {self.input_size}, not {self.resize_size}")
 

@@ -18,13 +18,14 @@ from models.runtimes.outputs import check_first_batch
 
 if TYPE_CHECKING:
     from core.records import Float32Array, Float64Array, UInt8Array
+    from models.card import Preprocessing
     from models.runtimes.base import Classifier
 
     FloatArray = Float32Array | Float64Array
 
 BATCH_SIZES = (1, 2, 7)  # one image, the smallest batch, and an odd one: what a wrongly fixed dimension breaks on
 SOFTMAX_TOLERANCE = 1e-5  # float32 computes a softmax more exactly than that
-PARITY_BATCH = 64
+PARITY_BATCH, PARITY_PIXELS = 64, 64 * 128**2  # at once: of small images, and of large ones their pixels together
 
 
 def check_batches(
@@ -54,10 +55,13 @@ def check_batches(
                 )
 
 
-def batches(images_u8: UInt8Array) -> Iterator[UInt8Array]:
-    """The images in order, at most `PARITY_BATCH` at a time."""
-    for start in range(0, len(images_u8), PARITY_BATCH):
-        yield images_u8[start : start + PARITY_BATCH]
+def batches(images_u8: UInt8Array, preprocessing: Preprocessing | None = None) -> Iterator[UInt8Array]:
+    """The images in order, at most `PARITY_BATCH` at a time, and fewer of large ones, raw or as `preprocessing` resizes them."""
+    height, width = images_u8.shape[1:3]
+    n_pixels = max(height * width, math.prod(preprocessing.resized(height, width)) if preprocessing else 0)
+    most = max(1, min(PARITY_BATCH, PARITY_PIXELS // n_pixels))
+    for start in range(0, len(images_u8), most):
+        yield images_u8[start : start + most]
 
 
 def measure(

@@ -126,7 +126,10 @@ class Recipe:
         self._check("teacher_temperature", lambda value: 0 < value <= 100, "above 0 and at most 100")
         self._check("bias_lr", lambda value: 0 < value <= 1000, "above 0 and at most 1000")
         if self.bias_lr != 1 and self.optimizer != "sgd":
-            raise UserError("--bias-lr needs --optimizer sgd: the steps of adam do not depend on a factor of the gradient")
+            raise UserError(
+                "--bias-lr needs --optimizer sgd, for the steps of adam do not depend on a factor of the gradient; "
+                "pass --optimizer sgd, or leave --bias-lr out"
+            )
         self._check("name", usable_file_name, "a file name, without folder, not beginning with '.' or '-'")
         if self.name is not None and Path(self.name).suffix.lower() in WEIGHTS_ENDINGS:
             raise UserError(f"--name is the file's name without its ending; pass --name {Path(self.name).stem}, not {self.name}")

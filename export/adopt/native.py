@@ -60,14 +60,17 @@ def _in_child(framework: str, source: Path, what: str, size: int, target: Path) 
 def torch_graph(source: Path, arch: str, size: int, target: Path) -> None:
     """Write the graph of a state dict of one of torchvision's classifiers, or our own."""
     from export.torch_graph import core_graph
+    from models.native import Allowance
     from models.torch import zoo
+    from models.torch.network import parameters_within
 
     state = _unwrapped(_read(source), source)
     matrices = [value for name, value in state.items() if name.endswith("weight") and value.ndim >= 2]
     if not matrices:
         raise UserError(f"{source} holds no weights of layers; save it with torch.save(model.state_dict(), PATH)")
     n_classes = len(matrices[-1])
-    model = zoo.fresh(arch, n_classes, size or DEFAULT_SIZE)
+    with parameters_within(Allowance(source)):
+        model = zoo.fresh(arch, n_classes, size or DEFAULT_SIZE)
     if arch in zoo.OWN:
         state = zoo.OWN[arch].own_names(state)
     _fill(model, {name: value for name, value in state.items() if not zoo.is_auxiliary(name)}, source, arch)
@@ -90,18 +93,11 @@ def timm_graph(source: Path, described: str, size: int, target: Path) -> None:
 
 def keras_graph(source: Path, _: str, size: int, target: Path) -> None:
     """Write the graph of a Keras model of built-in layers."""
-    import models.tf  # isort: skip  # noqa: F401  # first: TensorFlow as everywhere here, quiet and with oneDNN
-
-    import keras
+    from models.tf.reading import read_model  # isort: skip  # first: TensorFlow as everywhere here, quiet and with oneDNN
 
     from export.tf_graph import core_graph
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of weights that do not fit: the error says so
-            model = keras.models.load_model(source, safe_mode=True, compile=False)
-    except Exception as error:  # truncated, unknown layers, code in a Lambda: each its own exception
-        raise UserError(f"{source} cannot be loaded by Keras ({one_line(error, 140)}); copy it again") from error
+    model = read_model(source)
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (3, None):
         raise UserError(f"{source} takes inputs of shape {shape}, not colour images (batch, height, width, 3)")

@@ -141,6 +141,7 @@ def session(
     settings.inter_op_num_threads = 1
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = 4  # its warnings are checked for here, not read by a person
+    onnxruntime.set_default_logger_severity(4)  # nor what it says, in colour, before the session has a log of its own
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if traces is not None:
         settings.enable_profiling, settings.profile_file_prefix = True, str(traces / "profile")

@@ -6,8 +6,6 @@ Twin of `models.torch.network`: the same functions, in the same order.
 from __future__ import annotations
 
 import contextlib
-import warnings
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from core.errors import UserError, one_line
+from core.errors import UserError
 from models.card import ModelCard, Preprocessing, read_card
 from models.preprocessing import fit
+from models.tf.reading import read_model
 from models.tf.zoo import OWN, application, application_preprocessing
 
 if TYPE_CHECKING:
@@ -101,19 +100,7 @@ def _read_model(path: Path) -> keras.Model:
         raise UserError(f"there is no file {path}; python -m train.tf_resnet makes one")
     if path.suffix != ".keras":
         raise UserError(f"{path} is not Keras' by its name; pass a .keras file, as python -m train.tf_resnet makes one")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("it is not a zip archive, or it was cut short")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of weights that do not fit: the error says so
-            model = keras.models.load_model(path, safe_mode=True, compile=False)
-    except PermissionError:
-        raise
-    except Exception as error:  # truncated, not a zip, unknown layers, code in a Lambda: each its own exception
-        raise UserError(f"{path} is not a valid Keras file ({one_line(error, 140)}); copy it again, or train again") from error
-    if not isinstance(model, keras.Model):
-        raise UserError(f"{path} holds a {type(model).__name__}, not a model; train again")
-    return model
+    return read_model(path)
 
 
 def _fill(model: keras.Model, path: Path) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from core.errors import UserError, one_line
 from models.card import ModelCard, Preprocessing, read_card
+from models.native import Allowance
 from models.preprocessing import fit
 from models.torch import zoo as torch_archs
 
@@ -80,11 +81,27 @@ def load(path: Path) -> tuple[nn.Module, ModelCard]:
         raise UserError(f"the card of {path} has no preprocessing of layout nchw; train again")
     n_classes = len(card.class_names)
     try:
-        model = torch_archs.fresh(card.architecture, n_classes, card.preprocessing.input_size)
+        with parameters_within(Allowance(path)):
+            model = torch_archs.fresh(card.architecture, n_classes, card.preprocessing.input_size)
     except UserError as error:
         raise UserError(f"the card of {path} cannot be right: {error}") from error
     _fill(model, state, f"{card.architecture} with {n_classes} classes", str(path))
     return model.eval(), card
+
+
+@contextmanager
+def parameters_within(allowance: Allowance) -> Iterator[None]:
+    """Every parameter made in here counts, before it is filled; UserError by `allowance` if they are too large together."""
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if parameter is not None:
+            allowance.take(parameter.numel() * parameter.element_size())
+
+    hook = torch.nn.modules.module.register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Tensor:
@@ -177,6 +194,9 @@ def _read_state(path: Path) -> StateDict:
 
 def _fill(model: nn.Module, state: StateDict, what: str, source: str, may_lack: Collection[str] = ()) -> None:
     """Copy `state` into `model`; UserError if names or shapes differ or a number is not finite."""
+    imaginary = [name for name, value in state.items() if value.is_complex()]
+    if imaginary:
+        raise UserError(f"{source} holds complex numbers ({imaginary[0]}), which no network here has; pass weights of real ones")
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:  # shapes; the first line of the message only names the class

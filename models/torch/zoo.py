@@ -35,6 +35,8 @@ def fresh(arch: str, n_classes: int, image_size: int) -> nn.Module:
             return OWN[arch].make(n_classes, image_size)
         model = torchvision.models.get_model(arch, weights=None, num_classes=n_classes, **_options(arch, image_size))
         return cast("nn.Module", model)
+    except UserError:
+        raise
     except Exception as error:  # a transformer asserts, divides or raises, each about its patches
         raise UserError(f"{arch} cannot be made for {image_size} px ({one_line(error, 120)}); pass another --image-size") from error
 

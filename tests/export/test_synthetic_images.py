@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -37,3 +39,12 @@ def test_the_whole_range_is_reached() -> None:
     images_u8 = synthetic_images(64, 8, 8)
     assert (images_u8.min(), images_u8.max()) == (0, 255)
     assert len(np.unique(images_u8.reshape(64, -1), axis=0)) > 48  # of small extremes a few may repeat
+
+
+def test_a_flat_image_takes_no_square_of_its_width() -> None:
+    tracemalloc.start()
+    try:
+        images_u8 = synthetic_images(64, 1, 4096)
+        assert tracemalloc.get_traced_memory()[1] < 8 * images_u8.nbytes  # one image by repeated rows would be 64 times that
+    finally:
+        tracemalloc.stop()

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import marshal
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +34,14 @@ def main(arguments: Sequence[str]) -> None:
         from export.adopt.native import keras_graph
 
         keras_graph(path, "", 8, path.with_suffix(".onnx"))
-        for left in Path(tempfile.gettempdir()).glob("__autograph_generated_file*"):
-            left.unlink()  # which TensorFlow does at the exit of a process, and a fork has none
+        remove_generated()
+
+
+def remove_generated() -> None:
+    """What TensorFlow removes itself at the exit of a process, and a fork has none."""
+    for left in Path(tempfile.gettempdir()).glob("__autograph_generated_file*"):
+        left.unlink()
+    shutil.rmtree(Path(tempfile.gettempdir()) / "__pycache__", ignore_errors=True)
 
 
 def _layer(class_name: str, name: str, behind: str, shape: list[int | None], **config: object) -> dict[str, Any]:
@@ -100,6 +107,39 @@ def code(parts: dict[str, bytes], random: Random, world: World) -> None:
 def field(parts: dict[str, bytes], random: Random, world: World) -> None:
     value = random.choice((None, -1, 0, 10**12, "\x1b[2J", [], {}, 1.5, "open", [[1]]))
     _instead(parts, lambda layer: layer["config"].update({random.choice(("units", "activation", "name", "dtype")): value}))
+
+
+def huge_layer(parts: dict[str, bytes], random: Random, world: World) -> None:
+    """Weights, or outputs, of gigabytes, which no byte of the file holds."""
+    image, again = ("Reshape", {"target_shape": [8, 8, 3]}), [("RepeatVector", {"n": 64}), ("Flatten", {})]  # 192 values, as before
+    pooled = [("GlobalAveragePooling2D", {}), *again]
+    layers = random.choice((
+        [("Dense", {"units": 10**8})], [("Dense", {"units": 10**12})], [("Dense", {"units": 20_000})] * 12,
+        [("Dense", {"units": 10**6}), ("Dense", {"units": 10**6})], [("BatchNormalization", {}), ("Dense", {"units": 10**8})],
+        [("RepeatVector", {"n": 3}), ("GRU", {"units": 10**5})], [("Embedding", {"input_dim": 10**9, "output_dim": 64})],
+        [("RepeatVector", {"n": 10**9}), ("GlobalMaxPooling1D", {})], [image, ("UpSampling2D", {"size": [10**4, 10**4]}), *pooled],
+        [image, ("ZeroPadding2D", {"padding": [10**5, 10**5]}), *pooled],
+        [image, ("Conv2D", {"filters": 10**9, "kernel_size": [3, 3]}), *pooled],
+    ))  # fmt: skip
+    put_between(parts, list(layers))
+
+
+def many_layers(parts: dict[str, bytes], random: Random, world: World) -> None:
+    """So many layers that it takes minutes to build them."""
+    layer = random.choice((("Activation", {"activation": "relu"}), ("Dense", {"units": 9})))
+    put_between(parts, [layer] * random.choice((300, 60_000)))
+
+
+def put_between(parts: dict[str, bytes], layers: list[tuple[str, dict[str, Any]]]) -> None:
+    """Put layers before the last one."""
+    model = json.loads(parts[CONFIG])
+    behind, config = "flatten", model["config"]["layers"]
+    for number, (class_name, given) in enumerate(layers):
+        config.insert(-1, _layer(class_name, f"between{number}", behind, [None, 192], **given))
+        behind = f"between{number}"
+    tensor = config[-1]["inbound_nodes"][0]["args"][0]["config"]
+    tensor["keras_history"] = [behind, 0, 0]
+    parts[CONFIG] = json.dumps(model).encode()
 
 
 def structure(parts: dict[str, bytes], random: Random, world: World) -> None:
@@ -181,8 +221,8 @@ def paths(parts: dict[str, bytes], random: Random, world: World) -> None:
     parts[random.choice(("../ran", "/tmp/ran", "assets/../../ran", "assets/\x1b[2J"))] = b"ran"
 
 
-CHANGES: tuple[Change, ...] = (foreign_class, code, field, structure, text, absent, bomb, not_finite, other_weights,
-                               outside_weights, huge_weights, damaged_weights, paths)  # fmt: skip
+CHANGES: tuple[Change, ...] = (foreign_class, code, field, huge_layer, many_layers, structure, text, absent, bomb, not_finite,
+                               other_weights, outside_weights, huge_weights, damaged_weights, paths)  # fmt: skip
 
 
 def _file(change: Change | None, how: str) -> Callable[[Path, Random, World], list[str]]:

@@ -46,6 +46,8 @@ KINDS = {
     "torch": "tests.fuzz.weights",
     "trainers": "tests.fuzz.trainers",
     "tf": "tests.fuzz.keras_files",
+    "pth": "tests.fuzz.exports:pth_cases",
+    "keras": "tests.fuzz.exports:keras_cases",
 }
 PRELOADED = (
     "benchmark.run benchmark.report.compare benchmark.report.html.page ensemble.pipeline export.adopt.pipeline "
@@ -60,12 +62,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="")
     given = parser.parse_args(arguments)
-    module = importlib.import_module(KINDS[given.kind])
+    where, _, name_of_cases = KINDS[given.kind].partition(":")
+    module = importlib.import_module(where)
     for name in getattr(module, "PRELOADED", PRELOADED):
         importlib.import_module(name)
     with tempfile.TemporaryDirectory() as held:
         world = write_world(Path(held) / "world")
-        for index, case in enumerate(module.cases(given.count)):
+        for index, case in enumerate(getattr(module, name_of_cases or "cases")(given.count)):
             if given.only in case.name:
                 print(json.dumps(tried(case, world, Random(f"{given.seed} {index}"))), flush=True)
     return 0
@@ -116,7 +119,7 @@ def broken(case: Case, arguments: list[str], status: int, said: tuple[str, str])
     others = [
         line
         for line in err.splitlines()
-        if not line.startswith(("error: ", "note: ")) and not re.match(r"\w[\w ,]*\d+(/\d+)?|.* of \d+ cores; ", line)
+        if not line.startswith(("error: ", "note: ")) and not re.match(r"\w[\w ,.]*\d+(/\d+)?|.* of \d+ cores; ", line)
     ]
     if len(errors) != 1 or others:
         return f"{len(errors)} lines of error, {len(others)} others"

@@ -13,3 +13,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the runner watc
 
 def test_hostile_keras_files_are_one_line_and_run_nothing(pytestconfig: pytest.Config) -> None:
     hold("tf", 84 if pytestconfig.getoption("--fuzz-all") else 14)
+
+
+def test_hostile_keras_files_through_the_whole_export(pytestconfig: pytest.Config) -> None:
+    hold("keras", 82 if pytestconfig.getoption("--fuzz-all") else 12)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.native import BACKENDS, onnx_path, weights_beside
+from core.errors import UserError
+from models.native import BACKENDS, Allowance, onnx_path, weights_beside
 
 
 @pytest.mark.parametrize("suffix", BACKENDS)
@@ -27,3 +28,16 @@ def test_names_that_no_export_gives_have_no_weights(tmp_path: Path) -> None:
     (tmp_path / "a.pth").touch()
     for name in ("a.onnx", "a_int8.onnx", "a_torch_int8.onnx", "a_tf.onnx"):
         assert weights_beside(tmp_path / name) is None
+
+
+def test_weights_may_take_what_the_file_can_hold_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(bytes(1000))
+    allowance = Allowance(path)
+    most = Allowance.FREE_BYTES + 1000 * Allowance.MOST_PER_BYTE
+    for part in (most - 10, 10, 0):
+        allowance.take(part)
+    assert allowance.refusal is None
+    with pytest.raises(UserError, match=r"a\.pth has 0\.001 MB, .* weights of 268 MB or more; copy it again"):
+        allowance.take(1)
+    assert allowance.refusal is not None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ from onnx import ModelProto, numpy_helper
 
 from core.errors import UserError
 from models import parity
-from models.card import Parity
+from models.card import Parity, Preprocessing
 from models.graph.wrap import wrap
 from models.runtimes.onnx_runtime import open_graph
 from tests.tiny_models import tiny_card, tiny_core
@@ -133,3 +134,14 @@ def test_a_graph_that_onnx_runtime_refuses_is_one_line() -> None:
     with pytest.raises(UserError, match="ONNX Runtime cannot open the graph") as caught:
         open_graph(model, "the graph")
     assert "\n" not in str(caught.value)
+
+
+def test_of_large_images_few_are_taken_at_once() -> None:
+    def lengths(height: int, width: int, *given: Preprocessing) -> list[int]:
+        images_u8 = np.broadcast_to(np.zeros(1, np.uint8), (70, height, width, 3))
+        return [len(batch) for batch in parity.batches(images_u8, *given)]
+
+    pixels = Preprocessing(32, (0, 0, 0), (1, 1, 1), "nhwc")
+    assert lengths(8, 8) == lengths(8, 8, pixels) == [64, 6]
+    assert lengths(512, 512)[:2] == lengths(8, 8, dataclasses.replace(pixels, resize_size=512))[:2] == [4, 4]
+    assert lengths(4096, 4096, pixels) == [1] * 70

@@ -177,6 +177,11 @@ def test_a_value_no_training_can_have_is_named_by_its_flag(kind: type[Recipe], a
     assert "\n" not in str(caught.value)
 
 
+def test_a_flag_that_needs_another_says_which_to_pass_or_to_leave_out() -> None:
+    with pytest.raises(UserError, match="; pass --optimizer sgd, or leave --bias-lr out"):
+        from_command_line(TfRecipe, ["--optimizer", "adam", "--bias-lr", "64"], "train.x")
+
+
 @pytest.mark.parametrize("command", ["train.torch_resnet", "train.tf_resnet"])
 def test_help_names_and_explains_every_field_and_imports_nothing_slow(command: str) -> None:
     help_, packages = packages_imported_for(command, "--help")

@@ -77,3 +77,14 @@ def test_ctrl_c_stops_a_model_without_an_end(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         model.predict(np.zeros((2, 8, 8, 3), np.uint8))
     timer.join()
+
+
+def test_a_tensor_of_too_many_values_is_one_exception_and_nothing_on_stderr(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, _ = load_model(write_tiny_model(tmp_path / "a.onnx"))
+    tensor = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 1 and tensor.data_type == 1)
+    tensor.dims[0] = 2**62
+    with pytest.raises(UserError, match=r"cannot open the graph: .*; if it was made for a newer"):
+        onnx_runtime.session(model)
+    assert capfd.readouterr().err == ""

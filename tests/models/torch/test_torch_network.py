@@ -179,3 +179,22 @@ def test_evaluation_is_torchvisions_preset(height: int, width: int, size: int) -
     ours = evaluation_batch(images_u8, Preprocessing(size, IMAGENET_MEAN, IMAGENET_STD, "nchw"))
     assert ours.dtype == torch.float32
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("architecture", "n_classes"), [("regnet_y_128gf", 3), ("vit_h_14", 3), ("resnet18", 10**6)])
+def test_a_card_cannot_ask_for_more_than_its_weights_file_holds(architecture: str, n_classes: int, tmp_path: Path) -> None:
+    path = tmp_path / "small.pth"
+    torch.save({"x": torch.zeros(3)}, path)
+    pixels = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, "nchw")
+    write_card(_card(architecture=architecture, class_names=tuple(map(str, range(n_classes))), preprocessing=pixels), path)
+    with pytest.raises(UserError, match=r"small\.pth has 0\.00\d MB, and the network it claims .*; copy it again") as caught:
+        load(path)
+    assert "--image-size" not in str(caught.value)
+
+
+def test_complex_weights_are_refused(saved: Path, tmp_path: Path) -> None:
+    state = torch.load(saved, weights_only=True)
+    torch.save({**state, "fc.bias": state["fc.bias"].to(torch.complex64)}, tmp_path / "x.pth")
+    write_card(_card(), tmp_path / "x.pth")
+    with pytest.raises(UserError, match=r"x\.pth holds complex numbers \(fc\.bias\)"):
+        load(tmp_path / "x.pth")
