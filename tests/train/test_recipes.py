@@ -177,6 +177,16 @@ def test_a_value_no_training_can_have_is_named_by_its_flag(kind: type[Recipe], a
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weights", ["imagenet", "some.file"])
+def test_blocks_start_as_the_identity_in_random_weights_alone(kind: type[Recipe], weights: str) -> None:
+    with pytest.raises(UserError, match="--zero-init-residual is a start from random weights; pass --weights none") as caught:
+        from_command_line(kind, ["--zero-init-residual", "--weights", weights], "train.x")
+    assert "\n" not in str(caught.value)
+    recipe = from_command_line(kind, ["--zero-init-residual", "--weights", "none"], "train.x")
+    assert recipe.hyperparameters()["zero_init_residual"] is True  # as the card has it
+
+
 @pytest.mark.parametrize("command", ["train.torch_resnet", "train.tf_resnet"])
 def test_help_names_and_explains_every_field_and_imports_nothing_slow(command: str) -> None:
     help_, packages = packages_imported_for(command, "--help")
