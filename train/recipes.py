@@ -129,7 +129,7 @@ class Recipe:
         self._check("teacher_temperature", lambda value: 0 < value <= 100, "above 0 and at most 100")
         self._check("bias_lr", lambda value: 0 < value <= 1000, "above 0 and at most 1000")
         if self.bias_lr != 1 and self.optimizer != "sgd":
-            raise UserError("--bias-lr needs --optimizer sgd: the steps of adam do not depend on a factor of the gradient")
+            raise UserError("--bias-lr needs --optimizer sgd: adam's steps know no factor of the gradient; pass both, or neither")
         if self.zero_init_residual and self.weights != "none":
             raise UserError("--zero-init-residual is a start from random weights; pass --weights none, or leave it out")
         self._check("name", usable_file_name, "a file name, without folder, not beginning with '.' or '-'")
