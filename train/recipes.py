@@ -84,6 +84,9 @@ class Recipe:
     """Keep a running average of weights and statistics with this decay a step, and judge and ship it; 0: not."""
     whitening: FLAG = False
     """Never change the first convolution, which --weights none fills with whitening filters of the training images' patches."""
+    zero_init_residual: FLAG = False
+    """Start the scale of each residual block's last normalisation at 0, so that the block begins as the identity, with --weights
+    none (Goyal et al. 2017)."""
     bias_lr: float = 1.0
     """Factor on the learning rate of the biases of normalisations, with --optimizer sgd; 64 made small networks learn faster."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -130,6 +133,8 @@ class Recipe:
                 "--bias-lr needs --optimizer sgd, for the steps of adam do not depend on a factor of the gradient; "
                 "pass --optimizer sgd, or leave --bias-lr out"
             )
+        if self.zero_init_residual and self.weights != "none":
+            raise UserError("--zero-init-residual is a start from random weights; pass --weights none, or leave it out")
         self._check("name", usable_file_name, "a file name, without folder, not beginning with '.' or '-'")
         if self.name is not None and Path(self.name).suffix.lower() in WEIGHTS_ENDINGS:
             raise UserError(f"--name is the file's name without its ending; pass --name {Path(self.name).stem}, not {self.name}")

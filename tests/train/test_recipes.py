@@ -182,6 +182,16 @@ def test_a_flag_that_needs_another_says_which_to_pass_or_to_leave_out() -> None:
         from_command_line(TfRecipe, ["--optimizer", "adam", "--bias-lr", "64"], "train.x")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("weights", ["imagenet", "some.file"])
+def test_blocks_start_as_the_identity_in_random_weights_alone(kind: type[Recipe], weights: str) -> None:
+    with pytest.raises(UserError, match="--zero-init-residual is a start from random weights; pass --weights none") as caught:
+        from_command_line(kind, ["--zero-init-residual", "--weights", weights], "train.x")
+    assert "\n" not in str(caught.value)
+    recipe = from_command_line(kind, ["--zero-init-residual", "--weights", "none"], "train.x")
+    assert recipe.hyperparameters()["zero_init_residual"] is True  # as the card has it
+
+
 @pytest.mark.parametrize("command", ["train.torch_resnet", "train.tf_resnet"])
 def test_help_names_and_explains_every_field_and_imports_nothing_slow(command: str) -> None:
     help_, packages = packages_imported_for(command, "--help")

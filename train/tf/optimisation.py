@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from core.environment import cpu_flags
 from core.errors import UserError
+from models.tf.residual import residual_blocks
 from train.learning.schedules import MOMENTUM
 from train.learning.whitening import whitening_filters
 
@@ -80,3 +81,18 @@ def whiten(model: keras.Model, images_nhwc: Float32Array, *, fill: bool) -> None
         used = filters.any(axis=(1, 2, 3))  # the others stay random: a constant feature has no statistics
         first.kernel.assign(np.where(used, filters.transpose(1, 2, 3, 0), first.kernel.numpy()))
     first.trainable = False
+
+
+def start_as_identity(model: keras.Model, arch: str) -> None:
+    """Set the last scale of each residual block to 0: it begins as its shortcut alone (Goyal et al. 2017, arXiv 1706.02677, 5.1).
+
+    Raises UserError for a network without such blocks; `arch` is its name.
+    """
+    blocks = residual_blocks(model)
+    if not blocks:
+        raise UserError(
+            f"--zero-init-residual: {arch} has no residual block that ends with a normalisation with a scale; "
+            "pass an --arch that has, such as resnet18, or leave it out"
+        )
+    for _, last in blocks:
+        last.gamma.assign(np.zeros(last.gamma.shape))

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from models.tf import network
 from train.learning.schedules import ema_decay_at, one_cycle
-from train.tf.optimisation import graphs_in_bf16, lr_factors, make_optimizer, whiten
+from train.tf.optimisation import graphs_in_bf16, lr_factors, make_optimizer, start_as_identity, whiten
 from train.tf.together import shares_of, strategy_of
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class State:
             keras.config.set_dtype_policy("float32")
         if images_nhwc is not None:
             whiten(self.model, images_nhwc, fill=recipe.weights == "none")
+        if recipe.zero_init_residual:
+            start_as_identity(self.model, recipe.arch)
         self.judged = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size)
         self.lr = recipe.lr or recipe.DEFAULT_LR
         with self.strategy.scope():

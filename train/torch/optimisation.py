@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from core.environment import cpu_flags
 from core.errors import UserError
+from models.torch.residual import residual_blocks
 from train.learning.schedules import FIRST_DIVISOR, LAST_DIVISOR, MOMENTUM, WARMUP_SHARE, ema_decay_at
 from train.learning.whitening import whitening_filters
 
@@ -99,3 +100,18 @@ def whiten(model: nn.Module, images_nchw: Tensor, *, fill: bool) -> None:
         with torch.no_grad():
             first.weight[used] = torch.from_numpy(filters).permute(0, 3, 1, 2).to(first.weight)[used]
     first.weight.requires_grad_(False)
+
+
+def start_as_identity(model: nn.Module, arch: str) -> None:
+    """Set the last scale of each residual block to 0: it begins as its shortcut alone (Goyal et al. 2017, arXiv 1706.02677, 5.1).
+
+    Raises UserError for a network without such blocks; `arch` is its name.
+    """
+    blocks = residual_blocks(model)
+    if not blocks:
+        raise UserError(
+            f"--zero-init-residual: {arch} has no residual block that ends with a normalisation with a scale; "
+            "pass an --arch that has, such as resnet18, or leave it out"
+        )
+    for _, last in blocks:
+        nn.init.zeros_(last.weight)

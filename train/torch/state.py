@@ -18,7 +18,7 @@ from models.torch import network
 from train.loop import ALONE, Ranks
 from train.torch import together
 from train.torch.depthwise import use_depthwise
-from train.torch.optimisation import autocast, averaged, make_optimizer, make_scheduler, whiten
+from train.torch.optimisation import autocast, averaged, make_optimizer, make_scheduler, start_as_identity, whiten
 from train.torch.small_maps import use_small_maps
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class State:
         model = network.build(n_classes, arch=recipe.arch, image_size=recipe.image_size, weights=recipe.weights)
         if images_nchw is not None:
             whiten(model, images_nchw, fill=recipe.weights == "none")
+        if recipe.zero_init_residual:
+            start_as_identity(model, recipe.arch)
         self.model: nn.Module = model.to(device, memory_format=torch.channels_last)
         if not self.alone:
             self.model = together.synchronised(self.model, device)

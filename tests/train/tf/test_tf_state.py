@@ -13,11 +13,13 @@ import tensorflow as tf
 
 from core.environment import cpu_flags
 from core.errors import UserError
+from models.tf.network import build
+from models.tf.residual import residual_blocks
 from train.learning.whitening import whitening_filters
 from train.recipe_choice import named
 from train.recipes import TfRecipe
 from train.tf import optimisation as tf_optimisation
-from train.tf.optimisation import graphs_in_bf16, precision_of, whiten
+from train.tf.optimisation import graphs_in_bf16, precision_of, start_as_identity, whiten
 from train.tf.state import State
 
 IN_HARDWARE = bool({"avx512_bf16", "amx_bf16"} & set(cpu_flags()))
@@ -121,3 +123,57 @@ def test_a_network_that_cannot_be_whitened_is_refused() -> None:
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     with pytest.raises(UserError, match="--whitening needs a network that begins with a convolution"):
         whiten(model, np.zeros((1, 8, 8, 3), np.float32), fill=True)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet34"])
+def test_blocks_whose_last_scale_starts_at_0_are_their_shortcuts(arch: str) -> None:
+    keras.utils.set_random_seed(0)
+    model = build(4, arch=arch, image_size=32)
+    start_as_identity(model, arch)
+    x = keras.Model(model.input, model.get_layer("stem_pool").output)(np.random.default_rng(0).normal(size=(2, 32, 32, 3)))
+    blocks = [layer for layer in model.layers if layer.name.startswith("stage")]
+    assert [block for block, _ in residual_blocks(model)] == blocks
+    for block in blocks:
+        shortcut = x if block.projection is None else block.projection_bn(block.projection(x), training=False)
+        x = block(x, training=False)
+        np.testing.assert_array_equal(x, tf.nn.relu(shortcut))
+        assert np.any(x)
+
+
+@pytest.mark.parametrize(
+    ("arch", "n_blocks", "last"), [("ResNet50", 16, "3_bn"), ("MobileNetV2", 10, "project_BN"), ("EfficientNetB0", 9, "drop")]
+)
+def test_of_a_block_of_keras_applications_the_change_alone_starts_at_0(arch: str, n_blocks: int, last: str) -> None:
+    """Told by the names that Keras gives a block's layers; MobileNetV2's shortcuts come out of normalisations too."""
+    keras.utils.set_random_seed(0)
+    model = build(4, arch=arch, image_size=32)
+    start_as_identity(model, arch)
+    backbone = next(layer for layer in model.layers if isinstance(layer, keras.Model))
+    additions = [layer for layer in backbone.layers if isinstance(layer, keras.layers.Add)]
+    assert len(additions) == n_blocks
+    network = keras.Model(backbone.input, [addition.input for addition in additions])
+    for addition, values in zip(additions, network(np.random.default_rng(0).normal(size=(2, 32, 32, 3))), strict=True):
+        names = [tensor._keras_history.operation.name for tensor in addition.input]
+        of_zeros = [name for name, value in zip(names, values, strict=True) if not np.any(value)]
+        assert of_zeros == [addition.name.removesuffix("add") + last]
+
+
+def test_a_step_moves_the_scales_that_started_at_0() -> None:
+    generator = np.random.default_rng(0)
+    images_nhwc = generator.random((8, 32, 32, 3), dtype=np.float32)
+    keras.utils.set_random_seed(0)
+    state = State(TfRecipe(optimizer="sgd", zero_init_residual=True, ema_decay=0.5), 4, "fp32", 10)
+    scales = [last.gamma for _, last in residual_blocks(state.model)]
+    assert not any(np.any(scale) for scale in scales)
+    state.step(images_nhwc, np.eye(4, dtype=np.float32)[np.arange(8) % 4])
+    state.follow()
+    state.update_judged()
+    assert len(scales) == 8
+    assert all(np.any(scale) for scale in [*scales, *(last.gamma for _, last in residual_blocks(state.judged))])
+
+
+@pytest.mark.parametrize("arch", ["vgg8", "DenseNet121", "ResNet50V2"])
+def test_a_network_that_cannot_start_as_the_identity_is_refused(arch: str) -> None:
+    with pytest.raises(UserError, match=f"--zero-init-residual: {arch} has no residual block .* or leave it out") as caught:
+        start_as_identity(build(4, arch=arch, image_size=32), arch)
+    assert "\n" not in str(caught.value)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 import pytest
 import torch
-from torch import nn
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.regnet import ResBottleneckBlock
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from core.errors import UserError
+from models.torch.network import build
+from models.torch.residual import residual_blocks
 from train.learning.schedules import ema_decay_at, one_cycle
 from train.learning.whitening import whitening_filters
 from train.recipe_choice import named
 from train.recipes import TorchRecipe
 from train.torch import optimisation as torch_optimisation
-from train.torch.optimisation import averaged, make_optimizer, make_scheduler, precision_of, whiten
+from train.torch.optimisation import averaged, make_optimizer, make_scheduler, precision_of, start_as_identity, whiten
+from train.torch.state import State
 
 CPU = torch.device("cpu")
 
@@ -106,6 +114,67 @@ def test_where_grey_images_give_no_filter_the_networks_own_stay() -> None:
 def test_a_network_that_cannot_be_whitened_is_refused(first: nn.Module) -> None:
     with pytest.raises(UserError, match="--whitening needs a network that begins with a convolution"):
         whiten(nn.Sequential(first), torch.zeros(1, 3, 8, 8), fill=True)
+
+
+def _shortcut(block: nn.Module, features_nchw: Tensor) -> Tensor:
+    """What a block gives whose change is 0: its input, or that projected, through the ReLU of those that end with one."""
+    if isinstance(block, ResBottleneckBlock):
+        return F.relu(features_nchw if block.proj is None else block.proj(features_nchw))
+    if isinstance(block, BasicBlock | Bottleneck):
+        return F.relu(features_nchw if block.downsample is None else block.downsample(features_nchw))
+    return features_nchw
+
+
+@pytest.mark.parametrize(
+    ("arch", "n_blocks"),
+    [("resnet18", 8), ("resnet50", 16), ("regnet_y_400mf", 16), ("mobilenet_v2", 10), ("mobilenet_v3_small", 6), ("mnasnet0_5", 10),
+     ("efficientnet_lite0", 9), ("efficientnet_v2_s", 35)],
+)  # fmt: skip
+def test_blocks_whose_last_scale_starts_at_0_are_their_shortcuts(arch: str, n_blocks: int) -> None:
+    """Those counted are all: of each stage the blocks whose input is added, which in a ResNet and a RegNet is every one."""
+    torch.manual_seed(0)
+    model, met = build(4, arch=arch, image_size=32), []
+    start_as_identity(model, arch)
+
+    def compare(block: nn.Module, given: tuple[Tensor], output: Tensor) -> None:
+        torch.testing.assert_close(output, _shortcut(block, *given), rtol=0, atol=0)
+        assert output.any()
+        met.append(block)
+
+    for block, _ in residual_blocks(model):
+        block.register_forward_hook(compare)
+    with torch.inference_mode():
+        model.eval()(torch.randn(2, 3, 32, 32))
+    assert len(met) == n_blocks
+
+
+def test_a_resnet_starts_as_torchvisions_own_does_with_that_argument() -> None:
+    torch.manual_seed(0)
+    model = build(4, arch="resnet50", image_size=32)
+    start_as_identity(model, "resnet50")
+    torch.manual_seed(0)
+    expected = torchvision.models.resnet50(num_classes=4, zero_init_residual=True).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_step_moves_the_scales_that_started_at_0(optimizer: Literal["sgd", "adam"]) -> None:
+    torch.manual_seed(0)
+    recipe = TorchRecipe(weights="none", image_size=32, optimizer=optimizer, zero_init_residual=True, ema_decay=0.5)
+    state = State(recipe, 4, "fp32", 10)
+    of_both = [[last.weight for _, last in residual_blocks(network)] for network in (state.model, state.judged)]
+    assert not any(scale.any() for scales in of_both for scale in scales)
+    state.step(torch.randn(8, 3, 32, 32), torch.arange(8) % 4)
+    state.follow()
+    assert [len(scales) for scales in of_both] == [8, 8]
+    assert all(scale.any() for scales in of_both for scale in scales)  # not each number: some channels are off in so few images
+
+
+@pytest.mark.parametrize("arch", ["vgg8", "vgg8_wide", "densenet121", "vit_b_16", "convnext_tiny"])
+def test_a_network_that_cannot_start_as_the_identity_is_refused(arch: str) -> None:
+    with pytest.raises(UserError, match=f"--zero-init-residual: {arch} has no residual block .* or leave it out") as caught:
+        start_as_identity(build(4, arch=arch, image_size=32), arch)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_average_follows_weights_and_statistics() -> None:
