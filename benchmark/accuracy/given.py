@@ -44,7 +44,7 @@ class FromFunction:
 
 
 def given_candidates(files: Sequence[tuple[str, Path]], functions: Sequence[Classifier], like: ModelCard) -> list[Candidate]:
-    """The predictions of `files`, by name, and the functions, as candidates; their cards are copies of `like`.
+    """The predictions of `files`, by name, and the functions, as candidates; their cards are made from `like`.
 
     Raises UserError for a file that cannot be read.
     """

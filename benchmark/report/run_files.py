@@ -194,7 +194,7 @@ def _with_pairs_of(answers: Sequence[Answer], findings: Findings, results: Resul
 
 
 def _write_predictions(folder: Path, findings: Findings) -> None:
-    """Logits and labels of what is not computed from others, on validation images too: every table can be made from them again."""
+    """Logits and labels of single models and ensembles of views, validation images included: enough to make every table again."""
     folder.mkdir()
     of_views = [name for name, ensemble in findings.ensembles.items() if ensemble.is_of_views]
     for name in (*(candidate.name for candidate in findings.candidates), *of_views):

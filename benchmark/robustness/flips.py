@@ -34,8 +34,9 @@ MOST_SENTENCES = 3
 
 @dataclass(frozen=True)
 class Flips:
-    """shares: per image, the share of frames at which the answer flips, (n_images,), by model and perturbation.
+    """How often the models' answers flip.
 
+    shares: per image, the share of frames with a flip, (n_images,), by model and perturbation.
     counted: the perturbations that means are over; baseline: the model that flip rates are relative to; n_frames: per sequence, by
     perturbation.
     """
