@@ -1,4 +1,4 @@
-"""Which files are benchmarked: contract models that agree on their classes, and the ensembles that can be made of them."""
+"""Which models are benchmarked: contract files with the same classes, or what is given in place of a file."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ DEMO_HINT = "{} trains two small networks on digits, exports and benchmarks them
 
 
 class Given(Protocol):
-    """What takes an ONNX file's place: predictions that are there already, or a function."""
+    """What takes an ONNX file's place: existing predictions, or a Python function."""
 
     @property
     def classifier(self) -> Classifier | None:
         """What can be timed; None if there is nothing to call."""
 
     def predictions(self, model: str, image_set: ImageSet) -> Predictions:
-        """Its predictions for every image, in order, by the classes of `image_set`; UserError if it has none."""
+        """Its predictions for the images in order, columns in the order of the classes of `image_set`; UserError if it has none."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,13 @@ class Candidate:
 
 
 def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) -> tuple[list[Candidate], list[str]]:
-    """The files named, or those of `models_dir` whose cards name `dataset`; and notes on files passed over or stale.
+    """The files named, or those of `models_dir` whose cards name `dataset`; and notes on files that were skipped or are stale.
 
-    Raises UserError if there is none, one is broken, two have one name, or their classes or image sizes differ.
+    Raises UserError if there is no file, one is broken, two have the same name, or their classes or image sizes differ.
     """
     notes: list[str] = []
     if explicit:
-        times = Counter(os.path.abspath(path) for path in explicit)  # a link stays: it gives a file another name
+        times = Counter(os.path.abspath(path) for path in explicit)  # links are not resolved: a link gives a file another name
         as_named = {os.path.abspath(path): path for path in explicit}
         candidates = [_candidate(as_named[place]) for place in times]
         notes += [f"{as_named[place]} is named {n} times and was taken once" for place, n in times.items() if n > 1]
@@ -87,9 +87,9 @@ def find_candidates(explicit: Sequence[Path], models_dir: Path, dataset: str) ->
 
 
 def _trained_on(dataset: str, found: Sequence[Candidate], models_dir: Path) -> tuple[list[Candidate], list[str]]:
-    """Those of `found` that were trained on `dataset`, and a note where their cards call it otherwise; UserError for none.
+    """Those of `found` that were trained on `dataset`, and a note if their cards give it another name; UserError if there are none.
 
-    A folder may have been renamed since: if no card has its name, the models of the one folder that cards name are taken.
+    A folder may have been renamed since: if no card names it, and the cards name only one folder, the models of that one are taken.
     Whether their classes are those of the folder is checked once it is read.
     """
     from data.sets import NAMED
@@ -122,7 +122,7 @@ def _of_folder(path: Path, models_dir: Path) -> Candidate:
 
 
 def _same_files(candidates: Sequence[Candidate]) -> list[str]:
-    """A line for the models that are one file under several names: no difference between them is any but noise."""
+    """A line for the models that are one file under several names: any difference between them is noise."""
     names: dict[str, list[str]] = {}
     for candidate in candidates:
         names.setdefault(sha256_of_model(candidate.file), []).append(candidate.name)
@@ -141,14 +141,14 @@ def _candidate(path: Path) -> Candidate:
 
 
 def _stale(candidate: Candidate) -> str | None:
-    """A note where the weights file beside an export is of another training than the export; None if nothing tells so."""
+    """A note if the weights beside an export come from another training run than the export; None if not, or not known."""
     weights = weights_beside(candidate.file)
     if weights is None:
         return None
     try:
         trained = read_card(weights)
     except UserError:
-        return None  # whoever exports that file will hear of it
+        return None  # its export reports that
     if (trained.recipe, trained.figures) == (candidate.card.recipe, candidate.card.figures):
         return None
     force = "" if same_training(candidate.card, trained) else " --force"
@@ -166,10 +166,10 @@ def _onnx_files(models_dir: Path, dataset: str) -> list[Path]:
 
 
 def check_names(candidates: Sequence[Candidate]) -> None:
-    """UserError if two models would have one name."""
+    """UserError if two models would have the same name."""
     seen: dict[str, Path | str] = {}
     for candidate in candidates:
         where = candidate.path or "a function"
         if candidate.name in seen:
-            raise UserError(f"{seen[candidate.name]} and {where} have one name in the tables; rename one of them")
+            raise UserError(f"{seen[candidate.name]} and {where} have the same name in the tables; rename one of them")
         seen[candidate.name] = where

@@ -1,4 +1,4 @@
-"""The command line of `python -m benchmark`; nothing heavy is imported before the arguments are known to be good."""
+"""The command line of `python -m benchmark`; nothing heavy is imported before the arguments are known to be valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data.sets import WHAT_DATA_TAKES
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules, view_rules
 from models.runtimes.registry import devices, names
 
-# What another first word than a flag does.
+# The module of each subcommand; without one, the benchmark runs.
 OTHERS = {
     "compare": "benchmark.report.compare",
     "report": "benchmark.report.html.command",
@@ -31,7 +31,7 @@ OTHERS = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Benchmark, or what the first word says (`OTHERS`); the status is 3 if a gate fails."""
+    """Run the benchmark, or the subcommand that the first word names (`OTHERS`); the status is 3 if a gate fails."""
     if arguments and arguments[0] in OTHERS:
         other: Callable[[Sequence[str]], int] = importlib.import_module(OTHERS[arguments[0]]).main
         return other(arguments[1:])
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """The options that `arguments` stand for; UserError if they make no sense."""
+    """The options in `arguments`; UserError if they are not valid."""
     default = vars(Options())
     typed = with_published(vars(parser().parse_args(arguments)))
     check_one_source(typed["models"], typed["models_dir"])
@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str]) -> Options:
 
 
 def _once(name: str, values: list[Any]) -> tuple[Any, ...]:
-    """Each value once; of models that are named twice a note tells."""
+    """Each value once, but models as often as named: `find_candidates` drops repeats with a note."""
     return tuple(values) if name == "models" else tuple(dict.fromkeys(values))
 
 
@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
         "the majority's; with --split validation or train), or a CSV with the columns file and label",
     )
     add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
-    add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")
+    add("--resize", choices=RESIZES, help="how images of a folder are brought to one size; as in training if not given")
     add("--device", choices=devices(), default=default.device, help="auto: the CPU, and the GPU if models really run on it")
     add("--openvino", action="store_true", help="measure on OpenVINO too, in float32, and in bf16 if the CPU has it")
     add(
@@ -153,8 +153,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="N",
-        help="intra-op threads; the cores this process may use if not given. Of several, each is timed with each of --instances "
-        "in half of the latency budget, and all else is done on the most",
+        help="intra-op threads; the cores this process may use if not given. Several are each timed with each of --instances in "
+        "half of the latency budget; all else uses the largest",
     )
     add(
         "--instances",
@@ -162,8 +162,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=default.instances,
         metavar="N",
-        help="processes that run a model at the same time: which number, on how many threads each, has the highest throughput "
-        "and which the lowest latency",
+        help="processes that run a model at the same time: finds which number, with how many threads each, has the highest "
+        "throughput and which the lowest latency",
     )
     add(
         "--time-budget",
@@ -171,7 +171,7 @@ def parser() -> argparse.ArgumentParser:
         type=seconds,
         default=default.time_budget_s,
         metavar="SECONDS",
-        help="for latency; 0 leaves it out; batch sizes for which there is no room are left out, the largest first",
+        help="for latency; 0 leaves it out; batch sizes for which the time is too short are left out, the largest first",
     )
     add_run_flag(command)
     add("--seed", type=seed, default=default.seed, help="draws the order of the latency runs, and the images of --limit")
@@ -189,30 +189,30 @@ def parser() -> argparse.ArgumentParser:
     add("--min-accuracy", type=fraction, metavar="Y", help="say what to deploy if accuracy must be Y at least, 0.95 for 95 %%")
     add("--at-batch", type=positive, metavar="N", help="batch size at which latency counts; the smallest timed if not given")
     add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
-    add("--slices", action="store_true", help="accuracy by brightness, contrast, sharpness and original size, too")
+    add("--slices", action="store_true", help="also accuracy by brightness, contrast, sharpness and original size")
     add(
         "--corrupt",
         type=positive,
         nargs="?",
         const=CORRUPTED,
         metavar="N",
-        help=f"accuracy on N images of the split ({CORRUPTED} if no number is given) in 50 corrupted versions, too",
+        help=f"also accuracy on N images of the split ({CORRUPTED} if no number is given) in 50 corrupted versions",
     )
-    add("--corrupt-heavy", action="store_true", help="in 40 more, of blurs, weather and warping (extra [corruptions]), too")
+    add("--corrupt-heavy", action="store_true", help="also in 40 more versions: blurs, weather and warping (extra [corruptions])")
     add("--corrupt-from", type=Path, metavar="DIR", help="take the versions from the published files of CIFAR-10-C in DIR")
     add(
         "--perturbed-from",
         type=Path,
         metavar="DIR",
-        help="how often each answer flips in the published sequences of CIFAR-10-P, too",
+        help="also how often each answer flips in the published sequences of CIFAR-10-P",
     )
     add("--perturbed", type=positive, metavar="N", help=f"sequences of N images of the split; {CORRUPTED} if not given")
     add(
         "--baseline",
         metavar="MODEL",
-        help="that errors on corrupted images, and flips, are put in relation to; the first if not given",
+        help="model to which errors on corrupted images, and flips, are relative; the first if not given",
     )
-    add("--ood", metavar="NAME", help="how well each model tells its own images from those of another data set or folder, too")
+    add("--ood", metavar="NAME", help="also how well each model tells its own images from those of another data set or folder")
     add("--usd-per-hour", type=dollars, metavar="X", help="price of this machine, for the price of a million images in costs.csv")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
     return command

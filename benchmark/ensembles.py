@@ -1,4 +1,4 @@
-"""The ensembles of a benchmark: which ones, tuned on validation images, accuracy from kept predictions, one fused file each."""
+"""The ensembles of a benchmark: which to make, tuning on validation images, accuracy from kept predictions, one fused file each."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Plan:
 
 
 def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[Plan], list[str]]:
-    """By an untuned rule every subset of two or more, small ones first; by a tuned one all at once, for it weighs them itself.
+    """For an untuned rule every subset of two or more, small ones first; for a tuned one all models at once, as it weights them.
 
     Files that are ensembles already are not combined again, nor variants of other precision where their fp32 originals
-    are there; the notes say so. UserError for fewer than two members, or more than six by an untuned rule.
+    are there; the notes say so. UserError for fewer than two members, or more than six with an untuned rule.
     """
     if not rules:
         return [], []
@@ -83,7 +83,7 @@ def plans(candidates: Sequence[Candidate], rules: Sequence[str]) -> tuple[list[P
     for plan in planned:
         if plan.name in taken:
             raise UserError(
-                f"the ensemble {plan.name} would be called like {taken[plan.name]}; rename the file, or leave out --ensemble"
+                f"the ensemble {plan.name} would have the same name as {taken[plan.name]}; rename the file, or leave out --ensemble"
             )
     return planned, notes
 
@@ -100,23 +100,23 @@ def _combinable(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[
 def tuned_images(
     dataset: Dataset, candidates: Sequence[Candidate], wanted: Sequence[Plan], options: Options
 ) -> tuple[ImageSet | None, list[str]]:
-    """The validation images that the tuned ones of `wanted` and thresholds need, None if there are no such, and notes on them."""
+    """The validation images that tuned plans in `wanted` and thresholds need, None if neither needs any, and notes on them."""
     if options.max_error is not None and options.split == "validation":
-        raise UserError("--max-error chooses thresholds on validation images, and others must judge them; use --split test")
+        raise UserError("--max-error chooses thresholds on validation images and must judge them on others; use --split test")
     asked_by = candidates if options.max_error is not None else []
     tuned_on = tuning_images(dataset, wanted, options.limit, options.seed, asked_by)
     notes = [] if tuned_on is None else few_images_note(len(tuned_on))
     if tuned_on is not None and options.max_error is not None:
         notes += too_few_note(len(tuned_on), options.max_error)
     if tuned_on is not None and options.split == "validation":
-        notes.append("the tuned ensembles are shown on the very images that they were tuned on: use --split test for their worth")
+        notes.append("the tuned ensembles are measured on the images they were tuned on, so they look too good: use --split test")
     return tuned_on, notes
 
 
 def tuning_images(
     dataset: Dataset, wanted: Sequence[Plan], limit: int | None, seed: int, asked_by: Sequence[Candidate] = ()
 ) -> ImageSet | None:
-    """The validation images that the tuned ones of `wanted` need, or the models `asked_by`, `limit` of them at most; else None."""
+    """The validation images, at most `limit`, that tuned plans in `wanted` or the models `asked_by` need; None if none do."""
     tuned = [plan for plan in wanted if is_tuned(plan.rule)]
     if asked_by and dataset.source("validation") not in dataset.available:
         raise UserError(
@@ -136,7 +136,7 @@ def tuning_images(
 
 
 def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
-    """Accuracy from the members' kept predictions; one fused file, held to these, for latency, if all members are files."""
+    """Accuracy from the members' kept predictions; one fused file, checked against these, for latency, if all members are files."""
     if RULES[plan.rule].is_of_views:
         _add_views(findings, plan, fused_folder)
         return
@@ -162,7 +162,7 @@ def add_ensemble(findings: Findings, plan: Plan, fused_folder: Path) -> None:
 
 
 def _add_views(findings: Findings, plan: Plan, fused_folder: Path) -> None:
-    """One network on several views as one file, which predicts the split, held to the views themselves on some images."""
+    """One network on several views as one file that predicts the split, checked on some images against each view run alone."""
     (member,), image_set = plan.members, findings.image_set
     how = combination(plan.rule, len(VIEWS))
     fused, card = fuse(view_members(load_member(member.file)), plan.name, how)
@@ -189,7 +189,7 @@ def _add_views(findings: Findings, plan: Plan, fused_folder: Path) -> None:
 def _check_fusion(
     path: Path, name: str, image_set: ImageSet, wanted: tuple[Float32Array, Float64Array], findings: Findings
 ) -> None:
-    """UserError unless the fused graph gives what the rule makes of the members' kept predictions."""
+    """UserError unless the fused graph outputs what the rule computes from the members' kept predictions."""
     few = image_set.take(np.arange(min(N_FUSION_IMAGES, len(image_set))))
     logits, probabilities = (values[: len(few)] for values in wanted)
     outputs = open_file(path, findings.predictions_provider, findings.threads).predicted(few.images_u8, few.n_classes).outputs

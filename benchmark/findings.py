@@ -1,4 +1,4 @@
-"""What one benchmark collects as it runs; its `Results` are made of it once, and everything shown is made of these."""
+"""What one benchmark collects as it runs; `Results` are made from it once, and everything shown is made from those."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Ensemble:
 
     @property
     def is_of_views(self) -> bool:
-        """Whether its members are views of one network, whose logits alone do not tell what it says."""
+        """Whether its members are views of one network: the logits kept of that network do not determine its predictions."""
         return RULES[self.how.rule].is_of_views
 
 
@@ -46,9 +46,9 @@ class Findings:
 
     max_error: share of wrong answers for which thresholds are chosen on the images `tuned_on`; None for no thresholds.
     left_out: images that --exclude names, which are not judged; right_of_left_out: by model, whether it is right about each.
-    own_predictions: by model and provider, if a provider rounds otherwise than the one that `predictions` are from.
-    settings: instances and threads that are to be compared, none where nobody asks; settings_run: their timing.
-    pairs: those that a person asks for, and the other single models; more_pairs: the rest, for pairs.csv, the answer and the front.
+    own_predictions: by model and provider, of providers that round differently from that of `predictions`.
+    settings: instances and threads to compare, empty if not asked for; settings_run: their timing.
+    pairs: of a question (`accuracy.pairs`) and of other single models; more_pairs: the rest, for pairs.csv, answer and front.
     """
 
     image_set: ImageSet
@@ -85,5 +85,5 @@ class Findings:
 
     @property
     def predictions_provider(self) -> str:
-        """The provider that `predictions` are from; empty if nothing is run here."""
+        """The provider behind `predictions`; empty if nothing is run here."""
         return self.providers[0].name if self.providers else ""

@@ -1,4 +1,4 @@
-"""Gates for someone's CI: conditions on the comparison table that end the command with status 3."""
+"""Gates for CI: conditions on the comparison table that end the command with status 3."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Gate:
 
 
 def parse_gate(text: str, columns: Sequence[str]) -> Gate:
-    """The gate that `text` stands for; UserError that names the grammar, or the columns there are."""
+    """`text` as a gate; raises UserError that names the grammar, or the columns there are."""
     from benchmark.report.tables import TEXT_COLUMNS
 
     match = _CONDITION.match(text)
@@ -104,7 +104,7 @@ def _parse_filters(where: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def _same(cell: object, value: str) -> bool:
-    """Whether a cell is `value`: text as text, so that models 1 and 01 are two; a number as a number."""
+    """Whether a cell is `value`: text as text, so that models 1 and 01 differ; a number as a number."""
     if isinstance(cell, str):
         return cell == value
     try:

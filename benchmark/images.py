@@ -51,7 +51,7 @@ class LeftOut:
 
 
 class Chosen(NamedTuple):
-    """The data set, the chosen images of a split, notes on them, and what was left out; None if nothing was to be."""
+    """The data set, the chosen images of a split, notes on them, and what was left out; None if nothing was."""
 
     dataset: Dataset
     image_set: ImageSet
@@ -69,11 +69,11 @@ def images_for(
     resize: Resize | None = None,
     skip_damaged: bool = False,
 ) -> Chosen:
-    """The images of `split` that `choice` leaves, and notes on what differs from the cards and what is odd about the images.
+    """The images of `split` that `choice` leaves, and notes on what differs from the cards and on problems of the images.
 
-    cards: none if nothing but predictions is measured, which fit any images. resize: other than the cards say, which is
-    noted. Where there is a limit, no more images of a folder are read than it leaves.
-    Raises UserError if the data cannot be had, or validation images would differ from one model to the next.
+    cards: empty if only given predictions are measured, which fit any images. resize: if other than on the cards, a note
+    says so. With a limit, only the images that it leaves are read of a folder.
+    Raises UserError if the data are not found, or validation images would differ from one model to the next.
     """
     models = [card.trained() for card in cards]
     if models:
@@ -131,10 +131,7 @@ def _without(chosen: Chosen, by_reason: Mapping[str, NDArray[np.bool_]]) -> Chos
 def _checked_for_duplicates(
     dataset: Dataset, image_set: ImageSet, split_seed: int, *, exclude: bool
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Which images are training images too, (n_images,), and notes. Looks only as long as that is quick.
-
-    To exclude, it looks however long it takes.
-    """
+    """Which images are also training images, (n_images,), and notes; unless `exclude`, searched for only if that is quick."""
     found = np.zeros(len(image_set), dtype=np.bool_)
     if image_set.split == "train":
         if exclude:

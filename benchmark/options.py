@@ -24,7 +24,7 @@ CHOICES: dict[str, Callable[[], Collection[str]]] = {
 FOLDERS = ("data_dir", "models_dir", "out", "corrupt_from", "perturbed_from", "labels")
 COUNTS = ("batch_sizes", "threads", "instances", "limit", "at_batch", "corrupt", "perturbed")
 CORRUPTED = 1000  # images whose versions are predicted unless a number is given
-PUBLISHED = {"cifar10-c": "corrupt_from", "cifar10-p": "perturbed_from"}  # by name of the data, what its folder is
+PUBLISHED = {"cifar10-c": "corrupt_from", "cifar10-p": "perturbed_from"}  # name of the data → the option that its folder is for
 COMMAND_ONLY = ("fail_if",)  # gates end a command; in Python one asks the table
 
 
@@ -73,14 +73,14 @@ class Options:
 
     @property
     def thread_counts(self) -> tuple[int, ...]:
-        """Every number of threads that was named, none where none was."""
+        """The numbers of threads that were given; empty if none were."""
         return () if self.threads is None else (self.threads,) if isinstance(self.threads, int) else self.threads
 
 
 def from_values(values: Mapping[str, Any]) -> Options:
     """The options with `values`, as a Python caller gives them: text or paths, a list or one value alone, in any order.
 
-    UserError for a name that is no option, a word that is none of the choices, or a number out of range.
+    UserError for a name that is no option, a value that is not among the choices, or a number out of range.
     """
     known = {field.name: field for field in fields(Options) if field.name not in COMMAND_ONLY}
     known_values: dict[str, Any] = {}
@@ -104,18 +104,18 @@ def from_values(values: Mapping[str, Any]) -> Options:
 
 
 def one_or_several(counts: Sequence[int]) -> int | tuple[int, ...] | None:
-    """Each count once, the smallest first; one alone is a number, as it was when no more could be named."""
+    """The distinct counts, sorted; a single one is an int, as when several could not be given; None if there are none."""
     found = tuple(sorted(set(counts)))
     return found if len(found) > 1 else next(iter(found), None)
 
 
 def with_published(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values in which `cifar10-c` and its folder are what they mean: CIFAR-10, and published versions of its test images."""
+    """The values, a `data` of `PUBLISHED` replaced by CIFAR-10 and its folder moved to the option that reads it."""
     name = values.get("data")
     if name not in PUBLISHED:
         return dict(values)
     if values.get("data_dir") is None:
-        raise UserError(f"--data {name} needs --data-dir, the folder of its .npy files; CIFAR-10 itself is looked for as ever")
+        raise UserError(f"--data {name} needs --data-dir, the folder of its .npy files; CIFAR-10 itself is found as usual")
     return {**values, "data": "cifar10", "data_dir": None, PUBLISHED[name]: values["data_dir"]}
 
 
@@ -126,7 +126,7 @@ def check_one_source(models: Collection[object] | None, models_dir: Path | None)
 
 
 def _check(name: str, value: Any) -> None:
-    """UserError unless one value of an option is one that the command line takes, too."""
+    """UserError unless the command line would also take this value of the option."""
     if isinstance(value, str) and not value.strip():
         raise UserError(f"{name} is empty; give it a value, or leave it out")
     if name in CHOICES and value not in CHOICES[name]():

@@ -1,6 +1,6 @@
 """What a benchmark found, as one value: the same right after the run and read back from its folder.
 
-Whatever is shown or decided (terminal, plots, gates, answers, comparison of two runs) is made of it and of nothing else.
+Whatever is shown or decided (terminal, plots, gates, answers, comparison of two runs) is made from it alone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ensemble.rules.registry import DEFAULT, RULES
 if TYPE_CHECKING:
     import pandas as pd
 
-NEEDED = ("comparison.csv", "latency_samples.csv.gz")  # a folder without them was not written to its end
+NEEDED = ("comparison.csv", "latency_samples.csv.gz")  # a folder without them is incomplete
 
 
 class Predicted(NamedTuple):
@@ -50,7 +50,7 @@ class Results:
     what was not measured is missing. Get one from `benchmark.evaluate` or `benchmark.read_results`.
 
     folder: the run folder; run: all of its run.json (options, environment, providers, data set, model cards, …).
-    tables: by file name, those that need not be read, as `read_csv` would give them.
+    tables: by file name, those already in memory, as `read_csv` returns them.
     """
 
     folder: Path
@@ -172,7 +172,7 @@ class Results:
 
     @property
     def _of_views(self) -> list[str]:
-        """Names of the ensembles that cannot be made of their members' logits."""
+        """Names of the ensembles whose predictions cannot be computed from their members' logits."""
         return [one["name"] for one in self.run.get("ensembles", []) if RULES[one["rule"]].is_of_views]
 
     @property
@@ -202,7 +202,7 @@ class Results:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know of this run: files passed over, few images, duplicates, …"""
+        """What a reader should know about this run: skipped files, few images, duplicates, …"""
         return list(self.run.get("notes", []))
 
     @property
@@ -226,7 +226,7 @@ class Results:
         return f"Results({str(self.folder)!r})"
 
     def _table(self, name: str, otherwise: Sequence[str] = ()) -> pd.DataFrame:
-        """A table at hand, or read; one that not every run has is empty if it is absent, with the columns `otherwise`."""
+        """A table, from memory or its file; without that file an empty one with the columns `otherwise`, if these are given."""
         if name in self.tables:
             return self.tables[name]
         if otherwise and not (self.folder / name).exists():
@@ -241,7 +241,7 @@ class Results:
 
 
 def read_results(folder: str | Path) -> Results:
-    """The benchmark whose run folder is `folder`; UserError if it is no such folder or a file of it is missing.
+    """The benchmark whose run folder is `folder`; UserError if it is not one, or a file is missing.
 
     >>> results = read_results("results/OLD")
     >>> results.per_class["class_name"].unique().tolist() == list(results.class_names)
@@ -266,7 +266,7 @@ def read_results(folder: str | Path) -> Results:
 
 @contextmanager
 def believed(*folders: Path) -> Iterator[None]:
-    """UserError that names `folders` for whatever goes wrong in the block: a stored run may hold anything, and is read lazily."""
+    """UserError that names `folders` for any exception in the block: a stored run may hold anything, and is read lazily."""
     try:
         yield
     except UserError:

@@ -67,13 +67,13 @@ def evaluate(
 ) -> Results:
     """Measure accuracy and latency of ONNX classifiers and their ensembles; prints nothing but progress, on stderr.
 
-    models: contract files, as the exporter makes them, and functions as `open_model` makes them models; None for all of the
+    models: contract files, as the exporter makes them, and functions wrapped by `open_model`; None for all of the
     folder `models_dir`, if there are no `predictions` either.
     data: "cifar10", "digits", or a folder with test/<class>/ images.
     ensemble: rules: "mean" adds the averaged softmax of every subset; "weighted", "geometric" and "greedy" are of all models
     at once, tuned on validation images.
     time_budget_s: seconds for latency, 0 to leave it out; batch_sizes: images per call that are timed.
-    out: the folder in which the run's own folder is made; None for a temporary one, which goes with the last reference to
+    out: the folder in which the run's own folder is made; None for a temporary one, deleted with the last reference to
     the results.
     others: any other field of `benchmark.options.Options`, such as `split`, `limit`, `threads`, `runtimes`, `max_latency_ms`.
 
@@ -150,7 +150,7 @@ def _measured(options: Options, functions: Sequence[Classifier] = ()) -> Results
 
 
 def write_report(folder: Path, results: Results, findings: Findings, pixels_of: PixelsOf | None = None) -> None:
-    """Write report.html; one that cannot be made costs no figure, for all that was measured lies in the folder by now."""
+    """Write report.html; a failure only prints a note, because every figure is in the folder by now."""
     with progress() as display:
         display.add_task("writing report.html", total=None)
         try:
@@ -160,7 +160,7 @@ def write_report(folder: Path, results: Results, findings: Findings, pixels_of: 
 
 
 def check_limits(options: Options) -> None:
-    """UserError if the answer would be held against a latency that is not measured."""
+    """UserError if the answer would need a latency that is not measured."""
     limits = limits_of(dataclasses.asdict(options))
     if limits.batch_size not in options.batch_sizes:
         raise UserError(f"--at-batch {limits.batch_size} is not timed; add it to --batch-sizes")
@@ -169,7 +169,7 @@ def check_limits(options: Options) -> None:
 
 
 def prepare(options: Options, functions: Sequence[Classifier] = ()) -> tuple[Findings, list[Plan]]:
-    """Everything that can be wrong with what was asked for is found here, before anything is run or written."""
+    """What a run starts from, and the ensembles to make; raises UserError for invalid options before anything is run or written."""
     threads = threads_of_run(options.thread_counts, available_cores())
     files, notes = _files(options, functions)
     settings, settings_notes = wanted_settings(options, available_cores(), bool(files))
@@ -213,16 +213,16 @@ def _add_wanted_versions(findings: Findings, options: Options, planned: Sequence
         n_images = options.perturbed or CORRUPTED
         findings.to_perturb = wanted_sequences(image_set, n_images, seed, options.perturbed_from, models, baseline)
     elif options.perturbed is not None:
-        raise UserError("--perturbed says of how many images, and nothing says where they are; add --perturbed-from DIR")
+        raise UserError("--perturbed needs the folder of the sequences; add --perturbed-from DIR")
 
 
 def asked_on_validation(findings: Findings, wanted: Sequence[Plan]) -> Sequence[Candidate]:
-    """The models whose word on validation images is needed: for thresholds all, else the members of what is tuned."""
+    """The models that must predict the validation images: all for thresholds, else the members of what is tuned."""
     return findings.candidates if findings.max_error is not None else wanted[-1].members if wanted else ()
 
 
 def _files(options: Options, functions: Sequence[Classifier]) -> tuple[list[Candidate], list[str]]:
-    """The ONNX files: those of the models folder too, unless something else was given to be measured."""
+    """The ONNX files named, or those of the models folder unless predictions or functions were given, and notes."""
     if not options.models and (options.predictions or functions):
         if options.loadgen:
             raise UserError("--loadgen drives ONNX files, and there are none; name some with --models, or leave it out")
@@ -240,7 +240,7 @@ def _class_names(options: Options) -> tuple[str, ...]:
 def _providers(
     options: Options, functions: Sequence[Classifier], files: Sequence[Candidate], threads: int
 ) -> tuple[list[Provider], list[str]]:
-    """The runtimes of the files, proved on the first one, and that of functions."""
+    """The providers of the files, proved on the first file, that of functions, and notes."""
     providers: list[Provider] = []
     notes: list[str] = []
     if files:
@@ -257,7 +257,7 @@ def _without_latency(candidates: Sequence[Candidate], time_budget_s: float) -> l
     supplied = [candidate.name for candidate in candidates if candidate.given is not None and candidate.given.classifier is None]
     if not supplied or not time_budget_s:
         return []
-    return [f"{few(supplied)}: predictions of a file, without latency; the answer leaves them and ensembles with them out"]
+    return [f"{few(supplied)}: predictions of a file, without latency; the answer leaves out these and ensembles with them"]
 
 
 def measure_latency(findings: Findings, options: Options, functions: Sequence[Classifier] = ()) -> None:
@@ -281,7 +281,7 @@ def measure_latency(findings: Findings, options: Options, functions: Sequence[Cl
 
 
 def cascade_notes(findings: Findings) -> list[str]:
-    """One line per cascade, whose p50 tells of the images that stop early only."""
+    """One line per cascade: its p50 alone describes only the images that stop early."""
     cascades = {c.name for c in findings.candidates if (c.card.rule or "").startswith("cascade")}
     smallest = min((s.batch_size for s in findings.latencies), default=0)
     return [

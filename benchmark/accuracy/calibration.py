@@ -36,7 +36,7 @@ class Figures:
 class Calibration:
     """One row of `ensembles.csv`: a member of an ensemble, or with an empty `member` the ensemble as a whole.
 
-    A member's figures are its own, at temperature 1 and at `temperature_alone`, the best for it by itself; an ensemble's
+    A member's figures are of itself alone, at temperature 1 and at its best temperature, `temperature_alone`; an ensemble's
     before are those of the plain mean of its members. weight, temperature: what the rule uses; nan for the whole.
     validation: nan if the ensemble was not tuned.
     """
@@ -114,12 +114,12 @@ def calibration_rows(rows: Sequence[Calibration]) -> pd.DataFrame:
 
 
 def worse_calibrated(rows: Sequence[Calibration], split: str) -> list[str]:
-    """One line per member and each ensemble whose ECE on the predicted split tuning made worse."""
+    """One line per member or ensemble whose ECE on the predicted split became worse by tuning."""
     notes: dict[str, str] = {}
     for row in rows:
         if is_tuned(row.rule) and row.predicted.ece_after > row.predicted.ece_before:
             who = row.member or row.ensemble
-            what = f"its own temperature {row.temperature_alone:.2f}" if row.member else "tuning, held against the plain mean,"
+            what = f"its own temperature {row.temperature_alone:.2f}" if row.member else "tuning, compared with the plain mean,"
             change = f"{row.predicted.ece_before:.4f} to {row.predicted.ece_after:.4f}"
             notes.setdefault(who, f"{who}: {what} makes {split} ECE worse, {change}")
     return list(notes.values())

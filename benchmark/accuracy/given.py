@@ -1,4 +1,4 @@
-"""Models that are no ONNX files: predictions that something else made, and Python functions."""
+"""Models that are not ONNX files: predictions made elsewhere, and Python functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FromFile:
     classifier: None = None
 
     def predictions(self, model: str, image_set: ImageSet) -> Predictions:
-        """The rows of the file that are of `image_set`; UserError if some are missing or contradict it."""
+        """The rows of the file for `image_set`; UserError if some are missing or contradict it."""
         return align(self.supplied, model, image_set)
 
 
@@ -44,7 +44,7 @@ class FromFunction:
 
 
 def given_candidates(files: Sequence[tuple[str, Path]], functions: Sequence[Classifier], like: ModelCard) -> list[Candidate]:
-    """The predictions of `files`, by name, and the functions, as candidates beside models whose cards are `like` this one.
+    """The predictions of `files`, by name, and the functions, as candidates; their cards are made from `like`.
 
     Raises UserError for a file that cannot be read.
     """
@@ -60,7 +60,7 @@ def given_candidates(files: Sequence[tuple[str, Path]], functions: Sequence[Clas
 
 
 def card_of_data(name: str, class_names: Sequence[str]) -> ModelCard:
-    """What is known of models if there is no card: the data set `name` and its classes, images of any size."""
+    """A card for models that have none: the data set `name` and its classes, images of any size."""
     return ModelCard("", "", "", tuple(class_names), name, {}, 0, 0, 0, 0)
 
 

@@ -48,7 +48,7 @@ def judge(findings: Findings) -> None:
 
 
 def _oracle(findings: Findings, members: Sequence[str]) -> Entry:
-    """Right wherever any member is: predictions that take the true class where one has it, else the first member's."""
+    """Right wherever any member is: the true class where a member predicts it, else what the first member predicts."""
     labels = findings.image_set.labels
     first = findings.predictions[members[0]]
     any_right = np.any([findings.predictions[name].predicted() == labels for name in members], axis=0)

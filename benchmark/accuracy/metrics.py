@@ -25,9 +25,9 @@ Probabilities = NDArray[np.floating]
 class Metric:
     """A figure made of probabilities, (n_images, n_classes), and the true labels, (n_images,), a part of the images at a time.
 
-    column: in `comparison.csv`; heading: in the printed table, which leaves out what has none. The figure is the mean of
-    `per_image`, (n_images,), made of probabilities and labels; or `of` the top probability of each image and whether that is right.
-    With `per_image` two runs are compared image by image, and `margin` is the difference below which a change does not matter.
+    column: in `comparison.csv`; heading: in the printed table, which leaves out metrics without one. The figure is the mean of
+    `per_image(probabilities, labels)`, (n_images,); or `of(confidence, is_right)`, both (n_images,), of the top probability.
+    With `per_image` two runs are compared image by image; a difference below `margin` does not matter.
     """
 
     column: str
@@ -61,7 +61,7 @@ class Accuracy:
 def measure(predictions: Predictions, labels: Int64Array) -> Accuracy:
     """Every figure of merit of one model's predictions against the true `labels`, (n_images,).
 
-    A class without images has recall, and one never predicted has precision, of nan. Raises ValueError for unequal lengths.
+    Recall is nan for a class without images, precision for one never predicted. Raises ValueError for unequal lengths.
     """
     n_images = len(predictions.logits)
     if labels.shape != (n_images,) or n_images == 0:
@@ -88,7 +88,7 @@ def measure(predictions: Predictions, labels: Int64Array) -> Accuracy:
 
 
 def _counted(predictions: Predictions, labels: Int64Array) -> tuple[Int64Array, dict[str, float]]:
-    """The confusion matrix and the figures of `METRICS`; probabilities are in memory a part of the images at a time."""
+    """The confusion matrix and the figures of `METRICS`; in parts, so that not all probabilities are in memory at once."""
     from sklearn.metrics import confusion_matrix
 
     n_images, n_classes = predictions.logits.shape
@@ -117,7 +117,7 @@ def top(probabilities: Probabilities, labels: Int64Array) -> tuple[Probabilities
 
 
 def negative_log_likelihood(probabilities: Probabilities, labels: Int64Array) -> float:
-    """Mean of -log of the true class's probability, in nats; a probability below 1e-38 counts as that."""
+    """Mean of -log of the true class's probability, in nats; a probability below 1e-38 counts as 1e-38."""
     return float(log_losses(probabilities, labels).mean())
 
 
@@ -152,12 +152,12 @@ METRICS = (
 
 
 def worse_than_guessing(accuracies: Sequence[Accuracy], n_classes: int) -> list[str]:
-    """A line that names the models whose NLL is above that of saying 1 / n_classes of every class, log(n_classes)."""
+    """A line that names the models whose NLL is above log(n_classes), that of probability 1 / n_classes for every class."""
     guessing = float(np.log(n_classes))
     worse = [f"{accuracy.model} {accuracy.scores['nll']:.3g}" for accuracy in accuracies if accuracy.scores["nll"] > guessing]
     if not worse:
         return []
     return [
         f"NLL worse than guessing among {n_classes} classes ({guessing:.3g}): {', '.join(worse)}; "
-        "sure where they are wrong, so do not use their probabilities as they are"
+        "too sure where they are wrong, so do not use their probabilities uncalibrated"
     ]

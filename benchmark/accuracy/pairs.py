@@ -1,8 +1,8 @@
 """Is the difference real? Every pair of models by an exact test, corrected for several comparisons within its family.
 
-A family is one question. Which model is the most accurate asks each single model against the best of them; whether an
-ensemble pays asks each ensemble against its best member. Other pairs are nobody's first question: they must not make these
-two harder to answer, nor may ensembles that are added change what is said of two single models (`docs/adr/0011`).
+A family is one question. "Which model is the most accurate?" tests each single model against the best of them; "does an
+ensemble pay?" tests each ensemble against its best member. Other pairs answer neither: they must not make these two
+harder to answer, nor may adding ensembles change the verdict on two single models (`docs/adr/0011`).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ OTHER_MODELS = "other models"
 OTHER_ENSEMBLES = "other ensembles"
 QUESTIONS = (AGAINST_BEST, AGAINST_MEMBER)
 Right = Mapping[str, NDArray[np.bool_]]
-Shares = Mapping[str, NDArray[np.bool_] | NDArray[np.floating]]  # of each image, of which right and wrong are 1 and 0
+Shares = Mapping[str, NDArray[np.bool_] | NDArray[np.floating]]  # per image: 1 if right, 0 if wrong, or a share
 
 
 def compare_pairs(right: Right, singles: Sequence[str], ensembles: Mapping[str, Sequence[str]], provider: str = "") -> list[Pair]:
     """Exact McNemar over the discordant images of each pair, adjusted by Holm in its family, with a verdict on model_a.
 
     right: for each model, whether it is right on each image, bool (n_images,); ensembles: name → names of its members.
-    Singles stand in their order, a before b; an ensemble before what it is held against. The families come in the order of
-    the questions: see `families`. provider: whose predictions these are.
+    Singles stand in their order, a before b; an ensemble before what it is compared with. The families come in the order
+    of `families`. provider: that the predictions are from.
     """
     return [
         dataclasses.replace(pair, provider=provider)
@@ -64,7 +64,7 @@ def _best(names: Sequence[str], right: Shares) -> str:
 
 
 def _tested(family: str, names: Sequence[tuple[str, str]], right: Right, singles: Sequence[str]) -> list[Pair]:
-    """The tests of a family. Those of other models are adjusted over all pairs of single models: any could have been asked."""
+    """The tests of a family. Those of other models are adjusted over all pairs of single models: any could be looked at."""
     counts = [paired_counts(right[a], right[b]) for a, b in names]
     p_values = [mcnemar_p(table) for table in counts]
     if family == OTHER_MODELS:
@@ -80,14 +80,14 @@ def _tested(family: str, names: Sequence[tuple[str, str]], right: Right, singles
 
 
 def verdict(difference: float, holm_p: float) -> str:
-    """What may be said of a: `better` or `worse` where Holm's p is below 0.05, otherwise `no credible difference`."""
+    """The verdict on model_a: `better` or `worse` where Holm's p is below 0.05, otherwise `no credible difference`."""
     if holm_p >= ALPHA:
         return NO_DIFFERENCE
     return BETTER if difference > 0 else WORSE
 
 
 def smallest_difference(pairs: Sequence[Pair], n_images: int) -> dict[str, float] | None:
-    """What `n_images` can show at best, of the family with the most tests that a person asks for; None without pairs.
+    """The smallest difference that `n_images` can show, in the larger family of `QUESTIONS`; None if both are empty.
 
     Keys: n_tests, n_discordant_images (all of them right by the same model), accuracy_difference: their share of the images;
     above 1 if no difference could be shown.

@@ -1,7 +1,7 @@
-"""The predictions of every model, kept: of the first runtime on each split, and of each runtime that rounds otherwise.
+"""The kept predictions of every model: by the first runtime on each split, and by each runtime that rounds differently.
 
 In float32 OpenVINO and ONNX Runtime agree to the last few bits, in bfloat16 and INT8 they do not: INT8 activations are rounded
-elsewhere.
+at other places.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def add_singles(findings: Findings, predictions: Mapping[str, Predictions]) -> N
 
 
 def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None:
-    """Predict the images that ensembles are tuned on, once a member, and keep the predictions."""
+    """Predict the images that ensembles are tuned on, once per member, and keep the predictions."""
     if findings.tuned_on is not None:
         files = {member.name: member.file for member in members if member.given is None}
         predictions, _ = _predicted(findings, files, findings.tuned_on, lambda name: f"{name} on validation images")
@@ -56,9 +56,9 @@ def predict_validation(findings: Findings, members: Sequence[Candidate]) -> None
 
 
 def read_supplied_predictions(findings: Findings, members: Sequence[Candidate]) -> None:
-    """The predictions that are there already, of the split and of the images that `members` are tuned on.
+    """Keep the predictions given as files, of the split and of the images that `members` are tuned on.
 
-    UserError if some are missing or contradict the images: before anything else is predicted.
+    UserError if some are missing or contradict the images; called before any model is run.
     """
     for candidate in findings.candidates:
         if candidate.given is not None and candidate.given.classifier is None:
@@ -68,7 +68,7 @@ def read_supplied_predictions(findings: Findings, members: Sequence[Candidate]) 
 
 
 def said_of(candidate: Candidate, image_set: ImageSet, known: Mapping[str, Predictions]) -> Predictions:
-    """The predictions of a model that is no file for `image_set`, made unless they are known."""
+    """The predictions for `image_set` of a model that is not an ONNX file; those in `known` are not made again."""
     if candidate.given is None:
         raise ValueError(f"{candidate.name} is an ONNX file")
     return known[candidate.name] if candidate.name in known else candidate.given.predictions(candidate.name, image_set)
@@ -107,7 +107,7 @@ def _predicted(
 
 
 def _difference(findings: Findings, provider: str) -> str:
-    """How far the probabilities of `provider` are from those of the provider that the other rows are from."""
+    """A note: how far the probabilities of `provider` are from those of the provider behind the other rows."""
     furthest = {
         model: float(abs(own.probabilities() - findings.predictions[model].probabilities()).max())
         for (model, name), own in findings.own_predictions.items()

@@ -1,6 +1,6 @@
 """Selective prediction: error against coverage of a model that answers only the images it is most confident about.
 
-The images are ordered by the top probability, the surest first, and a threshold is let down past one after another. Images of
+The images are ordered by the top probability, the surest first, and a threshold is lowered past one after another. Images of
 equal probability are answered together: no threshold tells them apart. Where a figure needs a value between two thresholds it
 is the expected one when they come in random order, so that no figure depends on the order of the images.
 

@@ -1,4 +1,4 @@
-"""Predictions that something else made: read from a file, joined to the images by name, checked against the labels.
+"""Predictions made elsewhere: read from a file, joined to the images by name, checked against the labels.
 
 Whatever made them (a remote service, TFLite, scikit-learn), they are a model without latency.
 """
@@ -32,7 +32,7 @@ Kind = Literal["logits", "probabilities"]
 class Supplied:
     """A file of predictions as it was read.
 
-    names: of the images, one per row, as `ImageSet.image_names` or as others spell files, None if `dataset_sha256` says
+    names: of the images, one per row, as in `ImageSet.image_names` or as other tools write paths, None if `dataset_sha256` says
     which images they are; labels: what the file says the images show, as class names or indices, None if it does not say;
     scores: (n_rows, n_classes), by `class_names`.
     """
@@ -50,9 +50,9 @@ def read_supplied(path: Path) -> Supplied:
     """The predictions of an `.npz`, CSV or Parquet file.
 
     A table has a column of files (`file`) or indices (`index`: in the test images, or in the official split that a column
-    `split` says), perhaps one of labels (`label`), and one column of logits or probabilities per class, called by the class,
+    `split` names), optionally one of labels (`label`), and one column of logits or probabilities per class, named after it,
     with or without `logit_` or `p_` before it. An `.npz` holds `logits` or `probabilities`, `class_names`, `files` or `index`,
-    and perhaps `labels` and `split`; or it is of a run folder's `predictions/`.
+    and optionally `labels` and `split`; or it comes from a run folder's `predictions/`.
     Raises UserError for anything else, and for figures that are not finite.
     """
     if not path.is_file():
@@ -77,10 +77,10 @@ _NEEDED = "it needs a column file or index, and one per class, called by the cla
 
 
 def align(supplied: Supplied, model: str, image_set: ImageSet) -> Predictions:
-    """The rows of `supplied` that are of `image_set`, in its order, as logits by its classes.
+    """The rows of `supplied` for `image_set`, in its order, as logits in the order of its classes.
 
-    Probabilities become their logarithms, which the softmax turns into them again. UserError if images have no row or two,
-    labels contradict those of the images, or the classes are not the same ones.
+    Probabilities become their logarithms, whose softmax they are. UserError if an image has no row or more than one, labels
+    contradict those of the images, or the classes are not the same ones.
     """
     columns = by_names(supplied.class_names, image_set, str(supplied.path))
     rows = _rows_of(supplied, image_set)
@@ -92,7 +92,7 @@ def align(supplied: Supplied, model: str, image_set: ImageSet) -> Predictions:
 
 
 def by_names(class_names: Sequence[str], image_set: ImageSet, where: str) -> list[int]:
-    """Which of `class_names` is each class of `image_set`; UserError naming `where` unless they are the same, in any order."""
+    """The index in `class_names` of each class of `image_set`; UserError naming `where` unless they are the same, in any order."""
     if set(class_names) != set(image_set.class_names):
         unknown = [name for name in class_names if name not in image_set.class_names]
         lacking = [name for name in image_set.class_names if name not in class_names]
@@ -140,7 +140,7 @@ def _from_table(path: Path) -> Supplied:
         scores = np.stack([frame[name].to_numpy(dtype=np.float64) for name in figures], axis=1) if figures else np.empty((0, 0))
     except ValueError as error:
         raise UserError(
-            f"{path} has something else than numbers in a column of figures ({one_line(error, 80)}); {_NEEDED}"
+            f"{path} has values that are not numbers in a column of figures ({one_line(error, 80)}); {_NEEDED}"
         ) from error
     kind = PREFIXES[prefix] if prefix else _guessed_kind(scores)
     class_names = tuple(name.removeprefix(prefix) for name in figures)
@@ -173,12 +173,12 @@ def _texts(values: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[str, ...]:
 
 
 def _of_split(indices: Sequence[str], splits: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[str, ...]:
-    """Indices as `ImageSet.image_names` has them: 12 of the test images is another image than 12 of the training images."""
+    """Indices as in `ImageSet.image_names`, with the split: test/12 and train/12 are different images."""
     return tuple(f"{split}/{index}" for split, index in zip(splits, indices, strict=True))
 
 
 def _guessed_kind(scores: Float64Array) -> Kind:
-    """Probabilities where every row has no negative figure and sums to 1."""
+    """`probabilities` if every row has no negative figure and sums to 1, else `logits`."""
     sums_to_1 = len(scores) > 0 and bool((scores >= 0).all()) and bool((np.abs(scores.sum(axis=1) - 1) <= SUM_TOLERANCE).all())
     return "probabilities" if sums_to_1 else "logits"
 
@@ -194,7 +194,7 @@ def _check_probabilities(supplied: Supplied) -> None:
 
 
 def _rows_of(supplied: Supplied, image_set: ImageSet) -> Int64Array:
-    """Which row is of which image, (n_images,)."""
+    """The row of each image, (n_images,)."""
     if supplied.names is None:
         if supplied.dataset_sha256 != image_set.sha256 or len(supplied.scores) != len(image_set):
             raise UserError(
@@ -221,7 +221,7 @@ def _posix(name: str) -> str:
 
 
 def _by_tail(rows: Mapping[str, int], images: Sequence[str]) -> dict[str, int]:
-    """Rows by the images' own names. A file may be named from a folder above or below the data set's, if that is unique."""
+    """Rows by the images' own names. A path may begin above or below the data set's folder if the common end is unique."""
     row_of = {name: rows[name] for name in images if name in rows}
     if len(row_of) == len(images):
         return row_of
@@ -243,7 +243,7 @@ def _tails(name: str) -> list[str]:
 
 
 def _check_labels(supplied: Supplied, rows: Int64Array, image_set: ImageSet) -> None:
-    """UserError if the file says that an image shows something else; indices are of the file's own classes."""
+    """UserError if a label of the file differs from the image's; indices count the file's own classes."""
     if supplied.labels is None:
         return
     own = [image_set.class_names[label] for label in image_set.labels]

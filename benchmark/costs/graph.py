@@ -33,7 +33,7 @@ def graph_cost(path: Path) -> GraphCost:
     parameters: elements of the networks' tensors, without shapes, single numbers, scales and zero points; batch normalisation
     that was folded into a convolution counts as that convolution's. gmacs: of convolutions and matrix products, one
     multiplication with its addition counting once, as in fvcore and in the tables of torchvision; of a cascade, for an image
-    that every member is asked.
+    that reaches every member.
     """
     import onnx
 
@@ -82,7 +82,7 @@ def _shapes(model: ModelProto) -> Shapes:
         value.type.tensor_type.ClearField("shape")
     try:
         inferred = shape_inference.infer_shapes(model, data_prop=True)
-    except shape_inference.InferenceError:  # runtimes take some graphs that it does not
+    except shape_inference.InferenceError:  # runtimes accept some graphs that shape inference does not
         inferred = model
     found: Shapes = {}
     for graph in _graphs(inferred.graph):
@@ -94,7 +94,7 @@ def _shapes(model: ModelProto) -> Shapes:
 
 
 def _macs(graph: GraphProto, shapes: Shapes) -> float:
-    """Of one image; of the branches of an If, those of the dearest."""
+    """Multiply-accumulates of one image; of the branches of an If, the most expensive one counts."""
     from onnx import AttributeProto
 
     total = 0.0
@@ -120,7 +120,7 @@ def _macs_of(node: NodeProto, shapes: Shapes) -> float:
 
 
 def _size(shape: Sequence[int] | None) -> float:
-    """Elements; nan where a dimension but the batch, which is one, is not known."""
+    """Number of elements, with a batch of one; nan if another dimension is unknown."""
     return math.nan if shape is None else _product([dim or 1 for dim in shape[:1]]) * _product(shape[1:])
 
 
@@ -129,7 +129,7 @@ def _product(dims: Sequence[int]) -> float:
 
 
 def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """A graph and all that lie in its nodes."""
+    """A graph and all its subgraphs."""
     from onnx import AttributeProto
 
     yield graph

@@ -1,4 +1,4 @@
-"""Meters of the machine: memory of this process, and energy of the processor packages. Both are Linux's files; nan elsewhere."""
+"""Meters of the machine: memory of this process, energy of the processor packages; from files of Linux, nan elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def peak_mb(status: Path = STATUS) -> float:
 
 
 def package_energy_j(powercap: Path = POWERCAP) -> float:
-    """Joules that the processor packages have used, by RAPL's counters, which begin anywhere; nan where they cannot be read."""
+    """Joules that the processor packages have used, by RAPL's counters, whose start is arbitrary; nan where they cannot be read."""
     try:
         counters = [float((domain / "energy_uj").read_text()) for domain in sorted(powercap.glob("intel-rapl:?"))]
     except (OSError, ValueError):  # since 2020 only root may read them

@@ -63,7 +63,7 @@ def cost_rows(
 
 
 def with_costs(comparison: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
-    """The comparison with the columns of its rows' costs that matter most; the oracle's stay empty."""
+    """The comparison with the columns `IN_COMPARISON` of the costs, empty for the oracle."""
     filled = comparison.copy()
     for name in IN_COMPARISON:
         filled[name] = costs[name].astype(float).reindex(comparison.index)
@@ -71,7 +71,7 @@ def with_costs(comparison: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _energy_j_per_image(processes: Sequence[LatencySamples]) -> float:
-    """Nan where a counter could not be read, began again or did not move, as one that ticks slowly."""
+    """Nan if a counter could not be read, wrapped around or did not move, as slow ones may."""
     n_images = sum(one.batch_size * len(one.samples_ms) for one in processes)
     energy_j = sum(one.energy_j for one in processes)
     return energy_j / n_images if n_images and energy_j > 0 and all(one.energy_j >= 0 for one in processes) else math.nan

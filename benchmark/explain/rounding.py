@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = "rank tensor taken_by signal_to_noise_db".split()
 N_IMAGES = 64
-BATCH = 8  # every activation of these is held at once
+BATCH = 8  # images whose activations are all in memory at once
 MOST_SAID = 3
 
 
@@ -32,7 +32,7 @@ def is_rounded(model: ModelProto) -> bool:
 
 
 def images_for_rounding(card: ModelCard, data: str | None, data_dir: Path | None) -> tuple[UInt8Array, list[str]]:
-    """A few validation images of the model's data set, or noise where they are not to be had without a download, and a note."""
+    """A few validation images of the model's data set, or noise if these would need a download, and a note."""
     from data.matching import open_matching, why_absent
     from data.splits import spread
 
@@ -52,8 +52,8 @@ def images_for_rounding(card: ModelCard, data: str | None, data_dir: Path | None
 def rounding_rows(path: Path, model: ModelProto, images_u8: UInt8Array) -> pd.DataFrame:
     """`rounding.csv`: every rounded activation, the noisiest first, and the nodes that take it.
 
-    Signal to noise is 20 · log10(‖x‖ / ‖x - rounded x‖), in dB, over all images; x is behind its ReLU if it has one. Raises
-    UserError if ONNX Runtime cannot tell.
+    Signal to noise is 20 · log10(‖x‖ / ‖x - rounded x‖), in dB, over all images; x is taken after its ReLU if it has one.
+    Raises UserError if ONNX Runtime cannot measure it.
     """
     import pandas as pd
     from onnxruntime.quantization import qdq_loss_debug
@@ -64,7 +64,7 @@ def rounding_rows(path: Path, model: ModelProto, images_u8: UInt8Array) -> pd.Da
             qdq_loss_debug.modify_model_output_intermediate_tensors(path, told)
             values = qdq_loss_debug.collect_activations(str(told), _batches(images_u8))
         except Exception as error:  # ONNX Runtime's errors share no base class
-            raise UserError(f"{path}: its rounding cannot be told ({one_line(error, 120)}); add --traceback for more") from error
+            raise UserError(f"{path}: cannot measure its rounding ({one_line(error, 120)}); add --traceback for more") from error
     takers = _takers(model)
     rows = []
     for before, after, from_zero in _rounded(model):
@@ -85,7 +85,7 @@ def rounding_sentences(rows: pd.DataFrame) -> list[str]:
 
 
 def _rounded(model: ModelProto) -> Iterator[tuple[str, str, bool]]:
-    """The tensor before and after each rounding, and whether its range begins at 0: the quantiser leaves a ReLU to that."""
+    """The tensor before and after each rounding, and whether its range begins at 0: such a range replaces a ReLU."""
     from onnx import numpy_helper
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}

@@ -16,7 +16,7 @@ COLUMNS = "rank node operator provider part ms_per_call share".split()
 CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 LAYOUT = ("Transpose", "ReorderInput", "ReorderOutput")
 INTEGER = ("QLinearConv", "QGemm", "QLinearMatMul", "ConvInteger", "MatMulInteger")
-# Joined to the operator before them by ONNX Runtime, so that they no longer stand in the graph that runs
+# Fused into the operator before them by ONNX Runtime, so that the graph that runs lacks them
 JOINED = ("Relu", "Add", "BatchNormalization", "Clip", "HardSigmoid")
 VNNI = {"avx512_vnni", "avx_vnni"}
 PREPROCESSING, NETWORK, ENDING = "preprocessing", "network", "ending"
@@ -46,14 +46,14 @@ def explain_rows(profile: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def part_of(node: str) -> str:
-    """Preprocessing, network or ending, by the node's name; what ONNX Runtime added itself has the name of what it is for."""
+    """Preprocessing, network or ending, by the node's name; nodes that ONNX Runtime added are named after the node they serve."""
     return PREPROCESSING if is_of_prefix(node) else NETWORK if is_of_core(node) else ENDING
 
 
 def sentences(rows: pd.DataFrame, profile: Mapping[str, Any], in_file: Mapping[str, int], flags: Sequence[str]) -> list[str]:
-    """What a person should take away, the largest share first.
+    """The profile in sentences, the largest share first.
 
-    in_file: nodes of each operator in the file, held against those that really run; flags: instruction sets of the CPU.
+    in_file: number of nodes of each operator in the file, of which fewer may run; flags: instruction sets of the CPU.
     """
     call_ms = sorted(profile["calls_us"])[len(profile["calls_us"]) // 2] / 1e3
     outside = max(0.0, 1 - rows["ms_per_call"].sum() / (sum(profile["calls_us"]) / len(profile["calls_us"]) / 1e3))
@@ -72,12 +72,12 @@ def sentences(rows: pd.DataFrame, profile: Mapping[str, Any], in_file: Mapping[s
 
 
 def _fused(in_file: Mapping[str, int], planned: Mapping[str, int]) -> list[str]:
-    """What was joined to other nodes, and what was not."""
+    """How many nodes of each operator in `JOINED` were fused into others."""
     said = []
     for operator in JOINED:
         n, left = in_file.get(operator, 0), planned.get(operator, 0) + planned.get(f"QLinear{operator}", 0)
         if n:
-            state = "joined to the nodes before them" if left < n else "none joined to another node"
+            state = "fused into the nodes before them" if left < n else "none fused into another node"
             said.append(f"{operator}: {max(0, n - left)} of {n} {state}")
     return said
 
@@ -101,7 +101,7 @@ def _conversions(rows: pd.DataFrame, in_file: Mapping[str, int]) -> list[str]:
 def _instructions(rows: pd.DataFrame, flags: Sequence[str]) -> list[str]:
     """What the processor's instruction sets mean for this model."""
     integer = rows[rows["operator"].isin(INTEGER)]["share"].sum()
-    widest = next((name for name in ("avx512f", "avx2", "asimd", "neon") if name in flags), "no wide vectors that are known here")
+    widest = next((name for name in ("avx512f", "avx2", "asimd", "neon") if name in flags), "no known wide vectors")
     vnni = VNNI.intersection(flags)
     said = f"instruction set: {widest}, {'with' if vnni else 'without'} VNNI"
     if integer and not vnni:

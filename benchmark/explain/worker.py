@@ -35,7 +35,7 @@ def profile(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def summary(events: list[dict[str, Any]], warm_up: int) -> dict[str, Any]:
-    """What is left of a profile: calls and nodes, those of the first `warm_up` calls left out."""
+    """Calls and nodes of a profile, without the first `warm_up` calls."""
     calls = sorted((event for event in events if event["name"] == "model_run"), key=lambda event: event["ts"])[warm_up:]
     begin = calls[0]["ts"]
     nodes: dict[str, dict[str, Any]] = {}

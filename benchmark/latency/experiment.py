@@ -24,13 +24,13 @@ from models.runtimes.base import Classifier, Provider, module_of
 from models.runtimes.registry import Transfer, runtime_of, takes
 
 DEFAULT_BUDGET_S = 60.0
-FEWEST_IMAGES = 64  # where time depends on the image, one image tells nothing
-SAMPLE_S = 0.25  # timed calls of one process: more processes tell more than more calls
+FEWEST_IMAGES = 64  # one image is not enough where the time depends on the image
+SAMPLE_S = 0.25  # of timed calls per process: short, as more processes narrow an interval more than more calls do
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """One thing whose latency is asked for; path: of its file, None for a function, whose `classifier` is called here.
+    """What is timed together; path: of its file, None for a function, whose `classifier` is called in this process.
 
     instances: processes that run it at the same time, each on `threads` threads.
     """
@@ -46,15 +46,15 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """What sets it apart from others of its provider, batch size and transfer."""
+        """Its name among those of its provider, batch size and transfer."""
         return f"{self.model}, {self.instances} × {self.threads}"
 
 
 @dataclass(frozen=True)
 class LatencyRun:
-    """All samples in the order they were taken, the seed of that order, and what the experiment took.
+    """All samples in the order they were taken, the seed of that order, and the seconds it all took.
 
-    wanted: what was asked for, in the order of the tables; rounds: how many there were, each of some batch sizes.
+    wanted: what was asked for, in the order of the tables; rounds: their number, each of some batch sizes.
     """
 
     wanted: Sequence[Configuration]
@@ -74,7 +74,7 @@ class LatencyRun:
 def configurations(
     models: Sequence[tuple[str, Path]], providers: Sequence[Provider], batch_sizes: Sequence[int], threads: int
 ) -> list[Configuration]:
-    """Model × provider that takes it × batch size × transfer; on a GPU host to host and device only."""
+    """Model × provider that takes it × batch size × transfer; on a GPU both host to host and device only."""
     return [
         Configuration(model, path, provider, batch_size, threads, transfer)
         for provider in providers
@@ -86,7 +86,7 @@ def configurations(
 
 
 def of_functions(functions: Sequence[Classifier], batch_sizes: Sequence[int], threads: int) -> list[Configuration]:
-    """Function × batch size, each called in this process: it cannot be handed to another one."""
+    """Function × batch size, each called in this process: a function cannot be sent to another one."""
     return [
         Configuration(one.card.name, None, provider_of(one), batch_size, threads, "host-to-host", one)
         for batch_size in batch_sizes
@@ -111,14 +111,14 @@ def run_experiment(
     n_rounds: int | None = None,
     share: Share = WHOLE,
 ) -> LatencyRun:
-    """Time configurations in rounds for as long as `budget_s` has room for another round, or for `n_rounds` of everything.
+    """Time configurations in rounds as long as another round fits into `budget_s`, or in `n_rounds` of everything.
 
     A round runs every model once at some batch sizes, in an order drawn from `seed`, each in a fresh child process with
     nothing else alive, so that drift of the machine hits all alike: what is compared is always timed in the same rounds.
-    Which batch sizes is up to `benchmark.latency.schedule`: `first_batch_size`, the smallest if not given, comes first.
+    `benchmark.latency.schedule` chooses the batch sizes: `first_batch_size`, the smallest if not given, comes first.
     images_u8: raw images to feed, repeated if a batch needs more. `report(elapsed_s, doing)` is called before each
-    process, and `announce(line)` before the first one, with what is at least needed, and after the first round, with the plan.
-    share: the part of a run that this is, for what is said of its budget.
+    process, and `announce(line)` before the first one, with the time needed at least, and after the first round, with the plan.
+    share: the part of the run's budget that this experiment has.
     Raises UserError if a configuration cannot run.
     """
     order = random.Random(seed)  # noqa: S311 - a schedule, not a secret
@@ -160,7 +160,7 @@ def run_shown(
     first_batch_size: int | None = None,
     share: Share = WHOLE,
 ) -> LatencyRun:
-    """`run_experiment` with a bar of its seconds and its lines on stderr."""
+    """`run_experiment` with a progress bar, in seconds, and its announcements on stderr."""
     with progress("doing", ticking=False) as display:
         task = display.add_task("timing, seconds", total=round(budget_s), doing="")
 
@@ -180,7 +180,7 @@ def run_shown(
 
 
 def _models_by_place(wanted: Sequence[Configuration], first_batch_size: int | None) -> dict[Place, list[str]]:
-    """What is timed at each place; places of the batch size that comes first, the smallest if not given, before all others."""
+    """Names timed at each place; first the places of `first_batch_size`, the smallest if not given."""
     first = min(c.batch_size for c in wanted) if first_batch_size is None else first_batch_size
     models: dict[Place, list[str]] = {}
     for configuration in sorted(wanted, key=lambda c: c.batch_size != first):

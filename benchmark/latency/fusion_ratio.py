@@ -66,7 +66,7 @@ def measure(
 ) -> dict[str, Float64Array]:
     """p50 in ms by round, (rounds,), of each member alone, of the members fused, and of their sessions one after the other.
 
-    Raw images are seeded noise: the time of a network does not depend on what it sees. Members of one name get a number.
+    Raw images are seeded noise: the time of a network does not depend on what it sees. Names begin with the member's number.
     """
     import random
     import tempfile
@@ -107,7 +107,7 @@ def measure(
 
 
 def ratios(p50_ms: dict[str, Float64Array]) -> list[Ratio]:
-    """Fused over the sum of the members' own p50, and one after the other over fused, each within rounds."""
+    """Fused ÷ sum of the members' own p50, and one after the other ÷ fused, each within rounds."""
     import numpy as np
 
     from core.statistics import bootstrap_ci95

@@ -1,4 +1,4 @@
-"""Our figures beside those of MLPerf LoadGen, the field's reference driver, on the very same sessions."""
+"""Our figures beside those of MLPerf LoadGen, the reference load generator, on the same sessions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ N_PROCESSES = 3
 class CrossCheck:
     """One figure of one model from both drivers: p90 in ms (SingleStream) or images per second (Offline).
 
-    ratio: ours over LoadGen's, the median over turns, each of which put the two drivers side by side.
+    ratio: ours over LoadGen's, the median over turns, in each of which both drivers ran.
     """
 
     model: str

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.launch import answer_parent
 
-TURNS = 8  # many short ones: on a shared machine what a turn takes drifts from one second to the next
+TURNS = 8  # many short ones: on a shared machine the speed drifts from one second to the next
 TURN_S = 0.5
 MIN_QUERIES = 64  # below this LoadGen's early stopping cannot estimate a p90
 SINGLE_STREAM, OFFLINE = "SingleStream", "Offline"
@@ -39,7 +39,7 @@ def measure(job: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
         arguments = (infer, size, len(images_u8), scenario)
         drivers = [("ours", partial(_ours, *arguments)), ("loadgen", partial(_loadgen, *arguments, Path(job["logs"])))]
         for turn in range(TURNS):
-            for name, driver in drivers if turn % 2 == 0 else reversed(drivers):  # so that a drift favours neither
+            for name, driver in drivers if turn % 2 == 0 else reversed(drivers):  # so that drift favours neither
                 figures[name].append(driver())
         answer[scenario] = figures
     return answer
@@ -78,7 +78,7 @@ def _loadgen(infer: Callable[[int, int], None], size: int, n_images: int, scenar
     outputs.enable_trace = False
 
     def issue(samples: list[Any]) -> None:
-        """One query of SingleStream, or all of Offline, which are ours to batch."""
+        """One query of SingleStream, or all of Offline, which we have to batch."""
         for start in range(0, len(samples), size):
             batch = samples[start : start + size]
             infer(batch[0].index % (n_images - size + 1), len(batch))
@@ -96,7 +96,7 @@ def _loadgen(infer: Callable[[int, int], None], size: int, n_images: int, scenar
 
 
 def _images_per_s(infer: Callable[[int, int], None], size: int) -> float:
-    """About how fast the model is: LoadGen makes its one Offline query as large as that takes."""
+    """A rough estimate of the speed, from which LoadGen sizes its one Offline query."""
     started = time.perf_counter()
     for _ in range(3):
         infer(0, size)

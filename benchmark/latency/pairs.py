@@ -1,4 +1,4 @@
-"""Is one model really faster than another? Rounds are the pairs: both were timed minutes apart at most, in fresh processes."""
+"""Is one model really faster than another? Paired by rounds: in each, both were timed at most minutes apart, in fresh processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.records import Float64Array, LatencySamples
 
 ALPHA = 0.01  # stricter than for accuracy: a machine drifts, so rounds are not fully exchangeable
 MIN_PAIRS = 8  # with fewer rounds no sign-flip test can reach 0.01: 2 / 2^7 is 0.016
-MOST_EXACT = 12  # rounds up to which every flip of signs is tried; above, this many random ones
+MOST_EXACT = 12  # rounds up to which every flip of signs is tried; above, N_RANDOM_FLIPS random ones
 N_RANDOM_FLIPS = 4095
 FASTER, SLOWER, NO_DIFFERENCE, NOT_TESTED = "faster", "slower", "no credible difference", "not tested"
 
@@ -42,7 +42,7 @@ class LatencyPair:
 def compare_latencies(samples: Sequence[LatencySamples], only: Collection[tuple[str, str]] | None = None) -> list[LatencyPair]:
     """The pairs of models named in `only`, or all, at each provider, batch size and transfer, over the rounds that timed both.
 
-    Pairs come in the order of `only`, or of the first samples of their models, and so do the places of each pair.
+    Pairs come in the order of `only`, or of the first samples of their models; the places of a pair in that of the samples.
     """
     p50_ms: dict[str, dict[tuple[str, int, str], dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for process in samples:
@@ -77,8 +77,8 @@ def compare_rounds(
 def sign_flip_p(differences: Float64Array) -> float:
     """Two-sided p of the sign-flip test (Fisher's randomisation test for pairs) of no difference; 1 if all are 0.
 
-    Were the two equal, each difference would as soon have the other sign. Each is clipped at the median of their sizes
-    first: one disturbed process must not decide, and as a clip that signs do not move, it leaves the test exact.
+    If the two are equal, each difference has either sign with equal probability. First, each is clipped at the median of their
+    sizes, so that one disturbed process cannot decide; signs do not change that clip, so the test stays exact.
     """
     sizes = np.abs(differences)
     if not sizes.any():
@@ -98,7 +98,7 @@ def sign_flip_ci95(differences: Float64Array) -> tuple[float, float]:
 
 
 def _edge(differences: Float64Array, inside: float, outside: float) -> float:
-    """Where between two shifts the test begins to reject, by bisection; `outside` itself where it never does."""
+    """The shift between the two from which the test rejects, by bisection; `outside` if it never does."""
     if sign_flip_p(differences - outside) >= 0.05:
         return outside
     for _ in range(30):

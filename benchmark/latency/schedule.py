@@ -11,14 +11,14 @@ from statistics import fmean
 from benchmark.latency.pairs import MIN_PAIRS
 
 _SHORTEST_CALL_S = 1e-4  # no network answers sooner
-FEWEST_ROUNDS = 3  # fewer processes have no interval: a batch size for which there is no room for as many is left out
+FEWEST_ROUNDS = 3  # fewer processes give no interval: a batch size without time for so many is left out
 # Provider, batch size and transfer: models are compared within one of these, so it is timed as a whole or not at all
 Place = tuple[str, int, str]
 
 
 @dataclass(frozen=True)
 class Share:
-    """The part of a run's latency budget that an experiment has, and the words for it, what it compares and what it times."""
+    """The part of a run's latency budget that an experiment has, and its words in messages."""
 
     of_budget: float = 1.0
     what: str = "latency"
@@ -31,12 +31,12 @@ WHOLE = Share()
 
 
 class Schedule:
-    """Which places the next round times, from what the rounds so far took.
+    """Chooses the places that the next round times, by the time that the rounds so far took.
 
-    places: in the order of their importance; those of the first one's batch size are brought to `MIN_PAIRS` rounds first,
-    all providers to `FEWEST_ROUNDS` before any to more.
-    Every other batch size then gets `FEWEST_ROUNDS`, the smallest first, or is left out; then those that were timed are
-    brought to a verdict; and at last all of them go on together.
+    places: the most important first; those of the first one's batch size get `MIN_PAIRS` rounds first, all providers
+    `FEWEST_ROUNDS` before any gets more.
+    Every other batch size then gets `FEWEST_ROUNDS`, the smallest first, or is left out; then those that were timed get
+    `MIN_PAIRS`; and at last all of them go on together.
     """
 
     def __init__(self, places: Sequence[Place], budget_s: float, costs: RoundCosts, share: Share = WHOLE) -> None:
@@ -52,9 +52,9 @@ class Schedule:
             self.rounds[place] += 1
 
     def next_round(self, elapsed_s: float) -> set[Place]:
-        """The places that the next round times; none where the budget has no room for another round.
+        """The places that the next round times; none if no further round fits into the budget.
 
-        The very first round is of the first place alone, whatever it takes: it shows what a process takes here.
+        The very first round is of the first place alone, however long: it shows how long a process takes on this machine.
         """
         if not any(self.rounds.values()):
             return {next(iter(self.rounds))}
@@ -67,7 +67,7 @@ class Schedule:
         return set(timed) if sum(map(self.costs.round_s, timed)) <= left_s else set()
 
     def plan(self, elapsed_s: float) -> tuple[dict[Place, int], float]:
-        """Rounds of each place and seconds of all of them, where rounds go on taking what they are known to take."""
+        """Expected rounds of each place, and the seconds they take in all, if each round takes as long as before."""
         ahead = Schedule(list(self.rounds), self.budget_s, self.costs, self.share)
         ahead.rounds = dict(self.rounds)
         while places := ahead.next_round(elapsed_s):
@@ -76,7 +76,7 @@ class Schedule:
         return ahead.rounds, elapsed_s
 
     def start_line(self) -> str:
-        """What comes first and what it takes at least, said before anything is timed: a process calls its model so long."""
+        """What comes first and the least time it needs, from the calls that each process makes; for before anything is timed."""
         first = [place for place in self.rounds if place[1] == self.first_batch_size]
         n_models = len(self.costs.models[first[0]])
         n_processes = MIN_PAIRS * sum(len(self.costs.models[place]) for place in first)
@@ -93,7 +93,7 @@ class Schedule:
         )
 
     def plan_line(self, elapsed_s: float) -> str:
-        """What the budget has room for, said before most of it is spent, and what would be needed for more."""
+        """What fits into the budget, for before most of it is spent, and what more would need."""
         rounds, total_s = self.plan(elapsed_s)
         n_models = len(self.costs.models[next(iter(rounds))])
         models = _counted(n_models, self.share.compared)
@@ -101,7 +101,7 @@ class Schedule:
         return f"{self.share.what} plan: {plan}"
 
     def notes(self, elapsed_s: float) -> list[str]:
-        """What the budget bought, and what a longer one would: intervals narrow with the square root of the rounds."""
+        """What was timed in the budget, and what a longer one gives: intervals narrow with the square root of the rounds."""
         bought = (
             f"{self.share.what}: {elapsed_s:.0f} s{self._over(elapsed_s)}: {_in_words(self.rounds)}, "
             f"each {self.share.compared} in {self.share.where} per round"
@@ -110,19 +110,19 @@ class Schedule:
         return [f"{bought}{wanting or f'; --time-budget {self._whole(4 * elapsed_s):.0f} makes intervals about half as wide'}"]
 
     def _goals(self) -> list[tuple[list[Place], int]]:
-        """Places and how many rounds each of them is to have, the most important first."""
+        """Places below a target number of rounds, and that number, the most important first."""
         first = [place for place in self.rounds if place[1] == self.first_batch_size]
         others = sorted({place[1] for place in self.rounds} - {self.first_batch_size})
         by_size = [[place for place in self.rounds if place[1] == size] for size in others]
         timed = [[place for place in places if self.rounds[place]] for places in by_size]
-        goals = [(first, FEWEST_ROUNDS), (first, MIN_PAIRS)]  # no provider is left out for another one's verdict
+        goals = [(first, FEWEST_ROUNDS), (first, MIN_PAIRS)]  # no provider is left out for the sake of another one's verdict
         goals += [(places, FEWEST_ROUNDS) for places in by_size] + [(places, MIN_PAIRS) for places in timed]
         return [([place for place in places if self.rounds[place] < target], target) for places, target in goals]
 
     def _that_fit(self, places: Sequence[Place], target: int, left_s: float) -> set[Place]:
-        """Those of `places` with room for a round once the ones before them have all that they lack.
+        """Those of `places` for which a round fits in once the ones before them have reached `target`.
 
-        One that was not timed yet needs room for as many rounds as make an interval, unless it is of the first batch size.
+        A place not timed yet needs room for `FEWEST_ROUNDS`, unless it is of the first batch size.
         """
         chosen: set[Place] = set()
         for place in places:
@@ -140,7 +140,7 @@ class Schedule:
         return [place for place in self.rounds if self.rounds[place]]
 
     def _wanting(self, rounds: dict[Place, int]) -> str:
-        """What `rounds` leave out, with the budgets that have room for it; empty if every place gets its verdicts."""
+        """What `rounds` leave out, with the budget it needs; empty if every place gets its verdicts."""
         first = [place for place in rounds if place[1] == self.first_batch_size]
         left_out = [place for place, n in rounds.items() if not n]
         parts = []
@@ -162,9 +162,9 @@ class Schedule:
         return ", ".join(named)
 
     def _budget_for(self, decided: Sequence[Place], timed: Sequence[Place] = ()) -> int:
-        """Seconds that bring the places of `decided` to a verdict and those of `timed` to an interval.
+        """Seconds for a verdict at the places of `decided` and an interval at those of `timed`.
 
-        A twentieth more than that, since no two rounds take the same.
+        Plus 5 %, since no two rounds take the same time.
         """
         seconds = sum(MIN_PAIRS * self.costs.round_s(place) for place in decided)
         seconds += sum(FEWEST_ROUNDS * self.costs.round_s(place) for place in timed if place not in decided)
@@ -176,14 +176,14 @@ class Schedule:
 
 
 class FixedRounds:
-    """A schedule of so many rounds of everything, whatever they take."""
+    """A schedule of `n_rounds` of everything, however long they take."""
 
     def __init__(self, places: Sequence[Place], n_rounds: int) -> None:
         self.places = set(places)
         self.left = n_rounds
 
     def next_round(self, _elapsed_s: float) -> set[Place]:
-        """Every place, until there were as many rounds as asked for."""
+        """Every place, until `n_rounds` are done."""
         return self.places if self.left else set()
 
     def done(self, _places: Set[Place]) -> None:
@@ -195,7 +195,7 @@ class FixedRounds:
         return ""
 
     def plan_line(self, _elapsed_s: float) -> str:
-        """Nothing: who asks for a number of rounds knows it."""
+        """Nothing: the caller chose the number of rounds."""
         return ""
 
     def notes(self, _elapsed_s: float) -> list[str]:
@@ -220,7 +220,7 @@ def _in_words(rounds: dict[Place, int]) -> str:
 
 @dataclass(frozen=True)
 class ProcessCost:
-    """Seconds that one process took in all, of them in calls of the model, and of its median call."""
+    """Seconds that one process took in all, in calls of the model, and in the median call."""
 
     process_s: float
     calls_s: float
@@ -228,7 +228,7 @@ class ProcessCost:
 
 
 class RoundCosts:
-    """Seconds of a round of each place; `most_calls_s(call_s)` says what a process spends in calls that take `call_s` each."""
+    """Seconds of a round of each place; `most_calls_s(call_s)`: what a process spends at most in calls of `call_s` each."""
 
     def __init__(self, models: Mapping[Place, Sequence[str]], most_calls_s: Callable[[float], float]) -> None:
         self.models = models
@@ -240,10 +240,10 @@ class RoundCosts:
         self._measured[place][model].append(cost)
 
     def round_s(self, place: Place) -> float:
-        """Seconds of a round of `place`: the mean of its own, or what the nearest place that was measured lets one expect.
+        """Seconds of a round of `place`: the mean of its own, or an estimate from the nearest place that was measured.
 
-        A call is taken to grow with the batch size, which is what a processor does that one image keeps busy already, and
-        the most that any does. ValueError if nothing was measured yet.
+        The estimate has the time of a call grow in proportion to the batch size: so it does on a processor that one image
+        keeps busy, and nowhere faster. ValueError if nothing was measured yet.
         """
         if place in self._measured:
             return sum(fmean(cost.process_s for cost in costs) for costs in self._measured[place].values())

@@ -1,4 +1,4 @@
-"""Can the verdicts on latency be believed? `python -m benchmark selfcheck MODEL.onnx` tries them on known answers.
+"""How often are speed verdicts wrong on this machine? `python -m benchmark selfcheck MODEL.onnx` tests it on known answers.
 
 A model is compared with an identical copy of itself, where every verdict but "no credible difference" is false, and with
 a copy slowed by a tenth, where every verdict but "slower" is a miss.
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 COPY, SLOWED = "copy", "slowed"
 MATRIX = 64  # side of the planted matrix products
-PROBE = 60  # products whose time is measured to find how many make up the slowdown
-CALIBRATION_ROUNDS = (12, 24, 36)  # of each try at that number
-MOST_GROWTH = 8.0  # of that number from one try to the next: a probe that drowned in noise says nothing
+PROBE = 60  # products of the first try at the number that makes up the slowdown
+CALIBRATION_ROUNDS = (12, 24, 36)  # of each try
+MOST_GROWTH = 8.0  # of that number from one try to the next, should noise hide the slowdown of a try
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the comparisons, print a line each and the counts, write selfcheck.csv; 1 where the verdicts cannot be believed."""
+    """Run the comparisons, print the ratios and counts, write selfcheck.csv; the status is 1 if the verdicts cannot be believed."""
     parser = Parser(prog="python -m benchmark selfcheck", description=__doc__)
     add = parser.add_argument
     add("model", type=Path, help="a contract ONNX file")
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def selfcheck(path: Path, n_same: int, n_slowed: int, by: float, n_rounds: int, out: Path, threads: int) -> int:
-    """Exit status 1 where the verdicts cannot be believed (see `believable`), otherwise 0."""
+    """`main` on parsed options; exit status 1 if the verdicts cannot be believed (see `believable`), otherwise 0."""
     from benchmark.report.tables import latency_pair_rows, write_csv
     from core.environment import environment
     from core.files import final_run_folder, run_folder, write_json
@@ -71,7 +71,7 @@ def selfcheck(path: Path, n_same: int, n_slowed: int, by: float, n_rounds: int, 
 def compare_with_copies(
     path: Path, n_same: int, n_slowed: int, by: float, n_rounds: int, threads: int = 1
 ) -> tuple[list[LatencyPair], int]:
-    """The comparisons, named `copy` and `slowed` against `model`, and how many matrix products slowed the slowed one."""
+    """The comparisons, named `copy` and `slowed` against `model`, and the number of matrix products in the slowed copy."""
     import tempfile
 
     import numpy as np
@@ -116,9 +116,9 @@ def _report(pairs: Sequence[LatencyPair], by: float) -> int:
 
 
 def believable(n_false: int, n_copies: int, n_hits: int, n_slowed: int) -> bool:
-    """Whether the false verdicts are no more than chance makes of 1 %, and 95 % or more of the slowed copies were found.
+    """Whether no more verdicts are false than a rate of 1 % explains, and 95 % or more of the slowed copies were found.
 
-    Exact binomial test: were each verdict on a copy false with the test's 1 %, so many would be an event of 1 % or more.
+    Exact binomial test: at a rate of 1 %, that of the verdicts' own test, so many or more have a probability of 1 % or more.
     """
     from scipy.stats import binom
 
@@ -145,7 +145,7 @@ def compare_files(
 def _calibrate(model: ModelProto, card: ModelCard, by: float, images_u8: UInt8Array, scratch: Path, threads: int) -> int:
     """How many matrix products make `model` slower by the share `by`, from the time that a known number adds.
 
-    The first number is a probe; its few per cent lie within the noise, so the number it leads to is measured and mended in turn.
+    The first number is a guess that slows by a few per cent, within the noise; so each next number is measured and corrected, too.
     The work that comes with any number of products, such as summing the image, counts as part of the slowdown.
     """
     from models.graph.contract import save_model
@@ -164,7 +164,7 @@ def _calibrate(model: ModelProto, card: ModelCard, by: float, images_u8: UInt8Ar
 def slowed(model: ModelProto, n_products: int) -> ModelProto:
     """`model` with `n_products` matrix products more, whose result is multiplied by 0 and added to the logits.
 
-    They hang on the input, so that no optimiser can compute them beforehand; the outputs stay as they were.
+    They depend on the input, so that no optimiser can compute them beforehand; the outputs stay the same.
     """
     import numpy as np
     import onnx

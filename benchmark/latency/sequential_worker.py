@@ -1,7 +1,7 @@
 """Times several sessions called one after the other in one process: `python -m benchmark.latency.sequential_worker`.
 
-What a program does that holds an ensemble's members as separate sessions. Their threads wait for work by spinning, so
-that each disturbs the others; a fused file has one set of threads.
+So does a program that keeps an ensemble's members as separate sessions. Their threads wait for work by spinning, so each
+session disturbs the others; a fused file has one set of threads.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ Key = tuple[str, str, int, int, str]
 
 @dataclass(frozen=True)
 class LatencySummary:
-    """One row of `latency.csv`; milliseconds; a percentile that too few samples cannot support is nan and says so."""
+    """One row of `latency.csv`; milliseconds; a percentile for which there are too few samples is nan, and `missing` says why."""
 
     model: str
     provider: str
@@ -46,12 +46,12 @@ class LatencySummary:
 
 
 def key_of(samples: LatencySamples) -> Key:
-    """What makes two processes' samples belong together."""
+    """The configuration of some samples: those with the same key belong together."""
     return samples.model, samples.provider, samples.batch_size, samples.threads, samples.transfer
 
 
 def summarise(samples: Sequence[LatencySamples]) -> list[LatencySummary]:
-    """One summary a configuration, in order of first appearance."""
+    """One summary per configuration, in order of first appearance."""
     groups: dict[Key, list[LatencySamples]] = defaultdict(list)
     for process in samples:
         groups[key_of(process)].append(process)
@@ -105,7 +105,7 @@ _AGAINST_NOISE = "close other programs, fix the clock speed, or give a longer --
 
 
 def stability_note(process_p50_ms: Float64Array) -> str:
-    """Empty if the processes' p50 agree within 10 %; otherwise by how much they do not, and what to do about it."""
+    """Empty if the processes' p50 agree within 10 %; otherwise by how much they differ, and what to do about it."""
     apart = spread(process_p50_ms)
     return "" if apart <= SPREAD_LIMIT else f"runs differed by {100 * apart:.0f} %: results are noisy; {_AGAINST_NOISE}"
 

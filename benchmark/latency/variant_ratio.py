@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
 def measure(
     paths: Sequence[Path], batch_sizes: Sequence[int], rounds: int, threads: int, runtime: str, seed: int
 ) -> tuple[dict[tuple[str, int], float], list[LatencyPair]]:
-    """p50 in ms by model and batch size, median over the rounds' processes; the first of `paths` against each other one.
+    """p50 in ms by model and batch size, median over processes; and verdicts on the first of `paths` against each other one.
 
     Raw images are seeded noise: the time of a network does not depend on what it sees.
     """

@@ -1,6 +1,6 @@
 """Times one configuration in this process, alone: `python -m benchmark.latency.worker` reads a job on stdin, answers on stdout.
 
-A process of its own, because two live sessions fight over cores, and because calls within one process resemble each
+A process of its own, because two live sessions compete for cores, and because calls within one process resemble each
 other more than calls of two processes do: the parent needs many processes, not many calls.
 """
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 SETTLE_WINDOW = 5  # calls in each of the two stretches whose medians must agree
 SETTLE_TOLERANCE = 0.03
-WARMUP_SHARE = 0.5  # of the sampling time, at most; a first run that took longer has warmed up enough
+WARMUP_SHARE = 0.5  # of the sampling time, at most, less the first run: after a longer one no warm-up is needed
 
 
 def measure(job: dict[str, Any], meeting: Meeting | None = None) -> dict[str, Any]:
     """Open the session, warm up until the running median settles, then time calls for `sample_s` seconds.
 
-    meeting: with other processes that do the same at the same time, if there are such.
+    meeting: with other processes that time the same model at the same time, if there are any.
 
     job: path, provider, batch_size, threads, transfer, images (an .npy of raw images), sample_s. The answer has
-    session_load_ms, first_run_ms, warmup_ms and samples_ms, every call in order, nothing left out, what ran where, and
-    the peak of memory above that before the runtime was loaded.
+    session_load_ms, first_run_ms, warmup_ms and samples_ms, every call in order, nothing left out, energy_j, provider,
+    placement (nodes by where they ran), and peak_memory_mb, above what was held before the runtime was loaded.
     """
     import numpy as np
 
@@ -56,9 +56,9 @@ def measure(job: dict[str, Any], meeting: Meeting | None = None) -> dict[str, An
 def measure_calls(
     model: Classifier, images_u8: Any, batch_size: int, transfer: Transfer, sample_s: float, meeting: Meeting | None = None
 ) -> dict[str, Any]:
-    """What `measure` answers of a model that is open: its first call, those that warm it up, those of `sample_s` seconds.
+    """What `measure` answers for an open model: its first call, those that warm it up, those of `sample_s` seconds.
 
-    With a `meeting` it warms up once more when all have met, and goes on after its timed calls until all others have theirs.
+    With a `meeting` it warms up once more when all are ready, and goes on calling until all others have timed theirs.
     """
     call = model.call(batches(images_u8, batch_size), transfer)
     collects = gc.isenabled()
@@ -90,7 +90,7 @@ def measure_calls(
 def warm_up(call: Callable[[], object], at_most_s: float) -> list[float]:
     """Milliseconds of the calls made until the medians of the last two stretches of five agree within 3 %.
 
-    Stops after `at_most_s` all the same; makes none if that is not above 0.
+    Stops after `at_most_s` in any case; makes none if that is not above 0.
     """
     calls_ms: list[float] = []
     deadline = time.perf_counter() + at_most_s
@@ -112,9 +112,9 @@ def _median(odd_number_of_values: list[float]) -> float:
 
 
 def sample(call: Callable[[], object], sample_s: float) -> list[float]:
-    """Milliseconds of the calls begun within `sample_s` seconds: a single one of a call that takes longer than that.
+    """Milliseconds of the calls begun within `sample_s` seconds: a single one if it takes longer than that.
 
-    One long call looks at the machine for as long as many short ones, and another process tells more than another call.
+    One long call covers as much time as many short ones, and another process tells more than another call.
     """
     samples_ms = [timed_ms(call)]
     deadline = time.perf_counter() + sample_s - samples_ms[0] / 1000
@@ -130,7 +130,7 @@ def most_calls_s(call_s: float, sample_s: float) -> float:
 
 
 def batches(images_u8: Any, batch_size: int) -> list[Any]:
-    """The images in whole batches, in order, which calls take in turns; those left over are not used."""
+    """The images in full batches, in order, which calls cycle through; those left over are not used."""
     return [images_u8[first : first + batch_size] for first in range(0, len(images_u8) - batch_size + 1, batch_size)]
 
 

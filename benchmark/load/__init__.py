@@ -1,1 +1,1 @@
-"""The Server scenario of MLPerf LoadGen: queries come at random times, whether or not the ones before are answered."""
+"""The Server scenario of MLPerf LoadGen: queries come at random times, whether or not earlier ones are answered."""

@@ -1,4 +1,4 @@
-"""What is put under load: a session in this process, or a V2 server; each answers queries by number, many at a time."""
+"""What is put under load: a session in this process, or a V2 server; each takes many queries at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Done = Callable[[Any], None]
 
 
 class Client(ABC):
-    """Takes queries at any time and answers each once, by calling `done(query)` in a thread of its own."""
+    """Takes queries at any time and answers each once, by calling `done(query)` in one of its threads."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[int, Any, Done] | None] = queue.SimpleQueue()
@@ -50,7 +50,7 @@ class Client(ABC):
         self._waiting.put((image, query, done))
 
     def close(self) -> None:
-        """Answer what waits, then end."""
+        """Answer what is queued, then end the threads."""
         for _ in self._threads:
             self._waiting.put(None)
         for thread in self._threads:
@@ -58,11 +58,11 @@ class Client(ABC):
 
     @abstractmethod
     def _answer_all(self) -> None:
-        """Answer queries until there comes None instead of one."""
+        """Answer queries until the queue gives None."""
 
 
 class InProcess(Client):
-    """A session, one run at a time; with `max_batch` above 1, what waits is run together, by the server's rule."""
+    """A session, one run at a time; with `max_batch` above 1, queued images are run as one batch, as the server does."""
 
     def __init__(self, path: Path, threads: int | None, max_batch: int) -> None:
         super().__init__()
@@ -87,19 +87,19 @@ class InProcess(Client):
 
 
 class Http(Client):
-    """A model of a V2 server, one image a query, as bytes behind the JSON; one connection a thread."""
+    """A model of a V2 server, one image per query, as bytes after the JSON; one connection per thread."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
         parts = urllib.parse.urlsplit(url)
         if parts.scheme != "http" or not parts.hostname or "/v2/models/" not in parts.path:
-            raise UserError(f"{url} is no model of a V2 server; name it as http://HOST:PORT/v2/models/NAME")
+            raise UserError(f"{url} is not a model of a V2 server; name it as http://HOST:PORT/v2/models/NAME")
         self._address = parts.hostname, parts.port or 80
         self._requests = self._prepared(url.rstrip("/"), parts.path.rstrip("/"))
         self.start(N_CONNECTIONS)
 
     def _prepared(self, url: str, path: str) -> list[bytes]:
-        """The whole bytes of one request for each image."""
+        """All bytes of the request for each image."""
         key = os.environ.get(API_KEY_VARIABLE)
         headers = {"X-API-Key": key} if key else {}
         height, width = _image_size(url, headers)
@@ -128,7 +128,7 @@ class Http(Client):
             image, query, done = asked
             used_before = connection is not None
             status, connection = self._ask_over(connection, image)
-            if status is None and used_before:  # idle connections are closed by servers at times
+            if status is None and used_before:  # servers may close idle connections
                 status, connection = self._ask_over(None, image)
             self.n_failed += status != OK
             done(query)
@@ -136,7 +136,7 @@ class Http(Client):
             connection.close()
 
     def _ask_over(self, connection: socket.socket | None, image: int) -> tuple[int | None, socket.socket | None]:
-        """The status of the answer, and the connection for the next request; None for both where it broke."""
+        """The status of the answer, and the connection for the next request; None for both if it broke."""
         try:
             if connection is None:
                 connection = socket.create_connection(self._address, _TIMEOUT_S)
@@ -150,7 +150,7 @@ class Http(Client):
 
 
 def read_status(connection: socket.socket) -> int:
-    """The status of the next answer, which is read to its end; OSError where the connection ends before that."""
+    """The status of the next answer, which is read to its end; OSError if the connection ends before that."""
     received = b""
     while b"\r\n\r\n" not in received:
         received += _some(connection)
@@ -190,7 +190,7 @@ def _image_size(url: str, headers: dict[str, str]) -> tuple[int, int]:
         why = getattr(cause, "strerror", None) or one_line(cause)
         raise UserError(f"nothing answers at {url}: {why}; start it (python -m serve MODEL.onnx), or name another port") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{url} does not tell what it takes: {one_line(error)}; is it served, and is the name right?") from error
+        raise UserError(f"{url} does not say what it takes: {one_line(error)}; is it served, and is the name right?") from error
     if (tensor["name"], tensor["datatype"], channels) != (IMAGES, "UINT8", 3):
         raise UserError(
             f"{url} takes {tensor['name']} {tensor['datatype']} {tensor['shape']}, not {IMAGES} UINT8 [-1, height, width, 3]"

@@ -1,4 +1,4 @@
-"""A closed loop: so many clients, each of which asks again once it is answered; how many answers that gives."""
+"""A closed loop: a number of clients, each of which asks again once it is answered; throughput and latency."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def closed_loop(client: Client, n_clients: int, seconds: float) -> tuple[float, 
 
 
 def capacity_per_s(client: Client, seconds: float) -> float:
-    """Answers per second with as many clients as there are connections: an upper bound of any open loop."""
+    """Answers per second with as many clients as there are connections: an upper bound for any open loop."""
     return closed_loop(client, N_CONNECTIONS, seconds)[0]
 
 
@@ -45,7 +45,7 @@ def in_rounds(
     seconds: float,
     run: Callable[[Client, int, float], tuple[float, float]] = closed_loop,
 ) -> list[dict[str, Any]]:
-    """For each number of clients, every subject once a round, each round beginning with another; a row for each loop."""
+    """A row per loop: for each number of clients, every subject once per round; each round begins with another subject."""
     names = list(clients)
     rows = []
     for at_once in n_clients:

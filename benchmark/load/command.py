@@ -73,27 +73,31 @@ def _parser() -> Parser:
     add = parser.add_argument
     what = "contract files, and http://HOST:PORT/v2/models/NAME of V2 servers"
     add("targets", nargs="+", metavar="MODEL.onnx|URL", help=what)
-    add("--latency-bound-ms", type=milliseconds, metavar="X", help="99 of 100 answers must come within")
+    add("--latency-bound-ms", type=milliseconds, metavar="X", help="bound of p99: 99 of 100 answers must come within it")
     add(
         "--clients",
         type=positive,
         nargs="+",
         default=[],
         metavar="N",
-        help="throughput of so many clients that wait for answers, too",
+        help="also throughput of N clients that each wait for an answer before they ask again",
     )
-    add("--rounds", type=positive, default=5, metavar="N", help="of --clients, each of which asks every subject once (5)")
+    add("--rounds", type=positive, default=5, metavar="N", help="rounds of --clients, each with one loop per subject (5)")
     add(
-        "--trial", type=seconds, default=2.0, metavar="S", help="seconds a rate at least, and 662 queries; of --clients, a loop (2)"
+        "--trial",
+        type=seconds,
+        default=2.0,
+        metavar="S",
+        help="at least S seconds and 662 queries per rate; with --clients, S seconds per loop (2)",
     )
-    add("--max-batch", type=positive, default=64, metavar="N", help="images of a run, where there is batching (64)")
+    add("--max-batch", type=positive, default=64, metavar="N", help="images per run at most, where there is batching (64)")
     add("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
     add_run_flag(parser)
     return parser
 
 
 def measure(clients: Mapping[Subject, Client], bound_ms: float, trial_s: float, threads: int | None) -> list[tuple[Any, ...]]:
-    """A row of `COLUMNS` for each way to ask a model; prints each trial and the answer of each."""
+    """A row of `COLUMNS` for each way to ask a model; prints each trial and each result."""
     from benchmark.load.closed_loop import capacity_per_s
     from benchmark.load.search import Bracket, search
     from benchmark.load.trial import Trial, run_trial

@@ -1,4 +1,4 @@
-"""The highest rate that passes, by halving; several subjects in turns, so that a drift of the machine favours none."""
+"""The highest rate that passes, by bisection; several subjects in turns, so that drift of the machine favours none."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 
 from benchmark.load.trial import Trial
 
-CLOSE_ENOUGH = 1.05  # of the lowest rate that failed over the highest that passed
+CLOSE_ENOUGH = 1.05  # ratio of the lowest rate that failed to the highest that passed
 FIRST_SHARE = 0.7  # of the closed loop's throughput
 MOST_TRIALS = 20
 
 
 @dataclass
 class Bracket:
-    """Between which rates the answer lies; `passed` is the trial of the highest rate that passed, None if none did yet.
+    """The rates between which the answer lies; `passed` is the trial of the highest rate that passed, None if none did yet.
 
-    A rate fails if it fails twice: other work on the machine makes a rate fail that would pass, and nothing makes one pass that
-    would fail.
+    A rate fails if it fails twice: other work on the machine can make a good rate fail, but nothing makes a bad one pass.
     """
 
     capacity_per_s: float

@@ -1,4 +1,4 @@
-"""The ways to ask a model: in this process and over HTTP, each with batching and without; or a server that runs already."""
+"""The ways to ask a model: in this process and over HTTP, each with batching and without; or a server that is already running."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _over_http(url: str) -> Iterator[Client]:
 
 @contextmanager
 def _served(path: Path, threads: int | None, max_batch: int) -> Iterator[Client]:
-    """The file under `python -m serve`, in a process of its own."""
+    """A client of `python -m serve` with the file, in a process of its own."""
     flags = ["--port", "0", "--max-batch", str(max_batch), "--threads", str(threads or available_cores()), "--no-access-log"]
     command = own_module("serve", str(path.resolve()), *flags)
     with subprocess.Popen(command, env=own_environment(), stderr=subprocess.PIPE, text=True) as process:

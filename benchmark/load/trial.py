@@ -1,4 +1,4 @@
-"""One run of LoadGen's Server scenario: queries by a Poisson process at one rate, latency from when each was due."""
+"""One run of LoadGen's Server scenario: queries by a Poisson process at one rate; latency counts from when each was due."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from benchmark.load.clients import N_IMAGES, Client
 
 PERCENTILE = 0.99
-MIN_QUERIES = 662  # below this LoadGen's early stopping cannot say anything of a p99
+MIN_QUERIES = 662  # below this LoadGen's early stopping cannot estimate a p99
 SUMMARY = "mlperf_log_summary.txt"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one rate gave; `passed`: LoadGen called the run valid (p99 under the bound, enough queries) and no query failed."""
+    """The result of one rate; `passed`: LoadGen called the run valid (p99 under the bound, enough queries) and no query failed."""
 
     rate_per_s: float
     passed: bool

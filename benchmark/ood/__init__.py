@@ -1,1 +1,1 @@
-"""Foreign images: whether a model is less sure of what is none of its classes."""
+"""Foreign images: is a model less sure of images that show none of its classes?"""

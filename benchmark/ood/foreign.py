@@ -1,4 +1,4 @@
-"""The foreign images of a run, and what every model says of them."""
+"""The foreign images of a run, and every model's logits for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data.reading import Reading
 def foreign_images(data: str, data_dir: Path | None, like: ImageSet, reading: Reading, limit: int | None, seed: int) -> ImageSet:
     """The test images of `data`, or whatever split it has, in the size of `like`; at most `limit`, drawn by `seed`.
 
-    UserError if they cannot be had, or are the very images that are judged.
+    UserError if they are not found, or are the images that are judged.
     """
     dataset = open_dataset(data, data_dir, (like.image_height, like.image_width), reading=reading)
     image_set = dataset.official("test" if "test" in dataset.available else dataset.available[0])
@@ -28,5 +28,5 @@ def foreign_images(data: str, data_dir: Path | None, like: ImageSet, reading: Re
 
 
 def predict_foreign(findings: Findings, foreign: ImageSet) -> dict[str, Float32Array]:
-    """The logits of every model that can be run, and of ensembles of such, for the foreign images."""
+    """Logits for the foreign images, (n_images, n_classes), of every model that can be run and ensembles of these, by name."""
     return said_of(findings, foreign, "foreign images")

@@ -1,7 +1,7 @@
-"""`ood.csv`: how well what a model says tells its own kind of images from foreign ones.
+"""`ood.csv`: how well scores made from a model's logits tell its own kind of images from foreign ones.
 
 Scores, larger for a model's own images: the top probability (Hendrycks and Gimpel, 2017), the largest logit (Hendrycks et al.,
-2022) and the energy's opposite, log(sum(exp(logits))) (Liu et al., 2020). AUROC is the share of pairs of an own and a foreign
+2022) and the negative energy, log(sum(exp(logits))) (Liu et al., 2020). AUROC is the share of pairs of an own and a foreign
 image in which the own one has the larger score, ties counted as halves. FPR@95 (Liang et al., 2018) is the share of the foreign
 images that are accepted by the threshold that accepts 95 % of the own.
 """
@@ -26,11 +26,11 @@ COLUMNS = (
 ).split()
 TOP, LOGIT, ENERGY = "top probability", "largest logit", "energy"
 ACCEPTED = 0.95  # share of the own images
-_ALIKE = 1e-3  # energies of log probabilities are 0 but for rounding
+_ALIKE = 1e-3  # energies of log probabilities are 0 up to rounding
 
 
 def scores(logits: Float32Array) -> dict[str, Float64Array]:
-    """The scores of images by their logits, (n_images, n_classes); no energy of log probabilities, which is 0 for all."""
+    """The scores of images by their logits, (n_images, n_classes); without the energy of log probabilities, which is always 0."""
     from scipy.special import logsumexp
 
     values = logits.astype(np.float64)
@@ -59,9 +59,9 @@ def auroc(own: Float64Array, foreign: Float64Array) -> float:
 
 
 def auroc_ci95(own: Float64Array, foreign: Float64Array) -> tuple[float, float]:
-    """DeLong's (1988) interval, on the scale of the logarithm of the odds, so that it stays within 0 and 1.
+    """DeLong's (1988) interval, on the logit scale, so that it stays within 0 and 1.
 
-    Where no pair contradicts, there is no variance; then the rule of three of the smaller group is taken.
+    An AUROC of 0 or 1 has no variance; then the rule of three is applied to the smaller group.
     """
     from scipy.stats import norm
 
@@ -100,8 +100,8 @@ def fpr(own: Float64Array, foreign: Float64Array) -> float:
 def fpr_ci95(own: Float64Array, foreign: Float64Array, seed: int = SEED) -> tuple[float, float]:
     """Percentile interval of a bootstrap that draws own and foreign images anew.
 
-    Without drawing images: the k-th smallest of n draws is the score at n times a Beta(k, n - k + 1) variable, and how many of the
-    foreign images drawn are accepted by it is binomial.
+    It draws no images: the k-th smallest of n draws is the score at n times a Beta(k, n - k + 1) variable, and how many of
+    the foreign images drawn are accepted by it is binomial.
     """
     random, n_images, rejected = np.random.default_rng(seed), len(own), _rejected(len(own))
     place = (random.beta(rejected + 1, n_images - rejected, N_RESAMPLES) * n_images).astype(int).clip(0, n_images - 1)

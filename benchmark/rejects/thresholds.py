@@ -1,16 +1,16 @@
 """A threshold of the top probability that keeps a stated error, chosen on validation images, and what it does on others.
 
-With probability 95 % at least, over the validation images that chance has drawn, the share of wrong answers among all images like
-these that are answered is at most the stated one. That is proved, not modelled. Twenty numbers of images are fixed beforehand: a
+With a probability of at least 95 % over the random draw of the validation images, at most the stated share of the answers to
+all images like these is wrong. That is proved, not modelled. Twenty numbers of images are fixed beforehand: a
 twentieth, two twentieths, … of the validation images. Each stands for the threshold just above the surest image that it leaves out.
-Given that image, those above it are independent draws of what the threshold answers, so the wrong ones among them are binomial, and
-the exact upper limit of Clopper and Pearson (1934) holds. As several thresholds are tried, each limit is taken at 1 - 0.05 / the
-number of those that could pass at all (Bonferroni's correction). Of those whose limit is at most the stated error, the one that
-answers most is chosen.
+Given that image, those above it are independent draws from the images that the threshold answers, so the number of wrong ones is
+binomial, and the exact upper limit of Clopper and Pearson (1934) holds. As several thresholds are tried, each limit has the level
+1 - 0.05 / the number of those that could pass at all (Bonferroni's correction). Of those whose limit is at most the stated error,
+the one that answers most is chosen.
 
 Sources: Geifman and El-Yaniv (2017), whose selection with guaranteed risk is this bound with 0.05 shared out among the steps of a
-binary search, and Angelopoulos et al. (2021, "Learn then Test"), by whom any test that keeps the error of the family will do.
-Testing in order from the strictest on needs no correction, but ends at the first wrong answer among the few surest images.
+binary search, and Angelopoulos et al. (2021, "Learn then Test"), who allow any test that controls the family-wise error.
+Testing in order, the strictest first, needs no correction, but ends at the first wrong answer among the few surest images.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COLUMNS = (
 ).split()
 KEPT, EXCEEDED, UNDECIDED = "kept", "exceeded", "within noise"
 NO_THRESHOLD = "answers nothing"
-N_CANDIDATES = 20  # numbers of images tried; more answer finer, and each with less certainty
+N_CANDIDATES = 20  # numbers of images tried; with more the steps are finer, but each limit is wider
 
 
 class Answers(NamedTuple):
@@ -54,17 +54,17 @@ class Judged(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The least top probability to answer at, inf for none, and the limit that the share of wrong answers is below (95 %)."""
+    """The least top probability to answer at, inf for none, and the upper limit of the share of wrong answers (95 %)."""
 
     threshold: float
     error_bound: float
 
 
 def threshold_for(confidence: NDArray[np.floating], right: NDArray[np.bool_], max_error: float) -> Chosen:
-    """The threshold that answers most of those shown to have at most `max_error` of the answers wrong; inf where none is.
+    """Of the thresholds shown to have at most `max_error` of the answers wrong, the one that answers most; inf if there is none.
 
-    An image is answered where its top probability is the threshold or more. confidence, right: of images that nothing else was
-    chosen on, (n_images,).
+    An image is answered if its top probability is the threshold or more. confidence, right: of images on which nothing else was
+    chosen, (n_images,).
     """
     surest_first = np.sort(confidence)[::-1]
     candidates, level = _candidates(len(right), max_error)
@@ -78,7 +78,7 @@ def threshold_for(confidence: NDArray[np.floating], right: NDArray[np.bool_], ma
 
 
 def too_few_note(n_images: int, max_error: float) -> list[str]:
-    """A line where no threshold can be shown to keep `max_error` on so many validation images, were all answers right."""
+    """A line if so many validation images cannot show any threshold to keep `max_error`, even with all answers right."""
     if _candidates(n_images, max_error)[0]:
         return []
     if max_error == 0:
@@ -93,7 +93,7 @@ def too_few_note(n_images: int, max_error: float) -> list[str]:
 def _candidates(n_images: int, max_error: float) -> tuple[list[int], float]:
     """The numbers of surest images that are tried, the largest first, and the level of each limit.
 
-    Those are left out that would not pass were all of them right; which these are is known before anything is predicted.
+    Numbers that would not pass even with all answers right are left out; this is known before anything is predicted.
     """
     numbers = sorted({n_images * step // N_CANDIDATES for step in range(1, N_CANDIDATES + 1)} - {0}, reverse=True)
     for n_tried in range(1, N_CANDIDATES + 1):
@@ -105,14 +105,14 @@ def _candidates(n_images: int, max_error: float) -> tuple[list[int], float]:
 
 
 def _just_above(confidence: float) -> float:
-    """The least number above `confidence` that a table holds as it is."""
+    """The least number above `confidence` that a table stores exactly."""
     step = 10.0 ** (math.floor(math.log10(confidence)) + 1 - CELL_DIGITS)
     above = float(f"{confidence:.{CELL_DIGITS}g}")
     return above if above > confidence else float(f"{above + step:.{CELL_DIGITS}g}")
 
 
 def answers_at(confidence: NDArray[np.floating], right: NDArray[np.bool_], threshold: float) -> Answers:
-    """What a threshold answers of images of top probability `confidence` that are `right` or not, both (n_images,)."""
+    """How many images a threshold answers, and how many wrongly; confidence: top probability, right: whether true, (n_images,)."""
     answered = confidence >= threshold
     return Answers(len(right), int(answered.sum()), int((answered & ~right).sum()))
 
@@ -136,7 +136,7 @@ def reject_rows(validation: Mapping[str, Judged], judged: Mapping[str, Judged], 
 
 
 def verdict(error_ci95: Sequence[float], max_error: float) -> str:
-    """Whether the stated error was kept, by the 95 % interval of what was found."""
+    """Whether the stated error was kept, by the 95 % interval of the error found."""
     low, high = error_ci95
     if low != low:
         return NO_THRESHOLD

@@ -1,7 +1,7 @@
 """Which model to deploy, in words: under limits of latency and accuracy, or the trade-off if there are none.
 
-Every claim rests on a verdict of the tables. Where no test tells two models apart they are called so, and the one that is
-named first is chosen by accuracy on these images and then by the order of the models, never by which was faster this time.
+Every claim rests on a verdict of the tables. Where no test tells two models apart, the sentence says so; the one named
+first is chosen by accuracy on these images and then by the order of the models, never by which was faster this time.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from benchmark.results import Results
 
 MOST_NAMED = 3  # models in one sentence; more are counted
-# In accuracy, on these images. A model further behind the best is not preferred for its speed: that no test shows it to be worse
-# says only that the images are few, and it is named as what they cannot tell.
+# Accuracy, on these images. A model further behind the best is not preferred for its speed: if no test shows it to be worse,
+# the images are too few, and the answer says so.
 MOST_UNPROVEN_LOSS = 0.05
 
 
@@ -38,7 +38,7 @@ class Limits:
     min_accuracy: float | None = None
 
     def words(self) -> str:
-        """The limits as a person says them; empty without any."""
+        """The limits in words; empty if there are none."""
         parts = [] if self.max_latency_ms is None else [f"{self.max_latency_ms:g} ms"]
         parts += [] if self.min_accuracy is None else [f"{100 * self.min_accuracy:g} %"]
         return " and ".join(parts)
@@ -69,7 +69,7 @@ class Answer:
 
 
 def limits_of(options: Mapping[str, Any]) -> Limits:
-    """What a run's `options`, as run.json has them, ask of the deployed model."""
+    """The limits in a run's `options`, as run.json has them."""
     return Limits(options["at_batch"] or min(options["batch_sizes"]), options["max_latency_ms"], options["min_accuracy"])
 
 
@@ -100,7 +100,7 @@ def _answer(where: str, sentence: str, choices: Sequence[Choice]) -> Answer:
 
 
 def _on_accuracy(results: Results, limits: Limits) -> Answer:
-    """What the tests of accuracy say if no latency can be held against the limits."""
+    """The answer from tests of accuracy alone, if nothing was timed at the batch size of the limits."""
     models = results.comparison[results.comparison["kind"] != "oracle"].drop_duplicates("model")
     pairs = results.pairs[results.pairs["provider"].fillna("") == results.run["predictions_provider"]]
     choices, verdicts = [_choice(row) for _, row in models.iterrows()], Verdicts(pairs)
@@ -121,7 +121,7 @@ def _on_accuracy(results: Results, limits: Limits) -> Answer:
 
 
 def answer_within(rows: pd.DataFrame, verdicts: Verdicts, limits: Limits) -> str:
-    """What `limits` let one deploy, in one sentence. rows: of `comparison.csv`, of one provider and the limits' batch size."""
+    """Which model to deploy within `limits`, in a sentence. rows: of `comparison.csv`, one provider, the limits' batch size."""
     return _sentence(_choices(rows), verdicts, limits)
 
 
@@ -168,7 +168,7 @@ def trade_off(choices: Sequence[Choice], verdicts: Verdicts) -> str:
 
 
 def _too_few_images(best: Choice, unknown: Sequence[Choice], verdicts: Verdicts) -> str:
-    """That the images do not tell whether `unknown`, far less accurate on them, are less accurate; empty if there are none."""
+    """Says that the images are too few to tell whether `unknown`, far less accurate on them, really are; empty without any."""
     if not unknown:
         return ""
     nearest = max(unknown, key=lambda choice: choice.accuracy)
@@ -218,7 +218,7 @@ def _fastest_as_good(best: Choice, quickest: Choice, as_good: Sequence[Choice], 
 
 
 def _no_difference(best: Choice, quickest: Choice, named: Sequence[Choice], verdicts: Verdicts) -> str:
-    """What the tests do not find among `named`, none of which is significantly worse than the best or slower than the fastest."""
+    """Which tests found no difference among `named`, none significantly worse than the best or slower than the fastest."""
     if len(named) == 2 and best in named:
         accuracy, all_of_it = "neither is significantly more accurate", "neither is significantly better"
     else:
@@ -248,7 +248,7 @@ def _most_accurate(met: Sequence[Choice], verdicts: Verdicts) -> tuple[Choice, s
 
 
 def _fastest(met: Sequence[Choice], verdicts: Verdicts) -> tuple[Choice, str]:
-    """The fastest of `met` where the tests say so, otherwise all that may be."""
+    """The fastest of `met` if the tests say so, otherwise all that may be the fastest."""
     quickest = min(met, key=lambda choice: choice.p50_ms)
     others = [choice for choice in met if choice is not quickest]
     verdict_of = {choice.model: verdicts.speed(quickest.model, choice.model) for choice in others}
@@ -286,7 +286,7 @@ def _meets(choice: Choice, limits: Limits) -> bool:
 
 
 def _caveats(choice: Choice, limits: Limits) -> str:
-    """Where a limit lies inside the interval of what is held against it."""
+    """Words for each limit that lies inside the interval of its figure; empty if none does."""
     caveats = []
     if limits.max_latency_ms is not None and choice.p50_high_ms > limits.max_latency_ms:
         caveats.append(f"the 95 % interval of its p50 reaches {choice.p50_high_ms:.3g} ms")

@@ -1,4 +1,4 @@
-"""What changed between two benchmarks, metric by metric, and what only seems to have."""
+"""What changed between two benchmarks, metric by metric, and which changes are within noise."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from core.statistics import CONFIDENCE, N_RESAMPLES, SEED, difference_ci95, holm
 
 IMPROVED, NO_CHANGE, REGRESSED, CANNOT_TELL = "improved", "no change", "regressed", "cannot tell"
 ACCURACY_ALPHA = 0.05
-ACCURACY_MARGIN = 0.01  # a difference of a point decides nothing
-# Two runs are hours apart: a machine drifts by this much without anything having changed.
+ACCURACY_MARGIN = 0.01  # a difference of a point does not matter
+# Two runs are hours apart: a machine drifts by this much although nothing has changed.
 LATENCY_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
 class Change:
-    """One metric of one model in both runs; `change` is new minus old, for a latency new over old.
+    """One metric of one model in both runs; `change` is new minus old, for a latency new ÷ old.
 
-    margin: a change within it does not matter; same: whether both runs have the very same values.
-    least_p: the smallest p that the test can give, however large the change; processes: how many of both runs it compares.
+    margin: a change within it does not matter; same: whether both runs have identical values.
+    least_p: the smallest p that the test can give, however large the change; processes: their numbers in the old and new run.
     """
 
     model: str
@@ -116,7 +116,7 @@ def latency_changes(old: Results, new: Results) -> list[Change]:
         medians = (float(np.median(before_ms)), float(np.median(after_ms)))
         interval = _ratio_ci95(before_ms, after_ms)
         sizes = len(before_ms), len(after_ms)
-        least_p = 2 / comb(sum(sizes), sizes[0])  # of all ways to deal the processes out, the two most extreme
+        least_p = 2 / comb(sum(sizes), sizes[0])  # the two most extreme of all ways to assign the processes to the runs
         where = (model, metric, provider, batch_size)
         same = np.array_equal(before_ms, after_ms)
         changes.append(Change(*where, *medians, ratio, interval, p, False, LATENCY_MARGIN, same, least_p, sizes))
@@ -126,8 +126,8 @@ def latency_changes(old: Results, new: Results) -> list[Change]:
 def judge(changes: Sequence[Change]) -> list[tuple[float, str]]:
     """Holm's p and a verdict for each change; accuracies and latencies are two families.
 
-    A latency of so few processes that no change of it could pass is left out of its family, if it would only cost the
-    others: its Holm's p is nan and its verdict `cannot tell`.
+    A latency with so few processes that no change could be significant is left out of its family, where it would only weaken
+    the other tests: its Holm's p is nan and its verdict `cannot tell`.
     """
     families = [[c for c in changes if not c.provider], _testable([c for c in changes if c.provider])]
     adjusted: dict[int, float] = {}
@@ -139,15 +139,15 @@ def judge(changes: Sequence[Change]) -> list[tuple[float, str]]:
 
 
 def _testable(timed: list[Change]) -> list[Change]:
-    """Those that a large enough change would pass for, after Holm's adjustment over all of them."""
+    """Those of which a large enough change would be significant after Holm's adjustment over all of them."""
     telling = [c for c in timed if c.least_p * len(timed) < LATENCY_ALPHA]
     return telling if len(telling) == len(timed) else _testable(telling)
 
 
 def _verdict(change: Change, holm_p: float) -> str:
-    """A latency must differ credibly and by more than the margin by which a machine drifts from one run to another.
+    """A latency must differ significantly and by more than the margin by which a machine drifts from one run to another.
 
-    What did not is unchanged if its whole interval lies within the margin; where it reaches further nobody can tell.
+    Anything else is `no change` if its whole interval lies within the margin, otherwise `cannot tell`.
     """
     if change.same:
         return NO_CHANGE
@@ -162,7 +162,7 @@ def _verdict(change: Change, holm_p: float) -> str:
 
 
 def _within_margin(change: Change) -> bool:
-    """Whether the whole interval does; one that has no interval (nan) does not differ in any image."""
+    """Whether the whole interval lies within the margin; a change without one (nan) does not differ in any image."""
     low, high = change.change_ci95
     if low != low:
         return True

@@ -1,4 +1,4 @@
-"""`python -m benchmark compare OLD NEW`: reads two run folders and says what improved, what regressed, what did neither."""
+"""`python -m benchmark compare OLD NEW`: reads two run folders and says what improved, regressed or did not change."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _alone(old: Results, new: Results) -> list[str]:
 
 
 def _underpowered_notes(changes: Sequence[Change], verdicts: Sequence[tuple[float, str]]) -> list[str]:
-    """One line per pair of numbers of processes that are too few, naming the batch sizes."""
+    """One line per pair of process counts that are too small for a verdict, naming the batch sizes."""
     from benchmark.report.changes import CANNOT_TELL
 
     few: dict[tuple[int, int], set[int]] = {}
@@ -153,7 +153,7 @@ def _caption() -> str:
 
 
 def _tables(compared: Comparison, names: Names) -> list[Table]:
-    """The table as wide as it comes, and a narrow one that holds the same on more lines."""
+    """The table at full width, and a narrow one with the same on more lines."""
     wide = ("model", "metric", "old", "new", "change (95 %)", "p, corrected", "verdict")
     narrow = ("model\nmetric", "old → new", "change\n(95 %)", "verdict\np, corrected")
     tables = [_empty(compared, wide), _empty(compared, narrow)]

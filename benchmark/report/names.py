@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from benchmark.results import Results
 
-SHORT = 4  # letters of a name that a letter of the alphabet would only hide
+SHORT = 4  # characters of a name, up to which a letter instead saves nothing
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Names:
     singles: tuple[str, ...] = ()
 
     def of(self, name: str) -> str:
-        """How a model is called; an ensemble that its run does not list, as older ones did not, by its members' letters."""
+        """A model's name in the tables; for an ensemble that its run does not list (older runs), by its members' letters."""
         return self.short.get(name) or "+".join(self.short.get(part, part) for part in name.split("+"))
 
     def legend(self) -> list[str]:
@@ -47,10 +47,10 @@ def short_names(*runs: Results) -> Names:
 
 
 def fitting(tables: Callable[[Names], list[list[Table]]], *runs: Results) -> tuple[Names, list[list[Table]]]:
-    """`tables` with the models' names where they fit, else with letters if these help.
+    """`tables` with the models' names if they fit, else with letters if these help.
 
-    Each table is followed by narrower ones that hold the same. Letters are no help where the names are as short, or where no
-    more of the tables fit with them.
+    Each table is followed by narrower ones with the same content. Letters do not help if the names are as short, or if no
+    more tables fit with them.
     """
     plain = tables(Names())
     if all(fits(group[0]) for group in plain) or max((len(name) for run in runs for name in run.singles), default=0) <= SHORT:

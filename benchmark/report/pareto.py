@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def mark_front(comparison: pd.DataFrame, verdicts: Mapping[Place, Verdicts]) -> pd.DataFrame:
     """The table with `on_pareto_front` and `pareto_ties` filled; both empty if latency was not measured.
 
-    A model is off the front only if a test has found another better in one respect and the tests have not found that
-    one worse in the other. `pareto_ties` are those on the front from which no test tells it apart, joined by semicolons.
+    A model is off the front only if another is significantly better in one respect and not significantly worse in the
+    other. `pareto_ties`: those on the front that do not differ significantly from it, joined by semicolons.
     """
     import pandas as pd
 
@@ -51,7 +51,7 @@ def front_of(models: Sequence[str], verdicts: Verdicts) -> list[str]:
 
 
 def dominates(a: str, b: str, verdicts: Verdicts) -> bool:
-    """Whether the tests find a better than b in accuracy or speed, and not worse in the other; what is untested may be worse."""
+    """Whether a is significantly better than b in accuracy or speed, and not worse in the other; untested counts as worse."""
     accuracy, speed = verdicts.accuracy(a, b), verdicts.speed(a, b)
     more_accurate = accuracy == BETTER and speed not in (SLOWER, NOT_TESTED)
     faster = speed == FASTER and accuracy != WORSE

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from benchmark.results import Results
 
-MOST_BARS = 8  # models in one recall plot; more cannot be told apart
+MOST_BARS = 8  # models in one recall plot; the bars of more cannot be distinguished
 MOST_RECALL_CLASSES = 40  # those with the lowest recall; names of more cannot be read
 FRONT = " (not shown to be off the Pareto front)"
 _LONGEST_FILE_NAME = 200  # bytes; file systems end at 255
@@ -40,8 +40,8 @@ class Recall:
 def write_plots(folder: Path, results: Results) -> list[str]:
     """Write every plot of a run into `folder`.
 
-    Returns notes on what cannot be seen in them: characters that no font here has, a plot that cannot be drawn. The tables
-    are what counts: a plot that fails costs neither them nor the other plots.
+    Returns notes on what they do not show: characters that no installed font has, plots that could not be drawn. A plot
+    that fails stops neither the tables nor the other plots.
     """
     from core.figures import missing_fonts_note
 
@@ -56,7 +56,7 @@ def write_plots(folder: Path, results: Results) -> list[str]:
 
 
 def plots_of(results: Results) -> dict[str, Callable[[Path], None]]:
-    """What draws each picture, by its file name without ending; all that a picture shows is bound to it."""
+    """The functions that draw the pictures, their data bound, by file name without ending."""
     from core.figures import confusion_heatmap
 
     where, class_names, comparison = results.where, results.class_names, results.comparison
@@ -97,7 +97,7 @@ def recalls(results: Results) -> dict[str, Recall]:
 
 
 def file_names(models: Iterable[str]) -> dict[str, str]:
-    """`a+b (weighted)` as `a+b_weighted`; a very long name is cut, and it and one that is taken are told apart by a hash."""
+    """`a+b (weighted)` as `a+b_weighted`; a very long name is cut; that and a name already taken get a hash at the end."""
     found: dict[str, str] = {}
     for model in models:
         name = f"{model[:-1].replace(' (', '_', 1)}" if " (" in model and model.endswith(")") else model
@@ -192,7 +192,7 @@ def _legend_below(figure: Figure, names: Sequence[str], width_in: float) -> None
 
 
 def accuracy_against_latency(path: Path, rows: pd.DataFrame, where: str) -> None:
-    """One point a model with 95 % intervals both ways; those not shown to be off the front are filled and joined."""
+    """One point per model with 95 % intervals both ways; those on the Pareto front are filled and joined."""
     from core.figures import new_figure, save_figure, shortened, wrapped
 
     figure, axes = new_figure(width_in=8.0, height_in=5.0 + 0.2 * len(rows))

@@ -1,4 +1,4 @@
-"""From what a run has collected to its `Results`, and to the files of its run folder."""
+"""Turns `Findings` into `Results`, and writes the files of the run folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def write_run(folder: Path, findings: Findings, options: Options) -> Results:
-    """Write every table, picture and kept value of the run into `folder`, a run folder in the making; returns its results."""
+    """Write every table, picture and prediction into `folder`, a run folder not yet complete; returns the results."""
     results = results_of(findings, options, final_run_folder(folder))
     for name, frame in results.tables.items():
         tables.write_csv(frame, folder / name)
@@ -58,7 +58,7 @@ def write_run(folder: Path, findings: Findings, options: Options) -> Results:
 
 
 def results_of(findings: Findings, options: Options, folder: Path) -> Results:
-    """The results that `folder` will hold, answers and Pareto front included; nothing is written."""
+    """The results for `folder`, with answers and Pareto front; nothing is written."""
     stored = {name: tables.as_stored(frame) for name, frame in _tables(findings, options).items()}
     results = Results(folder, as_json(_facts(findings, options)), stored)
     answers = advice(results)
@@ -70,7 +70,7 @@ def results_of(findings: Findings, options: Options, folder: Path) -> Results:
 
 
 def _thresholds(results: Results) -> dict[str, Any] | None:
-    """The stated error and each model's threshold, None where no answer keeps it; None altogether where none was asked for."""
+    """The stated error and each model's threshold, None if there is none; None in place of all if not asked for."""
     rows = results.rejects
     known = {row["model"]: None if row["threshold"] != row["threshold"] else row["threshold"] for row in rows.to_dict("records")}
     return {"max_error": float(rows["max_error"].iloc[0]), "thresholds": known} if known else None
@@ -81,7 +81,7 @@ def _with_facts(results: Results, **facts: Any) -> Results:
 
 
 def as_json(value: dict[str, Any]) -> dict[str, Any]:
-    """A value as `run.json` gives it back."""
+    """A value as read back from `run.json`."""
     return dict(json.loads(json.dumps(value)))
 
 
@@ -151,7 +151,7 @@ def _flips(findings: Findings) -> dict[str, pd.DataFrame]:
 
 
 def _on_validation(findings: Findings, tuned_on: ImageSet) -> dict[str, Judged]:
-    """What every model and ensemble says of the images that thresholds are chosen on."""
+    """The predictions of every model and ensemble for the images that thresholds are chosen on."""
     found = dict(findings.validation)
     for name, ensemble in findings.ensembles.items():
         if ensemble.is_of_views:
@@ -166,7 +166,7 @@ def _on_split(findings: Findings) -> dict[str, Judged]:
 
 
 def _pairs_of_own_predictions(findings: Findings) -> list[Pair]:
-    """The tests of every pair on the predictions of each provider that has its own."""
+    """The tests of every pair on the predictions of each provider that rounds differently."""
     labels = findings.image_set.labels
     right: dict[str, dict[str, NDArray[np.bool_]]] = {}
     for (model, provider), predictions in findings.own_predictions.items():
@@ -194,7 +194,7 @@ def _with_pairs_of(answers: Sequence[Answer], findings: Findings, results: Resul
 
 
 def _write_predictions(folder: Path, findings: Findings) -> None:
-    """The logits of each single model with the labels, and those that ensembles were tuned on: enough to make every table again."""
+    """Logits and labels of single models and ensembles of views, validation images included: enough to make every table again."""
     folder.mkdir()
     of_views = [name for name, ensemble in findings.ensembles.items() if ensemble.is_of_views]
     for name in (*(candidate.name for candidate in findings.candidates), *of_views):

@@ -1,4 +1,4 @@
-"""The smaller tables that a run prints beside the comparison, each of one table of its results."""
+"""The smaller tables that a run prints beside the comparison, each made from one table of its results."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 def new_table(title: str, caption: str | None = None) -> Table:
-    """An empty table, its title and caption at the left; cells keep square brackets because `output_console` reads no markup."""
+    """An empty table, title and caption left-aligned; cells may have square brackets, as `output_console` reads no markup."""
     from rich.table import Table
 
     return Table(title=title, title_justify="left", caption=caption, caption_justify="left")
 
 
 def costs_table(results: Results, names: Names) -> Table:
-    """A row per model, on the provider of the predictions: what is known of size, arithmetic, loading, memory, energy and price."""
+    """A row per model, on the provider of the predictions: known size, arithmetic, loading, memory, energy and price."""
     costs = results.costs[results.costs["provider"].fillna("").isin(["", results.run["predictions_provider"]])]
     first, last = (costs.drop_duplicates("model", keep=keep).set_index("model") for keep in ("first", "last"))
     columns = {
@@ -119,9 +119,9 @@ def rejects_table(rejects: pd.DataFrame, names: Names) -> Table:
 
 
 def robustness_table(results: Results, names: Names) -> Table:
-    """A row per model: accuracy as the images are and corrupted, what is lost, errors against the baseline's, and the verdict.
+    """A row per model: accuracy uncorrupted and corrupted, points lost, errors relative to the baseline's, and a verdict.
 
-    The verdict is of the first pair of `robustness_pairs.csv` that asks about the model.
+    The verdict is that of the model's first pair in `robustness_pairs.csv`.
     """
     summary, pairs = results.robustness_summary, results.robustness_pairs
     first = summary.iloc[0]
@@ -143,7 +143,7 @@ def robustness_table(results: Results, names: Names) -> Table:
 
 
 def flips_table(results: Results, names: Names) -> Table:
-    """A row per model: how often its answer flips, in relation to the baseline's, and the verdict of the first pair that asks."""
+    """A row per model: how often its answer flips, also relative to the baseline's, and the verdict of its first pair."""
     means, pairs = results.flips[results.flips["perturbation"] == MEAN], results.flips_pairs
     first = means.iloc[0]
     n_counted = int(results.flips[results.flips["model"] == first["model"]]["in_mean"].sum())
@@ -164,7 +164,7 @@ def flips_table(results: Results, names: Names) -> Table:
 
 
 def _first_verdict(pairs: pd.DataFrame, model: str, names: Names) -> str:
-    """What the first pair that asks about `model` says of it and whom; empty where none asks."""
+    """The verdict of the first pair with `model` as model_a, and the other model; empty if there is none."""
     asked = pairs[pairs["model_a"] == model]
     verdict = "" if asked.empty else f"{asked.iloc[0]['verdict']}\nthan {names.of(asked.iloc[0]['model_b'])}"
     return verdict.replace("difference\nthan", "difference\nfrom")

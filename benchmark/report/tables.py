@@ -48,7 +48,7 @@ LATENCY_PAIRS_COLUMNS = (
 ).split()
 LOADGEN_COLUMNS = "model scenario batch_size figure ours loadgen ratio".split()
 SAMPLES_COLUMNS = "model provider batch_size threads transfer round process phase call latency_ms".split()
-# Names, and words made of them: a model may be called 0, 1e5, None or nan, and a fingerprint may look like a number.
+# Columns that are read as text: a model may be called 0, 1e5, None or nan, and a fingerprint may look like a number.
 TEXT_COLUMNS = (
     "model model_a model_b kind members member ensemble rule backend precision provider device_name device_details tf32 "
     "onnxruntime_version class_name true_class predicted_class transfer phase scenario figure metric verdict family pareto_ties "
@@ -58,7 +58,7 @@ TEXT_COLUMNS = (
 
 
 def comparison_columns() -> list[str]:
-    """The columns of `comparison.csv`; metrics that came later stand at the end, so that no column ever moves."""
+    """The columns of `comparison.csv`; later metrics come at the end, so that no column ever moves."""
     later = [metric.column for metric in metrics.METRICS if metric.column not in _COMPARISON_COLUMNS]
     return [*_COMPARISON_COLUMNS, *later]
 
@@ -78,7 +78,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models on the same images, and what their difference is worth."""
+    """Two models on the same images: counts, difference, tests, and the verdict on model_a."""
 
     model_a: str
     model_b: str
@@ -218,7 +218,7 @@ def write_csv(frame: pd.DataFrame, path: Path | io.StringIO) -> None:
 
 
 def as_stored(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table as `read_csv` gives it back: what is made of it live is then what is made of it later, to the last digit."""
+    """The table as `read_csv` returns it, so that results are the same during the run and later, to the last digit."""
     stored = io.StringIO()
     write_csv(frame, stored)
     stored.seek(0)
@@ -235,7 +235,7 @@ def read_csv(path: Path | io.StringIO) -> pd.DataFrame:
 
 
 def _change_words(frame: pd.DataFrame, change: Callable[[Any], Any]) -> None:
-    """Change every name of a table, in place; columns in which nothing changes keep their type."""
+    """Apply `change` to every text cell, in place; columns in which nothing changes keep their type."""
     for column in frame.columns.intersection(TEXT_COLUMNS):
         words = list(frame[column])
         changed = [change(word) for word in words]

@@ -48,7 +48,7 @@ ON_FRONT = (
 def print_report(results: Results) -> None:
     """Print the comparison, the verdicts, the cross-check and the notes.
 
-    Where a table with the models' names is too wide, all tables call them A, B, …, and a legend says which is which.
+    If a table with the models' names is too wide, all tables call them A, B, …, explained by a legend.
     """
     names, tables = fitting(lambda names: report_tables(results, names), results)
     print_lines(names.legend())
@@ -61,7 +61,7 @@ def print_report(results: Results) -> None:
 
 
 def report_tables(results: Results, names: Names) -> list[list[Table]]:
-    """Every table, in order: each followed by the narrower ones that hold the same, if there are such."""
+    """Every table, in order: each followed by narrower ones with the same content, if there are any."""
     comparison, dataset = results.comparison, results.run["dataset"]
     where = f"{dataset['name']}, {counted(dataset['n_images'], dataset['split'] + ' image')}"
     timed = comparison.dropna(subset=["provider"])
@@ -96,7 +96,7 @@ def report_tables(results: Results, names: Names) -> list[list[Table]]:
 
 
 def _judged_providers(results: Results) -> list[str]:
-    """The provider of the predictions, and each other that an answer is given for, as its pairs have verdicts of their own."""
+    """The provider of the predictions, and all others with pairs of their own, of accuracy or of speed."""
     timed = results.latency_pairs["provider"][results.latency_pairs["transfer"] == "host-to-host"]
     return list(dict.fromkeys([results.run["predictions_provider"], *results.pairs["provider"].dropna(), *timed]))
 
@@ -104,9 +104,8 @@ def _judged_providers(results: Results) -> list[str]:
 def shown_pairs(results: Results, provider: str) -> pd.DataFrame:
     """The rows of `pairs.csv` that are shown: those of a question, and those that the answer rests on, which were timed too.
 
-    On predictions of `provider`; of the run's own provider if it rounds as that one does.
-
-    Of more than fifteen those of the answer and the first others.
+    They are on predictions of `provider`, or of the run's own if both round alike. Of more than `MOST_VERDICTS`, those of the
+    answer and the first others.
     """
     pairs, timed = _pairs_on(results, provider), _timed_pairs(results, provider)
     nobody_asked = (pairs["family"] == OTHER_ENSEMBLES).to_numpy(dtype=bool)
@@ -118,7 +117,7 @@ def shown_pairs(results: Results, provider: str) -> pd.DataFrame:
 
 
 def _pairs_on(results: Results, provider: str) -> pd.DataFrame:
-    of_provider = results.pairs["provider"].fillna("")  # nothing is run for predictions alone
+    of_provider = results.pairs["provider"].fillna("")  # empty if nothing was run
     return results.pairs[of_provider == (provider if provider in set(of_provider) else results.run["predictions_provider"])]
 
 

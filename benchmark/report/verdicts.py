@@ -1,4 +1,4 @@
-"""What the tests of a run say of any two models at one provider and batch size: the sentence and the Pareto front rest on it."""
+"""The verdicts of a run's tests on any two models at one provider and batch size: answer and Pareto front rest on them."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Verdicts:
         """Of one place only: one provider, batch size and transfer.
 
         pairs: rows of `pairs.csv`, every pair of models on this provider's predictions; latency_pairs: rows of
-        `latency_pairs.csv`; samples: rows of `latency_samples.csv.gz`, from which the other pairs are put to the same test
-        when they are asked for, without the interval, which takes most of it.
+        `latency_pairs.csv`; samples: rows of `latency_samples.csv.gz`, from which other pairs are tested in the same way
+        on demand, without the interval, which takes most of the time.
         """
         self._accuracy = _by_names(pairs, "verdict")
         self._holm_p = _by_names(pairs, "holm_p")
@@ -61,19 +61,19 @@ class Verdicts:
         self._samples = samples
 
     def accuracy(self, a: str, b: str) -> str:
-        """What may be said of the accuracy of a against b: `better`, `worse` or `no credible difference`."""
+        """The verdict on the accuracy of a against b: `better`, `worse` or `no credible difference`."""
         if (a, b) in self._accuracy:
             return str(self._accuracy[a, b])
         return _opposite(str(self._accuracy[b, a]))
 
     def p_words(self, a: str, b: str) -> str:
-        """The p value of their difference in accuracy for people, and whether it is corrected."""
+        """The p value of their difference in accuracy in words, and whether it is corrected."""
         names = (a, b) if (a, b) in self._family else (b, a)
         alone = sum(family == self._family[names] for family in self._family.values()) == 1
         return p_words(float(self._holm_p[names])) + ("" if alone else ", corrected for several comparisons")
 
     def speed(self, a: str, b: str) -> str:
-        """What may be said of the speed of a against b; `not tested` with fewer rounds than a verdict needs."""
+        """The verdict on the speed of a against b; `not tested` with fewer rounds than a verdict needs."""
         n_rounds, verdict = self._speed(a, b)
         return verdict if n_rounds >= MIN_PAIRS else NOT_TESTED
 

@@ -1,8 +1,8 @@
-"""`flips.csv` and `flips_pairs.csv`: how often a model changes its answer while an image changes a little, and who less than whom.
+"""`flips.csv` and `flips_pairs.csv`: how often a model changes its answer while an image changes a little, compared by pairs.
 
-The flip probability of a perturbation is the share of frames whose predicted class is not that of the frame before, of noise not
-that of the first frame. Its mean over the perturbations is mFP; the flip rate is relative to a baseline's, and the mean of the flip
-rates is mFR (Hendrycks and Dietterich, 2019). The unit is the image: all frames of one are drawn together by the bootstrap.
+The flip probability of a perturbation is the share of frames whose predicted class differs from that of the frame before, or, for
+noise, of the first frame. Its mean over the perturbations is mFP; the flip rate is relative to a baseline's, and the mean of the
+flip rates is mFR (Hendrycks and Dietterich, 2019). The unit is the image: all frames of one are drawn together by the bootstrap.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ MOST_SENTENCES = 3
 
 @dataclass(frozen=True)
 class Flips:
-    """Of each image the share of frames at which a model's answer flips, by model and perturbation, (n_images,).
+    """How often the models' answers flip.
 
-    counted: the perturbations that means are over; baseline: the model that flip rates are relative to; n_frames: of a sequence, by
+    shares: per image, the share of frames with a flip, (n_images,), by model and perturbation.
+    counted: the perturbations that means are over; baseline: the model that flip rates are relative to; n_frames: per sequence, by
     perturbation.
     """
 
@@ -51,7 +52,7 @@ class Flips:
 
 
 def flip_shares(predicted: Int64Array, perturbation: str) -> Float64Array:
-    """Of class indices (n_images, n_frames), the share of the frames after the first that differ from what they are held to."""
+    """The share of frames after the first that differ from the one compared with, (n_images,); predicted: (n_images, n_frames)."""
     before = predicted[:, :1] if is_noise(perturbation) else predicted[:, :-1]
     return np.asarray((predicted[:, 1:] != before).mean(axis=1), dtype=np.float64)
 
@@ -78,7 +79,7 @@ def flip_rows(found: Flips) -> pd.DataFrame:
 def flip_pairs(found: Flips, singles: Sequence[str], ensembles: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """A row per pair: the difference of their mean flip probabilities, and whether model_a flips less.
 
-    By the same bootstrap, correction and families as `robustness_pairs`, the best being the one that flips least.
+    Bootstrap, correction and families are those of `robustness_pairs`; the best model is the one that flips least.
     """
     import pandas as pd
 
@@ -90,7 +91,7 @@ def flip_pairs(found: Flips, singles: Sequence[str], ensembles: Mapping[str, Seq
 
 
 def flip_sentences(flips: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
-    """What the first pairs come to, in words; none where there is one model alone or no sequence."""
+    """The verdicts of the first pairs in words; empty for a single model or without sequences."""
     means = flips[flips["perturbation"] == MEAN].set_index("model")["flip_probability"]
     said = []
     for _, pair in pairs[:MOST_SENTENCES].iterrows():
@@ -103,5 +104,5 @@ def flip_sentences(flips: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
 
 
 def _over(share: float, of_baseline: float) -> float:
-    """The flip rate; nan where the baseline never flips."""
+    """The flip rate; nan if the baseline never flips."""
     return float(share / of_baseline) if of_baseline else float("nan")

@@ -18,7 +18,7 @@ AT_ONCE = 64  # sequences: about 2,000 images of 3 KB
 
 
 def predict_sequences(findings: Findings, wanted: WantedSequences) -> Flips:
-    """How often each model's answer flips; models of which there are only predictions are left out, with a note."""
+    """How often each model's answer flips; models known only by their predictions are left out, with a note."""
     sequences, image_set = wanted.sequences, findings.image_set
     models = speaking(findings, image_set)
     of_ensembles = {name: one for name, one in findings.ensembles.items() if name not in models and set(one.members) <= set(models)}
@@ -52,7 +52,7 @@ def predict_sequences(findings: Findings, wanted: WantedSequences) -> Flips:
 
 
 def _notes(findings: Findings, found: Flips, n_images: int) -> list[str]:
-    """Which models are absent, how many images these are, and whether the mean is that of others."""
+    """Notes: absent models, number of images, and whether the mean can be compared with published ones."""
     silent = [candidate.name for candidate in findings.candidates if candidate.name not in found.shares]
     notes = [f"{name}: only its predictions are known, so it has no row of flips" for name in silent]
     n_all = len(findings.image_set)
@@ -62,6 +62,6 @@ def _notes(findings: Findings, found: Flips, n_images: int) -> list[str]:
     if absent:
         notes.append(
             f"the mean flip probability is over {len(found.counted)} of {PUBLISHED}'s {len(COUNTED)} perturbations, without "
-            f"{', '.join(absent)}: no figure to hold against others"
+            f"{', '.join(absent)}: not comparable with published figures"
         )
     return notes

@@ -23,7 +23,7 @@ Say = Callable[[UInt8Array], Float32Array]  # images to logits
 
 
 def predict_versions(findings: Findings, wanted: Wanted) -> Robustness:
-    """Who is right about which version of the images; models of which there are only predictions are left out, with a note."""
+    """Which model is right about which version of the images; models known only by their predictions are left out, with a note."""
     chosen, image_set, versions = wanted.chosen, wanted.image_set, wanted.versions
     models = speaking(findings, image_set)
     of_ensembles = {name: one for name, one in findings.ensembles.items() if name not in models and set(one.members) <= set(models)}
@@ -62,14 +62,14 @@ def predict_versions(findings: Findings, wanted: Wanted) -> Robustness:
 
 
 def can_speak(candidate: Candidate) -> bool:
-    """Whether a model can be run on images that nobody has seen."""
+    """Whether a model can be run on new images, not only looked up in given predictions."""
     return candidate.given is None or candidate.given.classifier is not None
 
 
 def speaking(findings: Findings, image_set: ImageSet) -> dict[str, Say]:
-    """What gives the logits of each model that can be run, for images with the classes of `image_set`.
+    """A function from images to logits for each model that can be run, by name; the classes are those of `image_set`.
 
-    Ensembles of views are among these: what their member says of an image does not tell what they say.
+    With ensembles of views: their logits cannot be computed from their member's.
     """
     found = {candidate.name: _say(findings, candidate, image_set) for candidate in findings.candidates if can_speak(candidate)}
     of_views = [name for name, one in findings.ensembles.items() if one.is_of_views]
@@ -77,7 +77,7 @@ def speaking(findings: Findings, image_set: ImageSet) -> dict[str, Say]:
 
 
 def said_of(findings: Findings, image_set: ImageSet, what: str) -> dict[str, Float32Array]:
-    """The logits of every model that can be run, and of ensembles of such, for other images; `what` they are, for the progress."""
+    """Logits by name for other images, of every model that can be run and ensembles of these; what: words for the progress bar."""
     logits: dict[str, Float32Array] = {}
     with progress("doing") as display:
         models = speaking(findings, findings.image_set)

@@ -1,8 +1,8 @@
-"""`robustness.csv` and the two tables made of it: means over corruptions, and which model is more robust than which.
+"""`robustness.csv` and the two tables made from it: means over corruptions, and which model is more robust than which.
 
-The unit is the image: all versions of one are drawn together by the bootstrap, for a model that is right about one of them is
-likelier to be right about the others. Mean corruption accuracy is the plain mean over corruptions and severities, as the
-literature has it for CIFAR-10-C.
+The unit is the image: all versions of one are drawn together by the bootstrap, because a model that is right about one of them is
+likelier to be right about the others. Mean corruption accuracy is the plain mean over corruptions and severities, as in the
+literature on CIFAR-10-C.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _AT_ONCE = 200  # resamples
 class Robustness:
     """Whether each model is right about each version of each image.
 
-    what: whose corruptions; counted: those that means are over; baseline: the model that errors are put in relation to.
+    what: the name of the corruptions' source; counted: those that means are over; baseline: the model that errors are relative to.
     uncorrupted: by model, (n_images,); right: by model and corruption, (n_severities, n_images).
     """
 
@@ -54,7 +54,7 @@ class Robustness:
 
 
 def robustness_rows(found: Robustness) -> pd.DataFrame:
-    """A row per model, corruption and severity; `none` at severity 0 are the same images as they are."""
+    """A row per model, corruption and severity; `none` at severity 0 are the same images uncorrupted."""
     import pandas as pd
 
     rows = []
@@ -90,8 +90,8 @@ def summary_rows(found: Robustness) -> pd.DataFrame:
 def robustness_pairs(found: Robustness, singles: Sequence[str], ensembles: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """A row per pair: the difference of their mean corruption accuracies, and whether model_a is more robust.
 
-    p is twice the share of the resamples on the other side of 0, corrected after Holm in the families of `accuracy.pairs`, in which
-    the best is the most robust; pairs of ensembles that nobody asks for are left out.
+    p is twice the share of the resamples on the other side of 0, corrected by Holm in the families of `accuracy.pairs`, in which
+    the best is the most robust; the family `OTHER_ENSEMBLES` is left out.
     """
     import pandas as pd
 
@@ -102,7 +102,7 @@ def robustness_pairs(found: Robustness, singles: Sequence[str], ensembles: Mappi
 def bootstrap_pairs(
     means: Mapping[str, Float64Array], singles: Sequence[str], ensembles: Mapping[str, Sequence[str]], words: tuple[str, str]
 ) -> Iterator[tuple[Any, ...]]:
-    """The rows of pairs of models by a mean of each image, (n_images,), the more the better; `words` for more and for less."""
+    """The rows of pairs of models; means: per image, (n_images,), larger is better; words: the verdicts for larger and smaller."""
     known = [name for name in singles if name in means]
     of_known = {name: members for name, members in ensembles.items() if name in means and set(members) <= set(means)}
     drawn, p_of = resampled_means(means), dict[tuple[str, str], float]()
@@ -121,7 +121,7 @@ def bootstrap_pairs(
 
 
 def with_robustness(comparison: pd.DataFrame, summary: pd.DataFrame | None) -> pd.DataFrame:
-    """The comparison with mean corruption accuracy and drop of each model; empty where nothing was corrupted."""
+    """The comparison with mean corruption accuracy and drop of each model; empty if nothing was corrupted."""
     filled = comparison.copy()
     for name in IN_COMPARISON:
         values = {} if summary is None else dict(zip(summary["model"], summary[name], strict=True))
@@ -130,7 +130,7 @@ def with_robustness(comparison: pd.DataFrame, summary: pd.DataFrame | None) -> p
 
 
 def resampled_means(per_image: Mapping[str, NDArray[np.floating]], seed: int = SEED) -> dict[str, Float64Array]:
-    """Means of values of the same images, (n_images,) by name, over 9,999 draws of these, the same for all: (9999,) by name."""
+    """Means over 9,999 resamples of the images, (9999,) by name; per_image: (n_images,) by name, all resampled alike."""
     values = np.stack(list(per_image.values()), axis=1).astype(np.float64)
     random, parts = np.random.default_rng(seed), []
     for start in range(0, N_RESAMPLES, _AT_ONCE):

@@ -1,4 +1,4 @@
-"""Which images are to be corrupted or perturbed, how, and against whose errors; what is wrong is found before anything runs."""
+"""Which images to corrupt or perturb, how, and the baseline; invalid options are found before anything runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def wanted_versions(
     """At most `n_images` of a split, drawn by `seed`, in our corrupted versions, or the published ones of `folder`.
 
     models: those that can be run, and their ensembles; baseline: the first of them if None. UserError if it is none of them.
-    heavy: in those versions too for which an optional package is needed.
+    heavy: also in the versions that need an optional package.
     """
     if heavy and folder is not None:
         raise UserError("--corrupt-heavy makes versions here, and --corrupt-from reads others; leave one of them out")

@@ -1,4 +1,4 @@
-"""Which settings a machine has room for: so many instances of a model, each on so many threads."""
+"""Which settings fit on a machine: a number of instances of a model, each on a number of threads."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Setting:
 
 
 def wanted_settings(options: Options, cores: int, has_files: bool) -> tuple[list[Setting], list[str]]:
-    """The settings that a benchmark compares, none where its options ask for none, and notes.
+    """The settings that a benchmark compares, empty if its options ask for none, and notes.
 
-    UserError if there is nothing that could be timed in processes of its own, or no time.
+    UserError if no ONNX file or no time is given.
     """
     if not is_asked_for(options.instances, options.thread_counts):
         return [], []
@@ -36,7 +36,7 @@ def wanted_settings(options: Options, cores: int, has_files: bool) -> tuple[list
 
 
 def is_asked_for(instances: Sequence[int], threads: Sequence[int]) -> bool:
-    """Whether flags ask for a comparison of settings: one instance on one number of threads is what every run measures."""
+    """Whether flags ask for a comparison of settings: every run measures one instance on one number of threads."""
     return len(threads) > 1 or tuple(instances) != (1,)
 
 
@@ -56,13 +56,13 @@ def settings_of(instances: Sequence[int], threads: Sequence[int], cores: int) ->
     if not left_out:
         return fitting, []
     named = ", ".join(map(str, left_out))
-    return fitting, [f"settings: {named} left out, for this process may use {counted(cores, 'core')}"]
+    return fitting, [f"settings: {named} left out, because this process may use {counted(cores, 'core')}"]
 
 
 def threads_of_run(threads: Sequence[int], cores: int) -> int:
-    """The threads of everything but the comparison of settings: the most that were named and fit, all cores if none is named.
+    """The threads of everything but the comparison of settings: the largest number given that fits, all cores if none is given.
 
-    UserError if not even the fewest fit.
+    UserError if none fits.
     """
     if not threads:
         return cores

@@ -11,7 +11,7 @@ from benchmark.options import Options
 from benchmark.settings.grid import Setting
 from core.records import UInt8Array
 
-SHARE = Share(of_budget=0.5)  # of the latency budget, for each of both experiments where settings are compared
+SHARE = Share(of_budget=0.5)  # of the latency budget, for each of the two experiments if settings are compared
 _OWN = replace(SHARE, what="instances and threads", compared="setting", timings="timings", where="fresh processes")
 
 

@@ -1,4 +1,4 @@
-"""What each setting gives, and which is the best: tables of the timed calls, with the tests of `benchmark.latency.pairs`."""
+"""The figures of each setting, and which is the best: tables of the timed calls, with the tests of `benchmark.latency.pairs`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Pair:
 
 
 def by_setting(samples: Sequence[LatencySamples]) -> dict[Where, dict[Setting, ByRound]]:
-    """The samples of each round's instances, by what they are of; settings in order."""
+    """The samples of each round's instances, by model, provider and batch size, then setting (sorted), then round."""
     found: dict[Where, dict[Setting, ByRound]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for one in samples:
         found[one.model, one.provider, one.batch_size][Setting(one.instances, one.threads)][one.round].append(one)
@@ -58,7 +58,7 @@ def by_setting(samples: Sequence[LatencySamples]) -> dict[Where, dict[Setting, B
 
 
 def throughput(instances: Sequence[LatencySamples]) -> float:
-    """Images per second of all instances of one round together: the sum of what each did in its own timed calls."""
+    """Images per second of all instances of one round together: the sum of the rates of their own timed calls."""
     return float(sum(one.batch_size * len(one.samples_ms) / (one.samples_ms.sum() / 1000) for one in instances))
 
 
@@ -94,10 +94,10 @@ def pairs_of(samples: Sequence[LatencySamples]) -> list[Pair]:
 
 
 def verdicts(figures: Mapping[Setting, float], pairs: Sequence[Pair], n_rounds: int) -> dict[Setting, str]:
-    """A word on each setting: best, tied for it, or not, given ms or ms per image and the tests of one place and measure.
+    """The verdict on each setting: best, tied for best, or not best; figures: less is better; pairs: of one place and measure.
 
-    Tied are those that no other is significantly better than, where there are several. Tests may go round in a circle: if each
-    is beaten by another, the best figure counts.
+    If no other is significantly better than a setting, it is best, or tied if there are several such. Tests may form a circle:
+    if each is beaten by another, the best figure counts.
     """
     if len(figures) < 2:
         return dict.fromkeys(figures, ONLY)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def settings_sentences(results: Results, name_of: Callable[[str], str] = str) -> list[str]:
-    """A sentence per provider and model: the settings of the highest throughput and of the lowest latency, and what ties them.
+    """A sentence per provider and model: the settings of highest throughput and of lowest latency, and which tie with these.
 
-    Latency is that of the batch size that came first, throughput that of the largest that was tested.
+    Latency is at the first batch size, throughput at the largest that was tested.
     """
     at_batch = results.run["options"].get("at_batch")
     sentences = []
@@ -36,7 +36,7 @@ def settings_sentences(results: Results, name_of: Callable[[str], str] = str) ->
 
 
 def _best(rows: pd.DataFrame, measure: str) -> str:
-    """The best of the settings of one place with its figure, and with which others it ties or that it was not tested."""
+    """The best of the settings of one place with its figure, the settings that tie with it, or that it was not tested."""
     figure, sign, unit = ("latency_p50_ms", 1, " ms p50") if measure == "latency" else ("throughput_images_per_s", -1, " images/s")
     low, high = _INTERVALS[measure]
     candidates = rows[rows[f"{measure}_verdict"] != BEATEN]
@@ -45,7 +45,7 @@ def _best(rows: pd.DataFrame, measure: str) -> str:
     verdict = best[f"{measure}_verdict"]
     notes = {
         TIED: f", tied with {' and '.join(others)}",
-        NOT_TESTED: f", not tested: {counted(int(best['n_rounds']), 'round')} of the {MIN_PAIRS} that it takes",
+        NOT_TESTED: f", not tested: {counted(int(best['n_rounds']), 'round')} of the {MIN_PAIRS} needed",
         ONLY: ", the only setting",
     }
     interval = "" if best[low] != best[low] else f" ({three_digits(best[low])}–{three_digits(best[high])})"

@@ -1,7 +1,7 @@
 """One of several processes that run a model at the same time: `python -m benchmark.settings.worker`.
 
-The worker of the latency experiment, which here starts and ends in step with the others: every timed call of each is made
-while all others call, too.
+The worker of the latency experiment, started and ended in step with the others: all timed calls of each are made while all
+others are calling, too.
 """
 
 from __future__ import annotations

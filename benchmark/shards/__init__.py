@@ -1,1 +1,1 @@
-"""One evaluation in parts, on as many processes and machines as there are: predictions of each shard, then one run of all."""
+"""One evaluation in parts, on any number of processes and machines: predictions of each shard, then one run from all."""

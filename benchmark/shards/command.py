@@ -62,12 +62,12 @@ def _here(asked: Asked, shard: int) -> None:
 
 
 def _launched(asked: Asked, options: Namespace) -> None:
-    """All shards that are not there yet, by the launcher."""
+    """All missing shards, by the launcher."""
     from benchmark.shards.plan import agree_on_plan, missing, open_work
     from core.console import progress
     from core.launch.launchers import launcher
 
-    agree_on_plan(open_work(asked))  # says what is wrong before anything is launched
+    agree_on_plan(open_work(asked))  # raises before anything is launched
     absent = missing(options.out, asked.n_shards)
     jobs = [{"asked": asdict(asked), "shard": shard} for shard in absent]
     run = launcher(options.launcher, options.jobs, options.threads)
@@ -92,7 +92,7 @@ def _parser() -> Parser:
     command = Parser(
         prog="python -m benchmark predict",
         description="Predictions of ONNX classifiers for one shard of the images, or for all shards by a launcher. Memory does not "
-        "grow with the number of images. A shard that is there is not made again; python -m benchmark merge DIR makes the tables.",
+        "grow with the number of images. Existing shards are not made again; python -m benchmark merge DIR makes the tables.",
         formatter_class=HelpWithDefaults,
     )
     add = command.add_argument
@@ -100,7 +100,7 @@ def _parser() -> Parser:
     add("--data", default="cifar10", metavar="NAME", help=WHAT_DATA_TAKES)
     add("--data-dir", type=Path, metavar="DIR", help="where a named data set lies; $CIFAR10_DIR or data/ if not given")
     add("--out", type=Path, required=True, metavar="DIR", help="folder of the shards, the same for all of them")
-    add("--shard", type=shard_of, metavar="I/N", help="predict this shard alone, 1/8 to 8/8 of 8 shards")
+    add("--shard", type=shard_of, metavar="I/N", help="predict only this shard, 1/8 to 8/8 of 8 shards")
     add("--shards", type=positive, metavar="N", help="predict all of N shards by the launcher; as many as --jobs if not given")
     add(
         "--launcher",
@@ -112,7 +112,7 @@ def _parser() -> Parser:
     add("--split", choices=["test", "validation", "train"], default="test", help="the images to predict")
     add("--limit", type=positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
     add("--seed", type=seed, default=0, help="draws the images of --limit")
-    add("--resize", choices=RESIZES, help="how images of a folder get one size; as the models were trained if not given")
+    add("--resize", choices=RESIZES, help="how images of a folder are brought to one size; as in training if not given")
     add(
         "--skip-damaged",
         action="store_true",

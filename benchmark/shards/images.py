@@ -1,4 +1,4 @@
-"""The images of shards, decoded once more where they are merged: for their fingerprint, and for whatever looks at pixels."""
+"""The images of shards, decoded again for the merge: for their fingerprint, and for whatever needs pixels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from models.runtimes.predict import PREDICTION_BATCH
 
 
 def image_set(work: Work, images_sha256: Sequence[str], n_kept: int, *, fingerprint: bool, names: bool) -> ImageSet:
-    """The images with the pixels of the first `n_kept` alone; the others are black: `pixels_of` reads them.
+    """All images, of which only the first `n_kept` have their pixels; the others are black: `pixels_of` reads them.
 
-    Where all pixels are kept, and the images are files, the sizes in which they came are too.
-    images_sha256: what each shard's images were when they were predicted. fingerprint: decode every image once more for the
-    fingerprint of all, and hold each shard's to what it was predicted on; without, the fingerprint is of those of the shards.
-    names: keep the name of each image too. UserError if a shard was predicted on other images.
+    If all pixels are kept, and the images are files, their original sizes are kept, too.
+    images_sha256: each shard's fingerprint when it was predicted. fingerprint: decode every image again for the fingerprint
+    of all, and check each shard's against `images_sha256`; if False, the fingerprint is a hash of those of the shards.
+    names: keep the name of each image, too. UserError if a shard was predicted on other images.
     """
     shape = _shape(work, len(work.chosen))
     images_u8, growing = new_array(shape, sparse=n_kept < len(work.chosen)), Fingerprint(shape, work.class_names)
@@ -57,7 +57,7 @@ def image_set(work: Work, images_sha256: Sequence[str], n_kept: int, *, fingerpr
 
 
 def pixels_of(work: Work, indices: Int64Array) -> UInt8Array:
-    """The images at `indices` of those that were predicted, in that order, and no other is decoded."""
+    """The predicted images at `indices`, in that order; no other is decoded."""
     images_u8, done = new_array(_shape(work, len(indices))), 0
     with closing(_stream(work, np.array([work.chosen[index] for index in indices], np.int64))) as batches:
         for batch in batches:

@@ -1,4 +1,4 @@
-"""`python -m benchmark merge`: the run folder that one benchmark of all images would have left, from what its shards predicted."""
+"""`python -m benchmark merge`: the run folder that one benchmark of all images would make, from the predictions of its shards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 def merge(asked_for: Namespace) -> Results:
     """The results of the shards in `asked_for.folder`; its tables are those of one run over all images, to the last bit.
 
-    UserError if shards are missing, or of other models or images than the rest.
+    UserError if shards are missing, or differ in models or images.
     """
     from benchmark.accuracy.judging import add_ensembles_and_judge
     from benchmark.accuracy.predictions import predict_validation
@@ -70,7 +70,7 @@ def merge(asked_for: Namespace) -> Results:
 
 
 def _options(asked: Asked, asked_for: Namespace) -> Options:
-    """The options of the one run that would have left the same."""
+    """The options of the single run that would give the same results."""
     from benchmark.options import Options
 
     same = {
@@ -86,7 +86,7 @@ def _options(asked: Asked, asked_for: Namespace) -> Options:
 def _findings(
     work: Work, provider: Provider, options: Options, images_sha256: Sequence[str], *, fingerprint: bool
 ) -> tuple[Findings, list[Plan]]:
-    """What a run has found before it predicts anything, and the ensembles to be made."""
+    """The findings of a run before it predicts anything, and the ensembles to be made."""
     from benchmark.ensembles import N_FUSION_IMAGES, plans, tuned_images
     from benchmark.findings import Findings
     from benchmark.shards.images import image_set
@@ -161,7 +161,7 @@ def _arrays(path: Path) -> dict[str, Any]:
 
 
 def _require_logits(path: Path, arrays: dict[str, Any], n_models: int, shape: tuple[int, int]) -> None:
-    """UserError unless a shard has finite logits of this shape for each model, and says which images they are of."""
+    """UserError unless a shard has finite logits of this shape for each model, and the fingerprint of its images."""
     import numpy as np
 
     wanted = [arrays[name] for name in (f"logits_{index}" for index in range(n_models)) if name in arrays]
@@ -190,10 +190,10 @@ def _parser() -> Parser:
         "tuned, are predicted here",
     )
     add("--max-error", type=fraction, metavar="X", help="answer only if sure enough that at most X of the answers are wrong")
-    add("--slices", action="store_true", help="accuracy by brightness, contrast, sharpness and original size, too")
+    add("--slices", action="store_true", help="also accuracy by brightness, contrast, sharpness and original size")
     add("--no-report", dest="report", action="store_false", default=argparse.SUPPRESS, help="leave out report.html")
-    add("--data", metavar="NAME", help="where the same images lie, if not where they were predicted")
-    add("--models", type=Path, nargs="+", default=[], metavar="FILE", help="the same files, if they lie elsewhere by now")
-    add("--no-fingerprint", action="store_true", help="do not decode all images again to prove them the same")
+    add("--data", metavar="NAME", help="where the same images are now, if they were moved since")
+    add("--models", type=Path, nargs="+", default=[], metavar="FILE", help="the same files, if they were moved since")
+    add("--no-fingerprint", action="store_true", help="do not decode all images again to check that they are the same")
     add_run_flag(command)
     return command

@@ -1,7 +1,7 @@
 """What all shards of one evaluation have in common: models and images by fingerprint, and which images each shard has.
 
-A shard is a run of whole batches: a batch holds the same images however many shards there are, so that its logits are the same to
-the last bit.
+A shard consists of whole batches: a batch holds the same images for any number of shards, so that its logits are the same to the
+last bit.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 PLAN = "plan.json"
 DAMAGED = "damaged images"
 Damaged = Sequence[tuple[int, str]]
-MOST_SHARDS = 1_000_000  # a shard is at least a batch, and for each a file is looked for
+MOST_SHARDS = 1_000_000  # each is at least a batch, and a file to look for
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What `python -m benchmark predict` was asked for; JSON holds it for a child process, another machine, and the merge."""
+    """The options of `python -m benchmark predict`, as JSON for a child process, another machine, and the merge."""
 
     models: tuple[str, ...]
     data: str
@@ -61,13 +61,13 @@ class Asked:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Asked:
-        """What `asdict` and JSON made of one; ValueError, KeyError or TypeError for anything else."""
+        """The inverse of `asdict`, through JSON; ValueError, KeyError or TypeError for anything else."""
         wrong = wrong_fields(value, typing.get_type_hints(Asked))
         counts = ("n_shards", "limit", "threads", "decoders")
         wrong += [name for name in counts if name not in wrong and value.get(name) is not None and value[name] < 1]
         wrong += ["seed"] if "seed" not in wrong and value.get("seed", 0) < 0 else []
         if wrong or value["n_shards"] > MOST_SHARDS:
-            raise ValueError(f"{', '.join(wrong or ['n_shards'])} cannot be")
+            raise ValueError(f"wrong type or value: {', '.join(wrong or ['n_shards'])}")
         return Asked(**{**value, "models": tuple(value["models"])})
 
 
@@ -103,13 +103,13 @@ class Work:
         }
 
     def images_of(self, shard: int) -> slice:
-        """Which of the chosen images are the shard's, 0 being the first."""
+        """Which of the chosen images belong to the shard, 0 being the first."""
         n_batches = -(-len(self.chosen) // PREDICTION_BATCH)
         first, end = (number * n_batches // self.asked.n_shards for number in (shard, shard + 1))
         return slice(first * PREDICTION_BATCH, min(end * PREDICTION_BATCH, len(self.chosen)))
 
     def labels(self, where: slice = slice(None)) -> Int64Array:
-        """The labels of those of the chosen images, (n_images,); a copy, on disk if they are many."""
+        """The labels of the chosen images at `where`, (n_images,); a copy, on disk if they are many."""
         labels = self.dataset.labels(self.asked.split, self.split_seed)
         if isinstance(self.chosen, np.ndarray):
             return np.asarray(labels[self.chosen[where]], np.int64)
@@ -121,7 +121,7 @@ class Work:
         return own
 
     def names(self) -> tuple[str, ...]:
-        """The name of each of the chosen images, as a run that reads them has it."""
+        """The name of each of the chosen images, as in `ImageSet.image_names`."""
         names = self.dataset.names(self.asked.split, self.split_seed)
         return tuple(names) if isinstance(self.chosen, range) else tuple([names[index] for index in self.chosen])
 
@@ -132,9 +132,9 @@ class Work:
 
 
 def open_work(asked: Asked) -> Work:
-    """Everything that can be wrong with what was asked for is found here.
+    """Open models and data; raises UserError for everything that can be wrong with the options.
 
-    No image is decoded, but where damaged ones are to be left out and no plan tells yet which they are.
+    No image is decoded, unless damaged ones are to be left out and no plan lists them yet.
     """
     threads = asked.threads or available_cores()
     candidates, notes = find_candidates([Path(model) for model in asked.models], Path(), name_on_cards(asked.data))
@@ -160,9 +160,9 @@ def open_work(asked: Asked) -> Work:
 
 
 def _leave_out_damaged(asked: Asked, dataset: Dataset) -> Damaged:
-    """Let the data set go on without its damaged files; those of the plan that is there, else found by decoding them all.
+    """Leave damaged files out of the data set: those that an existing plan lists, else found by decoding all; returns them.
 
-    Batches begin where they would without these files, so that all shards must agree on them before the first is predicted.
+    They shift the batches, so all shards must agree on them before the first is predicted.
     """
     path = Path(asked.out) / PLAN
     if not path.exists():
@@ -182,7 +182,7 @@ def _leave_out_damaged(asked: Asked, dataset: Dataset) -> Damaged:
 
 
 def agree_on_plan(work: Work) -> str:
-    """The fingerprint of the plan, which the first shard writes; UserError if `--out` holds shards of something else."""
+    """The fingerprint of the plan, which the first shard writes; UserError if `--out` holds shards of another evaluation."""
     key, path = work.key, Path(work.asked.out) / PLAN
     if path.exists():
         require_same(read_plan(path.parent)[0], key, str(path.parent))
@@ -211,7 +211,7 @@ def _not_valid(path: Path, error: Exception) -> UserError:
 
 
 def require_same(there: dict[str, Any], here: dict[str, Any], folder: str) -> None:
-    """UserError that names what differs between the key of the shards in `folder` and that of what is at hand."""
+    """UserError that names what differs between the key of the shards in `folder` and that of this evaluation."""
     different = [name for name in {**here, **there} if there.get(name) != here.get(name)]
     if different:
         raise UserError(
@@ -231,5 +231,5 @@ def shard_file(folder: Path, shard: int, n_shards: int) -> Path:
 
 
 def missing(folder: Path, n_shards: int) -> Sequence[int]:
-    """The shards that are not there, 0 being the first."""
+    """The shards without a file, 0 being the first."""
     return [shard for shard in range(n_shards) if not shard_file(folder, shard, n_shards).is_file()]

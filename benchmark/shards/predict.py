@@ -17,15 +17,16 @@ from core.records import Fingerprint, in_parts, new_array
 from models.runtimes.opening import open_file
 from models.runtimes.predict import PREDICTION_BATCH
 
-_IN_MEMORY_BYTES = 2**20  # logits of a shard beyond it are kept on disk, so that memory does not depend on the size of shards
+_IN_MEMORY_BYTES = 2**20  # larger logits of a shard are kept on disk, so that memory does not depend on the size of shards
 Advance = Callable[[int], None]
 
 
 def predict_shard(asked: Asked, shard: int, advance: Advance = lambda _: None) -> Path:
-    """The file of a shard, 0 being the first, made unless it is there; `advance(n)` is called with the images of each batch.
+    """The file of a shard, 0 being the first, made unless it exists; `advance(n)` is called after each batch of n images.
 
     The file holds the logits of each model, (n_images, n_classes), and the fingerprints of these images and of the plan.
-    It appears when it is complete. UserError for images that cannot be decoded, and for shards of something else in the folder.
+    It appears when it is complete. UserError for images that cannot be decoded, and if the folder holds shards of another
+    evaluation.
     """
     work = open_work(asked)
     plan_sha256 = agree_on_plan(work)
@@ -61,7 +62,7 @@ def _predict(work: Work, shard: int, plan_sha256: str, path: Path, advance: Adva
 
 
 def _write(file: IO[bytes], array: NDArray[Any]) -> None:
-    """An array as numpy's own `savez` writes it, which would map all of one on disk into memory."""
+    """Write an array in the format of `numpy.savez`, but in parts: savez would read all of one on disk into memory."""
     np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
     for part in in_parts(array) if array.ndim else [array]:
         file.write(part.tobytes())

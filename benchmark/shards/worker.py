@@ -1,4 +1,4 @@
-"""Predicts one shard in a process of its own: the job on stdin is what was asked for and which shard, the answer its file."""
+"""Predicts one shard in a process of its own: the job on stdin has `asked` and `shard`, the answer the path of its file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accuracy with and without the images that `--exclude` leaves out: what each list of them is worth."""
+"""Accuracy with and without the images that `--exclude` leaves out: how much each list changes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Right = NDArray[np.bool_]
 
 
 def predict_left_out(findings: Findings, left_out: LeftOut) -> dict[str, Right]:
-    """By model and ensemble, whether it is right about each image that was left out; of those that can be run."""
+    """For each model and ensemble that can be run, whether it is right about each image that was left out, (n_images,)."""
     logits = said_of(findings, left_out.images, "left-out images")
     return {name: values.argmax(axis=1) == left_out.images.labels for name, values in logits.items()}
 
@@ -31,7 +31,7 @@ def predict_left_out(findings: Findings, left_out: LeftOut) -> dict[str, Right]:
 def exclusion_rows(left_out: LeftOut, right: Mapping[str, Right], right_of_left_out: Mapping[str, Right]) -> pd.DataFrame:
     """`exclusions.csv`: for each model a row with every image, a row without those of each reason, and one without all of them.
 
-    right: of the images that are judged. `gain` is the accuracy less that with every image, a fraction.
+    right: about the images that are judged; right_of_left_out: about the others. `gain`: accuracy minus that with every image.
     """
     import pandas as pd
 
@@ -47,7 +47,7 @@ def exclusion_rows(left_out: LeftOut, right: Mapping[str, Right], right_of_left_
 
 
 def _reasons(by_reason: Mapping[str, Right]) -> Iterator[tuple[str, Right]]:
-    """What is left out, in words, and which of the left-out images that is."""
+    """Each row's reason, in words, and which of the left-out images it leaves out."""
     masks: Sequence[Right] = list(by_reason.values())
     yield NOTHING, np.zeros_like(masks[0])
     yield from by_reason.items()

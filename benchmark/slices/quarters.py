@@ -1,7 +1,7 @@
 """Accuracy in each quarter of the images by brightness, contrast, sharpness and original size, and of each pair of models in it.
 
-A quarter is worse than the rest by Fisher's exact test of right and wrong in it against the other images, Holm-corrected over the
-quarters of one model. Two models in a quarter are compared by McNemar's exact test, corrected over all quarters and pairs.
+Whether a quarter is worse is decided by Fisher's exact test of right and wrong in it against the other images, Holm-corrected over
+the quarters of one model. Two models in a quarter are compared by McNemar's exact test, corrected over all quarters and pairs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WORSE, NO_DIFFERENCE, BETTER = "worse", "no credible difference", "better"
 def properties(images_u8: UInt8Array, original_sizes: Int32Array | None = None) -> dict[str, Float64Array]:
     """Brightness and contrast, mean and standard deviation of the luma, and sharpness, the variance of its Laplacian.
 
-    If the sizes in which the images came are known, the shorter side of each in pixels, too. images_u8: RGB (n_images, height,
+    With original_sizes also the shorter side of each in pixels. Each is (n_images,). images_u8: RGB (n_images, height,
     width, 3), at least 3 pixels a side for a sharpness that is not nan; original_sizes: height and width, (n_images, 2).
     """
     found: dict[str, list[NDArray[np.floating]]] = {"brightness": [], "contrast": [], "sharpness": []}
@@ -59,8 +59,8 @@ def slice_rows(
 ) -> pd.DataFrame:
     """`slices.csv`: a row per quarter and model against the other images, and per quarter and pair of models.
 
-    right: by model, whether it is right about each image, (n_images,). `difference` is of the quarter and the rest of the
-    images, or of two models in the quarter. original_sizes: as `properties` has them; images that all came in one have no such
+    right: by model, whether it is right about each image, (n_images,). `difference`: accuracy in the quarter minus that of the
+    other images, or model minus model_b in the quarter. original_sizes: as in `properties`; if all are equal, there are no such
     quarters.
     """
     import pandas as pd
@@ -72,7 +72,7 @@ def slice_rows(
 
 
 def _slices(by_name: Mapping[str, Float64Array]) -> Iterator[tuple[dict[str, object], NDArray[np.bool_]]]:
-    """What names a quarter, and which images are in it; none where all images are alike."""
+    """The columns that name a quarter, and which images are in it; none for a property that is equal for all images."""
     for name, values in by_name.items():
         quarter = quarters(values)
         for index, spoken in enumerate(QUARTERS):

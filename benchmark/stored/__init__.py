@@ -1,1 +1,1 @@
-"""What a stored run must be to be believed."""
+"""Whether a stored run is valid."""

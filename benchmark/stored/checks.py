@@ -1,4 +1,4 @@
-"""Whether what a run folder holds can be what a benchmark wrote: fields, tables and predictions that are of the right kind."""
+"""Whether the contents of a run folder are valid: fields, tables and predictions of the right kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# What every reader takes for granted: a type, a list of one form, or the fields of an object; `ensembles` came later.
+# The fields that every reader relies on: a type, a list of one form, or an object. `_LATER`: those that older runs lack.
 _FORM: dict[str, Any] = {
     "models": [{"name": str}],
     "dataset": {"name": str, "split": str, "sha256": str, "class_names": [str]},
@@ -37,7 +37,7 @@ class _Predicted(Protocol):
 
 
 def check_facts(run: Any) -> None:
-    """ValueError that names the field of run.json which is absent or of another kind, or a name that would leave the folder."""
+    """ValueError that names a field of run.json that is missing or of the wrong type, or a model's name that is no file name."""
     _check(run, _FORM, "run.json")
     for name, form in _LATER.items():
         if name in run:
@@ -69,14 +69,14 @@ def _check(value: Any, form: Any, where: str) -> None:
 
 
 def check_table(frame: pd.DataFrame, name: str) -> None:
-    """ValueError for a column of figures that holds words."""
+    """ValueError for a numeric column that holds text."""
     for column in frame.columns:
         if column not in TEXT_COLUMNS and column not in _FLAGS and any(isinstance(value, str) for value in frame[column]):
             raise ValueError(f"{column} of {name} holds words, not figures")
 
 
 def check_predictions(found: Mapping[str, _Predicted], n_classes: int) -> None:
-    """ValueError unless each has finite logits, (n_images, n_classes), and labels that are classes, the same ones for all."""
+    """ValueError unless each has finite logits, (n_images, n_classes), and labels from 0 to n_classes - 1, the same for all."""
     first = next(iter(found.values()), None)
     for name, (logits, labels) in _pairs(found):
         if logits.ndim != 2 or logits.dtype.kind != "f" or logits.shape[1] != n_classes:

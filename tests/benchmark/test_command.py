@@ -221,7 +221,7 @@ class TestBadInput:
     def test_two_files_of_one_name(self, models, tmp_path) -> None:
         twin = tmp_path / "one.onnx"
         twin.write_bytes((models / "one.onnx").read_bytes())
-        refused(self.quick(models, tmp_path / "out", "--models", models / "one.onnx", twin), "one name in the tables")
+        refused(self.quick(models, tmp_path / "out", "--models", models / "one.onnx", twin), "the same name in the tables")
 
     def test_an_ensemble_of_one(self, models, tmp_path) -> None:
         refused(self.quick(models, tmp_path / "out", "--models", models / "one.onnx", "--ensemble"), "at least two models")

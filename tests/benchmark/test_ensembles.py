@@ -173,7 +173,7 @@ def test_the_oracle_asks_the_members_alone(run, tmp_path: Path) -> None:
 def test_an_ensemble_called_like_a_file_is_refused(tmp_path: Path) -> None:
     cards = {name: tiny_card(name) for name in ("a", "b", "a+b")}
     candidates = [Candidate(name, Path(f"{name}.onnx"), card) for name, card in cards.items()]
-    with pytest.raises(UserError, match=r"the ensemble a\+b would be called like a\+b\.onnx"):
+    with pytest.raises(UserError, match=r"the ensemble a\+b would have the same name as a\+b\.onnx"):
         plans(candidates, ["mean"])
     plans(candidates[:2], ["mean"])
 

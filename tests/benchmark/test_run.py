@@ -63,7 +63,7 @@ def test_settings_are_compared_where_they_are_asked_for_and_nowhere_else(models,
         pd.testing.assert_frame_equal(getattr(live, table), getattr(back, table))
     assert len(back.settings) == 2 * 3
     assert "settings.csv" in [sheet.file for sheet in sheets(back)]
-    assert "settings: 2 instances × 2 threads left out, for this process may use 2 cores" in back.notes
+    assert "settings: 2 instances × 2 threads left out, because this process may use 2 cores" in back.notes
     assert live.run["threads"] == plain.run["threads"] == 2
     pd.testing.assert_frame_equal(
         live.latency.iloc[:, :10], plain.latency.iloc[:, :10]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 ROLES = ("A", "B", "other")
 COLOURS = ("var(--a)", "var(--b)", "var(--other)")
 INK = "currentColor"
-FONT = "system-ui, Segoe UI, Roboto, Noto Sans, sans-serif"  # Vega measures texts by it, so it cannot be "inherit"
-ROW_HEIGHT = "row_height"  # in `usermeta`: pixels per name on the y axis of charts that grow with them
+FONT = "system-ui, Segoe UI, Roboto, Noto Sans, sans-serif"  # Vega measures text with it, so it cannot be "inherit"
+ROW_HEIGHT = "row_height"  # in `usermeta`: pixels per name on the y axis, by which the chart grows
 
 
 def chart_specifications() -> dict[str, dict[str, Any]]:

@@ -9,11 +9,11 @@ from typing import Any
 from benchmark.options import Options
 from benchmark.results import Results
 
-FLAGS = {"time_budget_s": "--time-budget", "report": "--no-report", "runtimes": "--runtime"}  # of the others the names say it
+FLAGS = {"time_budget_s": "--time-budget", "report": "--no-report", "runtimes": "--runtime"}  # others: as their names
 
 
 def command_of(options: dict[str, Any]) -> str:
-    """The command line that stands for `options` as run.json has them; defaults are left out."""
+    """The command line that gives `options`, as run.json has them; defaults are left out."""
     words = ["python", "-m", "benchmark"]
     defaults = {field.name: _as_json(field.default) for field in fields(Options)}
     for name, value in options.items():

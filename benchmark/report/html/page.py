@@ -32,7 +32,7 @@ _PARTS = Path(__file__).parent / "page"
 
 
 class Contents(NamedTuple):
-    """What a page is of, found once: models, pairs and galleries."""
+    """What a page shows, computed once: models, pairs and galleries."""
 
     seen: Shown
     pairs: list[PairShown]
@@ -40,7 +40,7 @@ class Contents(NamedTuple):
 
 
 def contents_of(runs: Sequence[Results]) -> Contents:
-    """The contents of a page of `runs`; UserError where they did not predict the same images."""
+    """The contents of a page of `runs`; UserError if they did not predict the same images."""
     seen = shown(runs)
     pairs = pairs_shown(seen)
     return Contents(seen, pairs, galleries(seen, pairs))
@@ -49,7 +49,7 @@ def contents_of(runs: Sequence[Results]) -> Contents:
 def write_run_page(folder: Path, results: Results, image_set: ImageSet, pixels_of: PixelsOf | None = None) -> Path:
     """Write `report.html`, and the names and pictures of the images, into a run folder in the making.
 
-    results: of the run, whose own folder may not be there yet. pixels_of: gives the images at some indices, where `image_set`
+    results: of the run, whose final folder may not exist yet. pixels_of: returns the images at some indices, if `image_set`
     does not hold their pixels.
     """
     write_names(folder, image_set)
@@ -61,12 +61,12 @@ def write_run_page(folder: Path, results: Results, image_set: ImageSet, pixels_o
 
 
 def write_page(runs: Sequence[Results], path: Path) -> Path:
-    """Write the page of `runs` to `path`; UserError where they did not predict the same images."""
+    """Write the page of `runs` to `path`; UserError if they did not predict the same images."""
     return _write(page(runs), path)
 
 
 def page(runs: Sequence[Results]) -> str:
-    """The page as text. What runs may name (models, classes, files) is text in it and never markup or script."""
+    """The page as text. Names from runs (models, classes, files) are escaped, never markup or script."""
     return _text(contents_of(runs))
 
 
@@ -103,7 +103,7 @@ def _text(contents: Contents) -> str:
 
 
 def _sha256(script: str) -> str:
-    """Of an inline script, as a content security policy names it: no other script may run in the page."""
+    """Hash of an inline script for the content security policy, which lets no other script run in the page."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
@@ -132,7 +132,7 @@ def _picture(path: Path) -> str:
 
 
 def _changes(runs: Sequence[Results]) -> list[dict[str, Any]]:
-    """What changed from the first run to each of the others, or why that cannot be said."""
+    """What changed from the first run to each of the others, or why they cannot be compared."""
     changes: list[dict[str, Any]] = []
     for other in runs[1:]:
         try:

@@ -93,7 +93,7 @@ def _gallery(gallery: Gallery, position: Mapping[int, int]) -> dict[str, Any]:
 
 
 def _images(shown: Shown, images: Sequence[int], pictures: Mapping[int, bytes]) -> list[dict[str, Any]]:
-    """Of each image of the pool: name, true class, what each model says and how sure it is, and its picture."""
+    """For each image of the pool: name, true class, each model's prediction and its probability, and the picture."""
     return [
         {
             "name": _image_name(shown, index),
@@ -107,13 +107,13 @@ def _images(shown: Shown, images: Sequence[int], pictures: Mapping[int, bytes]) 
 
 
 def _image_name(shown: Shown, index: int) -> str:
-    """The file of an image; for a data set that has none, its index."""
+    """The file of an image; its index for a data set without files."""
     name = shown.files[index] if shown.files else str(index)
     return f"image {name}" if name.isdecimal() else name
 
 
 def _rounded(value: Any) -> Any:
-    """Figures with nine digits, as a CSV cell has them; None for what is missing."""
+    """The value with floats to nine digits, as in CSV cells; None for nan."""
     if isinstance(value, float):
         return float(f"{value:.9g}") if value == value else None
     if isinstance(value, dict):

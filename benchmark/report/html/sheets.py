@@ -1,4 +1,4 @@
-"""The tables of a page, with the whole CSV of each to be saved if it is not too long for a page."""
+"""The tables of a page, each with its CSV to save, unless that is too long for a page."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Sheet:
 
 
 def sheets(run: Results) -> list[Sheet]:
-    """The tables of a run that have rows, in the order in which they are asked for."""
+    """The tables of a run that have rows, in the order of `_SHOWN`."""
     shown = []
     for file, (title, names) in _SHOWN.items():
         path = run.folder / file

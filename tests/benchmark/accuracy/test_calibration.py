@@ -65,5 +65,5 @@ def test_lines_name_what_tuning_calibrates_worse() -> None:
     ]
     lines = worse_calibrated(rows, "test")
     assert len(lines) == 2
-    assert lines[0] == "a+b (greedy): tuning, held against the plain mean, makes test ECE worse, 0.0100 to 0.0200"
+    assert lines[0] == "a+b (greedy): tuning, compared with the plain mean, makes test ECE worse, 0.0100 to 0.0200"
     assert lines[1].startswith("a: its own temperature 1.50 makes test ECE worse")

@@ -70,7 +70,7 @@ def test_predictions_alone_are_a_benchmark(tables: dict[str, Path], tmp_path: Pa
     named = [f"{name}={tables[f'{name}_test']}" for name in "ab"]
     done = in_this_process("benchmark", "--predictions", *named, "--data", "digits", "--ensemble", cwd=tmp_path, COLUMNS="140")
     assert done.returncode == 0, done.stderr
-    assert "a, b: predictions of a file, without latency; the answer leaves them and ensembles with them out" in " ".join(
+    assert "a, b: predictions of a file, without latency; the answer leaves out these and ensembles with them" in " ".join(
         done.stdout.split()
     )
     (folder,) = (tmp_path / "results").iterdir()

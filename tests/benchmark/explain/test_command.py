@@ -20,7 +20,7 @@ def test_the_slow_part_is_found_and_kept(tmp_path: Path) -> None:
     assert rows.groupby("operator")["share"].sum().idxmax() == "Conv"
     assert rows["share"].sum() > 0.999
     assert (rows["provider"] == "CPUExecutionProvider").all()
-    assert "Relu: 1 of 1 joined" in done.stdout
+    assert "Relu: 1 of 1 fused" in done.stdout
     assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["said"][0] in done.stdout
 
 

@@ -44,8 +44,8 @@ def test_words_begin_with_the_largest_share_and_name_what_is_left() -> None:
     assert lines[1] == "75% of the operators' time: QLinearConv, 1 node"
     text = "\n".join(lines)
     assert "1 of the 7 in the file run as nodes of their own, 12.5% of the time: core/x_q" in text
-    assert "Relu: 2 of 2 joined to the nodes before them" in text
-    assert "Add: 0 of 1 none joined" in text
+    assert "Relu: 2 of 2 fused into the nodes before them" in text
+    assert "Add: 0 of 1 none fused" in text
 
 
 def test_vnni_is_missed_only_where_integers_are_multiplied() -> None:

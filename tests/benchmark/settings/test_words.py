@@ -44,9 +44,7 @@ def test_the_best_of_each_measure_is_named_with_its_figure_and_its_ties() -> Non
     ]
 
 
-@pytest.mark.parametrize(
-    ("word", "said"), [(NOT_TESTED, ", not tested: 8 rounds of the 8 that it takes"), (ONLY, ", the only setting")]
-)
+@pytest.mark.parametrize(("word", "said"), [(NOT_TESTED, ", not tested: 8 rounds of the 8 needed"), (ONLY, ", the only setting")])
 def test_what_is_no_verdict_says_so(word: str, said: str) -> None:
     (sentence,) = settings_sentences(results(row(1, 1, 4, 250, word, word)))
     assert sentence.count(said) == 2

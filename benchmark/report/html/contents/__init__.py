@@ -1,1 +1,1 @@
-"""What a page holds: models and what they say, pairs, galleries with their pictures, confidence, speed."""
+"""What a page holds: models and their predictions, pairs, galleries with their pictures, confidence, speed."""

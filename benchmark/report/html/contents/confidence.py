@@ -31,7 +31,7 @@ def reliability(confidence: Float64Array, right: np.ndarray, state: str) -> list
 
 
 def reliability_of(shown: Shown, model: Model) -> list[dict[str, Any]]:
-    """The bins of a model as it is and, where the run found a temperature for it on validation images, with that."""
+    """The bins of a model as it is and, if the run fitted a temperature for it on validation images, with that."""
     rows = reliability(model.said.confidence, model.right, BEFORE)
     temperature = temperature_of(shown, model)
     if temperature is not None:

@@ -1,4 +1,4 @@
-"""Which images a page shows: galleries that each ask a question, and a pool of pictures that is bounded however large the run."""
+"""Which images a page shows: galleries that each answer a question, and a pool of pictures of bounded size."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from core.records import Int64Array
 
 MOST_OF_GALLERY = 24
 MOST_OF_CELL = 3  # of each cell of a confusion matrix
-MOST_CELLS = 400  # that are asked for pictures, of all models
+MOST_CELLS = 400  # from which pictures are taken, of all models
 MOST_PICTURES = 800
 MOST_CONFUSED = 20  # classes of one confusion table
-_MOST_PROBABILITIES = 20_000_000  # that cleanlab looks at: 10,000 images of 1,000 classes are half of it
+_MOST_PROBABILITIES = 20_000_000  # at most for cleanlab; 10,000 images of 1,000 classes have half of them
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Gallery:
 
 
 def galleries(shown: Shown, pairs: Sequence[PairShown]) -> list[Gallery]:
-    """Label-error candidates, what each ensemble mends and breaks beside its best member, and what a variant turns over."""
+    """Label-error candidates, what each ensemble corrects and spoils of its best member, where a variant differs from its base."""
     every = [_wrong_alike(shown)]
     for index, model in enumerate(shown.models):
         if model.members:
@@ -49,7 +49,7 @@ def gallery_of(title: str, about: str, images: Int64Array) -> Gallery:
 
 
 def _wrong_alike(shown: Shown) -> Gallery:
-    """Images of which every single model says the same wrong class: either hard, or labelled wrong."""
+    """Images for which every single model predicts the same wrong class: either hard, or labelled wrong."""
     singles = [model for model in shown.models if model.kind == "single"] or list(shown.models)
     predicted = np.stack([model.said.predicted for model in singles])
     alike = (predicted == predicted[0]).all(axis=0) & ~singles[0].right
@@ -63,16 +63,16 @@ def _wrong_alike(shown: Shown) -> Gallery:
 
 
 def _flagged_by_cleanlab(shown: Shown, singles: Sequence[Model]) -> Int64Array | None:
-    """Images whose labels cleanlab's confident learning doubts, on mean probabilities; None if it cannot be asked."""
+    """Images whose labels cleanlab's confident learning doubts, on mean probabilities; None if it cannot be used here."""
     if len(shown.labels) * len(shown.class_names) > _MOST_PROBABILITIES or np.unique(shown.labels).size < len(shown.class_names):
-        return None  # it wants every class among the labels
+        return None  # it requires every class among the labels
     from cleanlab.filter import find_label_issues
 
     from core.records import softmax
 
     mean = np.mean([softmax(shown.runs[model.run].predictions[model.name].logits) for model in singles], axis=0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that few images of a class leave doubts: a hint is all that this is
+        warnings.simplefilter("ignore")  # about classes with few images: this is only a hint
         return np.flatnonzero(find_label_issues(shown.labels, mean / mean.sum(axis=1, keepdims=True), n_jobs=1))
 
 
@@ -106,7 +106,7 @@ def _of_ensemble(shown: Shown, index: int, pairs: Sequence[PairShown]) -> list[G
 
 
 def _turned_over(variant: Model, base: Model) -> Gallery:
-    """Images of which a variant of other precision says another class than its base."""
+    """Images for which a variant of other precision predicts another class than its base."""
     flips = variant.said.predicted != base.said.predicted
     about = f"{variant.shown_as} and {base.shown_as} say different classes. By how much the probability of the true class moved."
     moved = np.abs(variant.said.of_truth - base.said.of_truth)
@@ -137,9 +137,9 @@ def confusion_counts(model: Model, labels: Int64Array, classes: Int64Array) -> I
 
 
 def pool(shown: Shown, pairs: Sequence[PairShown], others: Sequence[Gallery], kept: Sequence[int] = ()) -> list[int]:
-    """Images that the page has room for: round by round the next of each gallery and of each confusion, until it is full.
+    """Images that fit on the page: in turns, the next of each gallery and of each confusion, until it is full.
 
-    kept: those whose pictures the runs hold, of which more are taken where galleries leave room.
+    kept: images with pictures in the runs, added if galleries leave room.
     """
     by_gallery = [pair.cells[cell][:MOST_OF_GALLERY].tolist() for cell in CELLS for pair in pairs]
     by_gallery = [*(list(gallery.images) for gallery in others), *by_gallery, *_of_confusions(shown)]

@@ -13,7 +13,7 @@ from benchmark.report.html.contents.shown import Model, Shown
 from core.records import Int64Array
 from core.statistics import PairedCounts, difference_ci95, holm, mcnemar_p, paired_counts
 
-MOST_CLASSES = 40  # in one chart of recall: those of the smallest p
+MOST_CLASSES = 40  # in one chart of recall: those with the smallest p
 ACROSS = "models of two runs"
 _OPPOSITE = {"better": "worse", "worse": "better"}
 
@@ -33,7 +33,7 @@ class PairShown(NamedTuple):
 
 
 def pairs_shown(shown: Shown) -> list[PairShown]:
-    """Every pair of the page's models, the best models first; verdicts are those of the runs, and new ones across runs."""
+    """Every pair of the page's models: those of the runs with their verdicts, then those across runs, tested here."""
     tested: dict[tuple[int, int], dict[str, Any]] = {}
     for run, results in enumerate(shown.runs):
         position = {model.name: index for index, model in enumerate(shown.models) if model.run == run}
@@ -78,7 +78,7 @@ def cells(a: Model, b: Model) -> dict[str, Int64Array]:
     """The images of each cell of McNemar's table, the most telling first.
 
     Where one model is right: by how much more probability it gives to the true class than the other. Both wrong: by the
-    probability of what they say instead. Both right: the least sure first.
+    probability of their wrong answers. Both right: the least sure first.
     """
     margin = a.said.of_truth - b.said.of_truth
     sure = a.said.confidence + b.said.confidence

@@ -14,9 +14,9 @@ from core.records import ImageSet, UInt8Array
 
 NAMES_FILE = "images.csv.gz"
 PICTURES_FILE = "pictures.zip"
-SIDES = (128, 96, 64, 48, 32)  # pixels of the longer side, the first at which all pictures keep within the budget
+SIDES = (128, 96, 64, 48, 32)  # pixels of the longer side; the first at which all pictures fit into `MOST_BYTES` is taken
 MOST_BYTES = 1_600_000  # of all pictures; in base64 a third more
-_LOSSLESS_SIDE = 16  # pixels; compression would show if each pixel is seen
+_LOSSLESS_SIDE = 16  # pixels of the longer side, up to which compression would be visible
 
 
 def write_names(folder: Path, image_set: ImageSet) -> None:
@@ -55,17 +55,17 @@ def _encoded(pixels: np.ndarray, side: int) -> bytes:
 
 
 def kept_pictures(runs: Sequence[Results]) -> dict[int, bytes]:
-    """The WebP pictures that the runs keep, by image; empty for runs that were made before there were any."""
-    jpeg_of: dict[int, bytes] = {}
+    """The WebP pictures that the runs keep, by image; empty for runs from before pictures were kept."""
+    webp_of: dict[int, bytes] = {}
     for run in runs:
         if (run.folder / PICTURES_FILE).is_file():
             with zipfile.ZipFile(run.folder / PICTURES_FILE) as archive:
-                jpeg_of |= {int(Path(name).stem): archive.read(name) for name in archive.namelist()}
-    return jpeg_of
+                webp_of |= {int(Path(name).stem): archive.read(name) for name in archive.namelist()}
+    return webp_of
 
 
 def file_names(runs: Sequence[Results]) -> tuple[str, ...]:
-    """What the first run that says so calls each image; no names if none does."""
+    """The file of each image, from the first run that stores them; empty if none does."""
     import pandas as pd
 
     for run in runs:

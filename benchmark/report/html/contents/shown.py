@@ -15,7 +15,7 @@ from benchmark.results import Predicted, Results
 from core.errors import UserError
 from core.records import Float64Array, Int64Array, softmax
 
-MOST_MODELS = 12  # of a page; a gallery of each pair of more would leave no picture for any
+MOST_MODELS = 12  # of a page; with more, the galleries of all pairs would use up the pictures
 
 
 class Said(NamedTuple):
@@ -42,7 +42,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Shown:
-    """Everything that a page is made of; n_left_out: models of the runs that it has no room for."""
+    """Everything that a page is made of; n_left_out: number of models of the runs that did not fit."""
 
     runs: tuple[Results, ...]
     run_names: tuple[str, ...]
@@ -84,7 +84,7 @@ def shown(runs: Sequence[Results]) -> Shown:
 
 
 def said(predicted: Predicted) -> Said:
-    """The three figures of every image that the page needs, a slice at a time: a thousand classes take much room."""
+    """The three figures of every image that the page needs, in parts: a thousand classes take much memory."""
     parts = []
     for start in range(0, len(predicted.labels), 8192):
         probabilities = softmax(predicted.logits[start : start + 8192])

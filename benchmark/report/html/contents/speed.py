@@ -58,7 +58,7 @@ def _point(row: Mapping[Hashable, Any], shown_as: str) -> dict[str, Any]:
         "size_mb": "size_mb",
     }
     values = {name: None if row[column] != row[column] else float(row[column]) for name, column in names.items()}
-    for end in ("p50_low_ms", "p50_high_ms"):  # of fewer than three processes
+    for end in ("p50_low_ms", "p50_high_ms"):  # an interval needs three processes
         values[end] = values["p50_ms"] if values[end] is None else values[end]
     on_front = row.get("on_pareto_front")
     return {"model": shown_as, **values, "front": bool(on_front) if on_front == on_front and on_front is not None else False}
@@ -72,7 +72,7 @@ def _limits(p50_ms: np.ndarray) -> list[float]:
 
 
 def _three_digits_up(value: float) -> float:
-    """The next number of three significant digits that is not below."""
+    """`value` rounded up to three significant digits."""
     digits = 2 - int(np.floor(np.log10(value)))
     return float(round(np.ceil(value * 10.0**digits - 1e-9) / 10.0**digits, max(digits, 0)))
 

@@ -1,5 +1,5 @@
 "use strict";
-/* What the page does when something is chosen. Names of models, classes and files reach the page as text only. */
+/* What the page does when the reader chooses something. Names of models, classes and files reach the page as text only. */
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const data = read("data"), charts = read("charts");
@@ -55,7 +55,7 @@
     return `${low} to ${high} ${unit}`;
   }
 
-  /* Where the names of points stand: above, else below, else further off, so that they do not cover each other. */
+  /* Places the names of points above, else below, else further off, so that they do not overlap. */
   function placeNames(rows, width, height) {
     const [most_ms, most, least] = [Math.max(...rows.map((row) => row.p50_high_ms)), Math.max(...rows.map((row) => row.accuracy)), Math.min(...rows.map((row) => row.accuracy))];
     const taken = [];
@@ -283,7 +283,7 @@
       }))));
   }
 
-  /* One stop for the tab key; arrows go from cell to cell. */
+  /* The table is one stop for the tab key; arrows go from cell to cell. */
   function walk(event) {
     const steps = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
     const cell = event.target.closest("td");
@@ -367,7 +367,7 @@
     open(state.open, false);
   }
 
-  /* A model that is chosen for both sides takes the place of the other one, which gets what this side had. */
+  /* If a model is chosen that the other side shows, the two sides swap models. */
   function choose(side, model) {
     const other = side === "a" ? "b" : "a";
     if (state[other] === model) state[other] = state[side];
