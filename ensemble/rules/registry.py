@@ -13,7 +13,7 @@ BY_HAND = "weighted"  # what the default rule is called once weights are given
 
 @dataclass(frozen=True)
 class Rule:
-    """What can be said of a rule without numpy.
+    """What is known of a rule without importing numpy.
 
     help: a few words for `--help`; module: its arithmetic, imported on first use; is_tuned: whether temperatures and weights
     are fitted on validation images; takes_weights: whether they may be given by hand instead; is_of_views: whether the members are
