@@ -36,9 +36,9 @@ def require_regular(path: Path, most_bytes: int | None = None) -> None:
     """UserError if `path` is a pipe or a device, which may never end, or has more than `most_bytes`; OSError if it is absent."""
     status = os.stat(path)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise UserError(f"{path} is a pipe, a socket or a device, not a file; write what it gives to a file and name that")
+        raise UserError(f"{path} is a pipe, a socket or a device, not a file; write its output to a file and name that")
     if most_bytes is not None and status.st_size > most_bytes:
-        sizes = f"{status.st_size / 1e6:,.0f} MB, and at most {most_bytes / 1e6:,.0f} MB are read of such a file"
+        sizes = f"{status.st_size / 1e6:,.0f} MB, but such a file is read only up to {most_bytes / 1e6:,.0f} MB"
         raise UserError(f"{path} has {sizes}; name the right one")
 
 
@@ -98,7 +98,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _remove_abandoned(path.parent, f".{platform.node()}-*.partial.*")
         handle, name = tempfile.mkstemp(prefix=f".{_owner()}.partial.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder or free this one") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder, or make this one writable") from error
     os.close(handle)
     temporary = Path(name)
     try:

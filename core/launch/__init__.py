@@ -119,7 +119,7 @@ def converse(
 def how_it_ended(status: int) -> str:
     """How a child ended that printed no error, in words."""
     if status < 0:
-        return f"was ended by {signal.Signals(-status).name}, perhaps for want of memory"
+        return f"was ended by {signal.Signals(-status).name}, perhaps for lack of memory"
     return f"exited with status {status} and no error message"
 
 
