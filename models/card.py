@@ -30,7 +30,7 @@ SYNTHETIC = "synthetic"  # in place of a split: generated images, where those of
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From uint8 RGB images to what a network was trained on; lies inside the ONNX graph.
+    """The steps from uint8 RGB images to a network's input; they lie inside the ONNX graph.
 
     The image is resized (antialiased, float32, as PIL's filter `interpolation` does) so that its shorter side (`resize`
     "shortest") or both sides ("squash") are `resize_size` pixels, `input_size` if that is None; the centre square of
@@ -200,8 +200,8 @@ class NoCard(UserError):  # noqa: N818  # what it is, not that it is an error
         command = f"python -m export.adopt {shlex.quote(str(where))} --data {shlex.quote(data)}"
         adopted = "models/" + shlex.quote(f"{where.stem}_adopted.onnx")
         super().__init__(
-            f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {', '.join(_required_fields())}), as a file from "
-            f"elsewhere; {command} makes {adopted} of it, which has one"
+            f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {', '.join(_required_fields())}), like any file "
+            f"from elsewhere; {command} makes {adopted} from it, which has one"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which training a file comes from, which decides whether a new file may replace it without being asked.
+"""Which training a file comes from: this decides whether a new file may replace it without --force.
 
 A file's name says little: another seed, fold or folder of the same base name gives the same one.
 """

@@ -134,7 +134,7 @@ class Classifier(ABC):
     def predicted(
         self, images_u8: UInt8Array, n_classes: int | None = None, advance: Callable[[int], None] = lambda _: None
     ) -> Prediction:
-        """`predict` as a command needs it: timed, with progress, and for a graph without a card."""
+        """`predict` for commands: timed, with progress, and for a graph without a card, too; `advance(n)` after each batch."""
         return in_batches(
             self.run_in_time, images_u8, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance, advance=advance
         )

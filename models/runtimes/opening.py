@@ -49,7 +49,7 @@ def open_model(
             raise UserError("a function needs class_names, in the order of its logits")
         return from_function(model, class_names, name=name)
     if class_names is not None or name is not None:
-        raise UserError("class_names and name are for a function; a file's stand in its card")
+        raise UserError("class_names and name are for functions only; a file states them in its card")
     path = Path(model)
     chosen = runtime or next(iter(by_ending(path)), "cpu")
     if chosen not in RUNTIMES:

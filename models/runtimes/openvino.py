@@ -80,7 +80,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
     if shrinks:
         # Measured with 2026.4: pixels up to 112 grey levels off at 32→12. github.com/openvinotoolkit/openvino/issues/35893
         raise UserError(
-            f"OpenVINO shrinks images without antialiasing, so that {path} would see others than it was made for; "
+            f"OpenVINO shrinks images without antialiasing, so {path} would get other pixels than it was made for; "
             "leave out --openvino, or name models that do not shrink theirs with --models"
         )
     return OpenVINOModel(compiled, path, runtime)

@@ -100,7 +100,7 @@ def _read_model(path: Path) -> keras.Model:
     if not path.is_file():
         raise UserError(f"there is no file {path}; python -m train.tf_resnet makes one")
     if path.suffix != ".keras":
-        raise UserError(f"{path} is not Keras' by its name; pass a .keras file, as python -m train.tf_resnet makes one")
+        raise UserError(f"{path} does not end in .keras; pass a .keras file, as python -m train.tf_resnet makes one")
     try:
         if not zipfile.is_zipfile(path):
             raise ValueError("it is not a zip archive, or it was cut short")
