@@ -69,8 +69,8 @@ def check_alike(cards: Sequence[ModelCard]) -> None:
             )
         if card.resize != first.resize:
             raise UserError(
-                f"{first.name} was trained on images resized by '{first.resize}' and {card.name} by '{card.resize}': what one sees "
-                "the other does not; train them with one --resize"
+                f"{first.name} was trained on images resized by '{first.resize}' and {card.name} by '{card.resize}': they do not "
+                "see the same pixels; train them with one --resize"
             )
 
 

@@ -40,7 +40,7 @@ RULES = {
         "the same for the product of the probabilities", "ensemble.rules.geometric", is_tuned=True, takes_weights=True
     ),
     "greedy": Rule(
-        "members taken one by one, most often not all", "ensemble.rules.greedy", is_tuned=True, takes_weights=False
+        "members added one by one, usually not all", "ensemble.rules.greedy", is_tuned=True, takes_weights=False
     ),
 }  # fmt: skip
 
