@@ -38,7 +38,7 @@ def require_regular(path: Path, most_bytes: int | None = None) -> None:
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise UserError(f"{path} is a pipe, a socket or a device, not a file; write its output to a file and name that")
     if most_bytes is not None and status.st_size > most_bytes:
-        sizes = f"{status.st_size / 1e6:,.0f} MB, but such a file is read only up to {most_bytes / 1e6:,.0f} MB"
+        sizes = f"{status.st_size / 1e6:,.0f} MB, but at most {most_bytes / 1e6:,.0f} MB of such a file are read"
         raise UserError(f"{path} has {sizes}; name the right one")
 
 
