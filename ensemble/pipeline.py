@@ -295,6 +295,6 @@ def _next_command(options: Options, members: list[LoadedMember]) -> str:
 
 
 def _benchmark_combines(cards: list[ModelCard]) -> bool:
-    """Whether `--ensemble` makes one of just these members: two to six that differ, of one precision, no ensemble among them."""
+    """Whether the benchmark's `--ensemble` combines just these members: two to six that differ, of one precision, no ensembles."""
     names, kinds = {card.name for card in cards}, {(card.rule, card.precision) for card in cards}
     return 2 <= len(names) == len(cards) <= 6 and len(kinds) == 1 and cards[0].rule is None

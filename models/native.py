@@ -1,4 +1,4 @@
-"""What native weights files are called, and the ONNX files made of them."""
+"""File names of native weights, and of the ONNX files made from them."""
 
 from __future__ import annotations
 

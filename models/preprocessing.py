@@ -87,7 +87,7 @@ def _covering(images_u8: UInt8Array, input_size: int) -> tuple[int, int]:
 
 
 def window(height: int, width: int, input_size: int) -> tuple[int, int, int, int]:
-    """What `fit` resizes images to, height and width, and where it begins to cut, top and left."""
+    """Height and width to which `fit` resizes images, and the top and left pixel at which its crop begins."""
     resized = _covering(np.empty((1, height, width, 3), np.uint8), input_size)
     top, left = (round((length - input_size) / 2.0) for length in resized)
     return *resized, top, left

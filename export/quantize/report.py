@@ -1,4 +1,4 @@
-"""What `python -m export.quantize` leaves behind besides files: a table and one line per variant, `quantize.csv` and `run.json`."""
+"""What `python -m export.quantize` writes besides ONNX files: a table and one line per variant, `quantize.csv` and `run.json`."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def contract_breach(model: ModelProto, card: ModelCard) -> str | None:
 
 
 def _breach_of_values(model: ModelProto, card: ModelCard) -> str | None:
-    """What is wrong with inputs and outputs."""
+    """What is wrong with inputs and outputs, in words; None if nothing is."""
     from onnx import TensorProto
 
     initializers = {tensor.name for tensor in model.graph.initializer}

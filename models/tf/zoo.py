@@ -49,7 +49,7 @@ def application(arch: str, n_classes: int, image_size: int, weights: str) -> ker
 
 
 def application_preprocessing(arch: str, image_size: int) -> Preprocessing:
-    """What keras.applications says the pixels of `arch` must become, as the mean and std of (pixel / 255 - mean) / std.
+    """The preprocessing of keras.applications for `arch`, as the mean and std of (pixel / 255 - mean) / std.
 
     Read off its own preprocess_input, which is a scale and an offset for each channel (and for some the channels reversed).
     """
