@@ -1,8 +1,8 @@
 """Runs a command: one-line errors, exit codes, `--traceback`, types of arguments.
 
-`--out` names the place of what a command is asked for: FILE, if that is one file; DIR, the folder that it is put into, or that
-the run's own folder is made in (`add_run_flag`). A command that makes models keeps a record of how, too: exports and variants go
-into `--out` and their record into `--results-dir`; trained weights go into `--models-dir` and their record into `--out`.
+`--out` says where a command's result goes: FILE, if it is one file; else DIR, the folder it is put into, or in which the run's
+own folder is made (`add_run_flag`). A command that makes models also records how: exports and variants go into `--out` and
+their record into `--results-dir`; trained weights go into `--models-dir` and their record into `--out`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from core.console import make_output_safe, printable
 from core.errors import UserError, of_system, one_line
 from core.files import RESULTS_DIR
 
-MOST = 1e6  # seconds or milliseconds: more was meant otherwise
+MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 Main = Callable[[Sequence[str]], "int | None"]
@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": Help, **kwargs})
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse's; UserError for a value that is empty, which as a path would be the folder one stands in, or no text."""
+        """As argparse's; UserError for an empty value, which as a path would be the current folder, or one with a NUL character."""
         require_values(sys.argv[1:] if args is None else args)
         return super().parse_known_args(args, namespace)
 
@@ -62,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def require_values(arguments: Sequence[str]) -> None:
-    """UserError if one of `arguments` is empty, a shell variable that is not set, mostly, or no path or name can be it."""
+    """UserError if one of `arguments` is empty (usually an unset shell variable) or contains a NUL character."""
     flag = ""
     for argument in arguments:
         if argument.startswith("--"):
@@ -90,7 +90,7 @@ def not_negative(text: str) -> int:
 
 
 def seed(text: str) -> int:
-    """A whole number that random generators of every library take."""
+    """A seed that the random generators of every library take."""
     return int(_within(text, int(text), 0, 2**32 - 1, "a whole number from 0 to 4294967295"))
 
 
@@ -128,8 +128,8 @@ def _within(text: str, value: float, least: float, most: float, what: str) -> fl
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
     """Call `main(arguments)` and end the process: 0, the status `main` returns, or 1 with one line on stderr.
 
-    `--traceback` anywhere among the arguments is taken out and shows the whole cause of an error. Whatever the encoding of
-    stdout, and whether anybody still reads it, the status is that of the work.
+    `--traceback` anywhere among the arguments is taken out and shows the whole cause of an error. The status
+    depends neither on the encoding of stdout nor on whether anybody still reads it.
     """
     make_output_safe()
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -171,7 +171,7 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
 
 
 def _stop(signal_number: int, _frame: object) -> NoReturn:
-    """End as Ctrl-C does, cleaning up on the way, in which a second signal of the kind, as shells send, must not come between."""
+    """End as Ctrl-C does, with clean-up, during which a second signal of this kind (shells send two) is ignored."""
     signal.signal(signal_number, signal.SIG_IGN)
     raise KeyboardInterrupt(f"stopped by signal {signal_number}")
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PLAIN_SIGNS = "plain-signs"  # the error handler for encodings that lack a character
-PIPED_COLUMNS = 120  # what a table should keep to if nothing says how wide the reader is
-LINE_EVERY_S = 10.0  # if there is no terminal: often enough to see that it is alive, too rarely to fill a log
+PIPED_COLUMNS = 120  # width of a table if neither a terminal nor $COLUMNS gives one
+LINE_EVERY_S = 10.0  # without a terminal: often enough to show that it is alive, too rarely to fill a log
 _UNBOUNDED = 100_000  # columns: wider than any table, so that nothing is folded or cut where it is piped
 _HEIGHT = 25  # lines, which nothing here depends on
 
@@ -28,19 +28,19 @@ _SIGNS = {"–": "-", "—": "-", "−": "-", "×": "x", "÷": "/", "…": "..."
           "±": "+/-", "·": ".", "•": "*", "‘": "'", "’": "'", "“": '"', "”": '"'}  # fmt: skip
 
 
-# What a terminal obeys: control characters, and those that turn the direction of text; rich's own are colours and cursor moves.
+# What a terminal obeys: control characters, and those that change the direction of text; rich writes colours and cursor moves.
 _CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 _OBEYED = re.compile(f"[{_CONTROLS}]")
 _OBEYED_BUT_RICH = re.compile(rf"(?!\x1b\[[0-9;?]*[A-Za-z])[{_CONTROLS}]".replace(r"\x0b-\x1f", r"\x0b\x0c\x0e-\x1f"))
 
 
 def make_output_safe() -> None:
-    """Let stdout and stderr print every text in their own encoding, and let what nobody reads any more vanish.
+    """Let stdout and stderr print any text in their own encoding, and discard what nobody reads any more.
 
-    A sign that the encoding lacks becomes one that means the same (`–` a hyphen), otherwise a question mark, as every letter
-    does: `é` is no `e`, and a path with another letter in it is another path. The bytes of a file name that is no valid text
-    come out as they are. A reader who goes away (`| head`) does not end the work. Control characters, with which a name could
-    command the terminal, become `�`.
+    A sign that the encoding lacks becomes one that means the same (`–` a hyphen), otherwise a question mark. Letters always
+    become question marks: a path with `e` for `é` is another path. The bytes of a file name that is not valid text are written
+    unchanged. A reader that goes away (`| head`) does not end the work. Control characters, with which a name could command
+    the terminal, become `�`.
     """
     codecs.register_error(PLAIN_SIGNS, _plain_sign)
     for name in ("stdout", "stderr"):
@@ -65,14 +65,14 @@ def printable(text: str) -> str:
 
 def output_console() -> Console:
     """A rich console on stdout that takes every text literally: square brackets in a name are part of the name."""
-    # With a height too, or rich takes the size of a terminal that $TERM or $FORCE_COLOR tell of.
+    # The height is set too: otherwise rich takes the size of the terminal that $TERM or $FORCE_COLOR imply.
     width, height = (None, None) if _is_terminal() else (_UNBOUNDED, _HEIGHT)
     return _literal()(highlight=False, markup=False, emoji=False, width=width, height=height)
 
 
 @lru_cache(maxsize=1)
 def _literal() -> type[Console]:
-    """Rich's console, of which no text that it is given can command the terminal."""
+    """Rich's console, in which no text can command the terminal."""
     from rich.console import Console
     from rich.text import Text
 
@@ -92,7 +92,7 @@ def columns_to_fit() -> int:
 
 
 def fits(table: Table) -> bool:
-    """Whether a table can be read as it is, no cell folded."""
+    """Whether a table fits without folding a cell."""
     return natural_width(table) <= columns_to_fit()
 
 
@@ -106,7 +106,7 @@ def natural_width(table: Table) -> int:
 
 
 def print_lines(lines: Iterable[str], style: str | None = None) -> None:
-    """Each line as it is, never folded, so that it can be copied."""
+    """Print each line verbatim, never folded, so that it can be copied."""
     screen = output_console()
     for line in lines:
         screen.print(line, style=style, soft_wrap=True)
@@ -117,7 +117,7 @@ def _is_terminal() -> bool:
 
 
 def _plain_sign(error: UnicodeError) -> tuple[str | bytes, int]:
-    """What stands for the first character that cannot be encoded."""
+    """The error handler: what replaces the first character that cannot be encoded, and the position after it."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     sign, after = error.object[error.start], error.start + 1
@@ -125,12 +125,12 @@ def _plain_sign(error: UnicodeError) -> tuple[str | bytes, int]:
         return bytes([ord(sign) - 0xDC00]), after
     if sign in _SIGNS:
         return _SIGNS[sign], after
-    wide = unicodedata.east_asian_width(sign) in "WF"  # two columns, which a table has counted on
+    wide = unicodedata.east_asian_width(sign) in "WF"  # two columns, as the table's layout assumes
     return "??" if wide else "?", after
 
 
 def _shown(control: re.Match[str]) -> str:
-    """What stands for a control character in what is written; a carriage return begins a line anew, which libraries need."""
+    """What replaces a control character; a carriage return stays, because libraries redraw lines with it."""
     return "\r" if control[0] == "\r" else "�"
 
 
@@ -156,7 +156,7 @@ class _Unbreakable:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Send what is still buffered, and all that follows, to nowhere; raise what is no reader's doing, such as a full disk."""
+        """Discard what is buffered and all that follows; raise `error` unless the reader is gone (a full disk, for example)."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
@@ -174,11 +174,11 @@ def console() -> Console:
 
 @contextmanager
 def progress(*extra_fields: str, ticking: bool = True) -> Iterator[Progress]:
-    """A rich progress display with time left; each of `extra_fields` is a task field shown as it stands.
+    """A rich progress display with time left; each of `extra_fields` is a task field shown verbatim.
 
     On anything but a terminal it draws nothing, so that logs hold no control characters, and prints a plain line every ten
-    seconds instead. Without `ticking` the display is drawn only when it is told to (`update(..., refresh=True)`), so that no
-    drawing disturbs what is being timed.
+    seconds instead. Without `ticking` the display is drawn only by `update(..., refresh=True)`, so that no drawing disturbs
+    what is being timed.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -201,12 +201,12 @@ def progress(*extra_fields: str, ticking: bool = True) -> Iterator[Progress]:
 
 
 def print_line(display: Progress, line: str) -> None:
-    """Print a line as it stands, above the bar if there is one."""
+    """Print a line verbatim, above the bar if there is one."""
     display.console.print(line, markup=False, highlight=False)
 
 
 def state_line(display: Progress, extra_fields: tuple[str, ...] = ()) -> str:
-    """What the display would show, in plain words: of the task begun last among those that are not finished, or the last one."""
+    """What the display would show, as text: the unfinished task that began last, or the last task if all are finished."""
     tasks = [task for task in display.tasks if not task.finished] or display.tasks
     if not tasks:
         return "working"
@@ -221,7 +221,7 @@ def state_line(display: Progress, extra_fields: tuple[str, ...] = ()) -> str:
 
 @contextmanager
 def every(seconds: float, act: Callable[[], None], ended: Event | None = None) -> Iterator[None]:
-    """Call `act` again and again while the block runs, `seconds` after it begins and after each call, from a thread."""
+    """Call `act` from a thread while the block runs: `seconds` after it begins, and again `seconds` after each call."""
     ended = ended or Event()
 
     def repeat() -> None:
@@ -239,7 +239,7 @@ def every(seconds: float, act: Callable[[], None], ended: Event | None = None) -
 
 @contextmanager
 def without_stderr() -> Iterator[None]:
-    """Send the process's stderr nowhere, below Python, where C++ writes."""
+    """Discard the process's stderr at the file descriptor, which C++ writes to, too."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

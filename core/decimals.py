@@ -1,13 +1,13 @@
-"""Numbers as text: in CSV cells with significant digits, for they span magnitudes; p values and counts as people write them."""
+"""Numbers as text: in CSV cells with significant digits, because they span magnitudes; p values and counts as people write them."""
 
 from __future__ import annotations
 
-CELL_DIGITS = 9  # read back within 1e-8 of the value; six fixed decimals make 0 of a p value of 1e-9
+CELL_DIGITS = 9  # read back within 1e-8 of the value; six fixed decimals would make a p value of 1e-9 zero
 SMALLEST_P = 0.001  # below, only the order of magnitude would change, and nobody decides by it
 
 
 def cell(value: float) -> str:
-    """`value` with nine significant digits, plain from 0.0001 up to a thousand million, else with an exponent; "" for nan.
+    """`value` with nine significant digits, plain from 0.0001 up to 10⁹, else with an exponent; "" for nan.
 
     Zero has no sign: `-0.0` is written as `0`.
     """
@@ -30,10 +30,10 @@ def signed(value: float, places: int) -> str:
 
 
 def counted(n: int, noun: str, plural: str = "") -> str:
-    """`1 image`, `2 images`, `10,000 images`; plural: if an s does not make it."""
+    """`1 image`, `2 images`, `10,000 images`; plural: if it is not `noun` with an s."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
 
 
 def is_or_are(n: int) -> str:
-    """The verb for so many things."""
+    """The verb for `n` things."""
     return "is" if n == 1 else "are"

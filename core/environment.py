@@ -20,12 +20,12 @@ RECORDED_PACKAGES = (
 RELEVANT_CPU_FLAGS = "avx2 avx512f avx512_vnni avx512_bf16 avx512_fp16 avx_vnni amx_bf16 amx_int8 amx_tile".split()
 # Of these, those that a training step in float32 or bf16 can gain from, the best first, as people call them.
 CPU_CLASSES = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
-# Switches that a framework reads as it is imported, and what this project imports it with where the user says nothing.
-# TensorFlow takes oneDNN's kernels by itself only where the CPU has AVX-512 VNNI; with AVX2 they are faster too, several times.
-# PyTorch's threads wait for each other after every operation, busily for 300,000 turns unless told (GNU's OpenMP). Where anything
-# else runs on these cores, the one that is waited for does not get its core meanwhile; fewer turns cost nothing where nothing does.
+# Environment variables that a framework reads when it is imported, with this project's values where the user sets none.
+# TensorFlow takes oneDNN's kernels by itself only where the CPU has AVX-512 VNNI; with AVX2 they are several times as fast, too.
+# PyTorch's threads wait for each other after every operation, by default spinning 300,000 times (GNU's OpenMP). If anything else
+# runs on these cores, spinning keeps the awaited thread from getting one; if nothing does, fewer spins cost nothing.
 IMPORT_SWITCHES = {"tensorflow": {"TF_ENABLE_ONEDNN_OPTS": "1"}, "torch": {"GOMP_SPINCOUNT": "10000"}}
-WAIT_POLICY = "OMP_WAIT_POLICY"  # says the same of any OpenMP, and would be overruled
+WAIT_POLICY = "OMP_WAIT_POLICY"  # the same setting for any OpenMP; GOMP_SPINCOUNT would override it
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -35,7 +35,7 @@ def is_checkout() -> bool:
 
 
 def how_to_install(extra: str) -> str:
-    """The command that adds the packages of an extra of ours to this environment; they are named, as no index need have us."""
+    """The command that installs an extra of ours here; it names the packages, because netassay need not be on any index."""
     import importlib.util
 
     pip = f"{sys.executable} -m pip install" if importlib.util.find_spec("pip") else f"uv pip install --python {sys.executable}"
@@ -44,7 +44,7 @@ def how_to_install(extra: str) -> str:
 
 
 def how_to_install_module(module: str) -> str | None:
-    """The commands that bring a module of one of our extras, one for each extra that has it; None if none has."""
+    """The commands that install a module of our extras, one per extra that has it; None if none has."""
     package = module.partition(".")[0].replace("_", "-")
     return ", or with ".join(how_to_install(extra) for extra, packages in extras().items() if package in packages) or None
 
@@ -77,9 +77,9 @@ def extras() -> dict[str, list[str]]:
 
 
 def environment(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Everything about this machine and this checkout that a result should be read with, ready for JSON.
+    """Everything about this machine and this checkout that results depend on, ready for JSON.
 
-    packages: whose versions count besides `RECORDED_PACKAGES`.
+    packages: recorded with their versions besides `RECORDED_PACKAGES`.
     """
     return {
         "python": platform.python_version(),
@@ -97,7 +97,7 @@ def environment(packages: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def available_cores() -> int:
-    """Cores this process may run on, which containers and `taskset` make fewer than the machine has."""
+    """Cores this process may run on: in containers and under `taskset` fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -121,13 +121,13 @@ def cpu_class() -> str:
 
 
 def machine_line() -> str:
-    """What a figure's speed must be read beside: class and name of the processor, its flags, the cores of this process."""
+    """The hardware that a speed depends on: class and name of the processor, its flags, the cores of this process."""
     flags = f"; {', '.join(cpu_flags())}" if cpu_flags() else ""
     return f"{cpu_class()}: {cpu_name()}, {available_cores()} of {os.cpu_count()} cores{flags}"
 
 
 def import_switches(framework: str) -> dict[str, str]:
-    """The values of a framework's `IMPORT_SWITCHES` that hold here, the user's own if they are set."""
+    """The values of a framework's `IMPORT_SWITCHES` in force here: the user's own where they are set."""
     if framework == "torch" and WAIT_POLICY in os.environ:
         return {WAIT_POLICY: os.environ[WAIT_POLICY]}
     return {name: os.environ.get(name, value) for name, value in IMPORT_SWITCHES[framework].items()}

@@ -1,4 +1,4 @@
-"""The one exception that a person's input may cause, and words that its messages share."""
+"""The one exception for bad input, and wording that its messages share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 _SHOWN = 4  # names of a list
 _LONGEST = 200  # characters of a path
-# What to do about a fault of the file system.
+# What to do about an error of the file system, by errno.
 _NEXT = {
     errno.ENOSPC: "free some space, or choose another folder",
     errno.EDQUOT: "free some space, or choose another folder",
@@ -23,7 +23,7 @@ _NEXT = {
 
 
 class UserError(Exception):
-    """Bad input, told in one line: what is wrong, where, and the next command.
+    """Bad input, described in one line: what is wrong, where, and the next command.
 
     `core.cli.run` prints it after ``error: `` and ends the process with `exit_code`.
     """

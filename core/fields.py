@@ -1,4 +1,4 @@
-"""Whether a value that came from JSON has the type that a field of a record states."""
+"""Whether a value read from JSON has the type that a record's field declares."""
 
 from __future__ import annotations
 

@@ -22,14 +22,14 @@ DPI = 150
 MOST_ANNOTATED_CLASSES = 20  # counts in smaller cells cannot be read
 MOST_NAMED_CLASSES = 50  # nor can names of thinner rows
 FONT = "DejaVu Sans"  # matplotlib brings it: Latin, Greek, Cyrillic and more
-# A placeholder for every character there is: boxes again.
+# It has a placeholder for every character: boxes again.
 _NO_FONT = ("Last Resort",)
 _LETTERS_PER_INCH = 10.5  # of a title, on average
 
 
 def new_figure(width_in: float = 7.0, height_in: float = 4.5) -> tuple[Figure, Axes]:
     """A figure of that size in inches and its one pair of axes; made without pyplot, so it needs no screen and no closing."""
-    # Where $HOME cannot be written, and while fonts are indexed, matplotlib warns: that is no concern of people.
+    # Where $HOME cannot be written, and while fonts are indexed, matplotlib warns, which users need not see.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -42,17 +42,17 @@ def new_figure(width_in: float = 7.0, height_in: float = 4.5) -> tuple[Figure, A
 def save_figure(figure: Figure, path: Path) -> None:
     """Write `figure` as PNG; the same figure gives the same bytes, so nothing in the file names a version or a time.
 
-    Every text is drawn as it stands (a dollar sign starts no formula), in fonts of this machine that have its characters
+    Every text is drawn verbatim (a dollar sign starts no formula), in fonts of this machine that have its characters
     (see `unprintable`); the picture grows if a text would be cut.
     """
     _as_it_stands(figure)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of glyphs that no font has, which `unprintable` tells
+        warnings.simplefilter("ignore")  # about glyphs that no font has, which `unprintable` reports
         figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.1)
 
 
 def wrapped(title: str, width_in: float) -> str:
-    """A title broken into lines that a figure of that width holds; its own line breaks stay."""
+    """A title broken into lines that fit a figure of that width; its own line breaks stay."""
     letters = int(width_in * _LETTERS_PER_INCH)
     return "\n".join(textwrap.fill(line, letters, break_on_hyphens=False) for line in title.splitlines())
 
@@ -83,10 +83,10 @@ def _as_it_stands(figure: Figure) -> None:
     from matplotlib.text import Text
 
     for axes in figure.axes:
-        axes.get_xticklabels(), axes.get_yticklabels()  # they are made when asked for
+        axes.get_xticklabels(), axes.get_yticklabels()  # tick labels are made when asked for
     for text in figure.findobj(Text):
         shown = text.get_text()
-        if "\\mathdefault" not in shown:  # a logarithmic axis writes its own powers of ten so
+        if "\\mathdefault" not in shown:  # in this form a logarithmic axis writes its powers of ten
             text.set_parse_math(False)
         families = [font[0] for sign in shown if (font := _font_with(ord(sign))) is not None and font != _default_font()]
         if families:
@@ -140,8 +140,8 @@ def _characters(file: str) -> frozenset[int]:
 def confusion_heatmap(path: Path, confusion: Int64Array, class_names: tuple[str, ...], title: str) -> None:
     """Draw counts (rows true, columns predicted), coloured by the share of the row, that is by recall on the diagonal.
 
-    confusion: (n_classes, n_classes). Counts stand in the cells of up to 20 classes; of more than 50 classes, every
-    few are named. A class without images has an empty row.
+    confusion: (n_classes, n_classes). Counts stand in the cells of up to 20 classes; of more than 50 classes,
+    at most 50 evenly spaced ones are named. A class without images has an empty row.
     """
     n_classes = len(class_names)
     if confusion.shape != (n_classes, n_classes):
@@ -176,7 +176,7 @@ def _name_classes(axes: Axes, class_names: tuple[str, ...]) -> None:
 
 
 def shortened(name: str, limit: int = 24) -> str:
-    """A name whose middle gives way to an ellipsis where it is longer than `limit`: beginnings and ends tell names apart."""
+    """`name`, its middle replaced by an ellipsis if it is longer than `limit`: beginnings and ends tell names apart."""
     if len(name) <= limit:
         return name
     end = (limit - 1) // 3

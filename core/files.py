@@ -1,4 +1,4 @@
-"""Files that are complete or absent, and read only if they end: atomic writes, run folders that appear when complete, hashes."""
+"""Files that are complete or absent: atomic writes, run folders that appear when complete; bounded reads; hashes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MODELS_DIR = Path("models")
 RESULTS_DIR = Path("results")
 MOST_TEXT_BYTES = 64 * 2**20  # of a card or a record: a thousand times the largest that this program writes
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no place left: on the disk, for this user, in one file
-_MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, labels to a fiftieth, a bomb to a thousandth
+_MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, labels to a fiftieth, a zip bomb to a thousandth
 _LONGEST = 300  # characters of a path in a message
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
@@ -36,9 +36,9 @@ def require_regular(path: Path, most_bytes: int | None = None) -> None:
     """UserError if `path` is a pipe or a device, which may never end, or has more than `most_bytes`; OSError if it is absent."""
     status = os.stat(path)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        raise UserError(f"{path} is a pipe, a socket or a device, not a file; write what it gives to a file and name that")
+        raise UserError(f"{path} is a pipe, a socket or a device, not a file; write its output to a file and name that")
     if most_bytes is not None and status.st_size > most_bytes:
-        sizes = f"{status.st_size / 1e6:,.0f} MB, and at most {most_bytes / 1e6:,.0f} MB are read of such a file"
+        sizes = f"{status.st_size / 1e6:,.0f} MB, but at most {most_bytes / 1e6:,.0f} MB of such a file are read"
         raise UserError(f"{path} has {sizes}; name the right one")
 
 
@@ -49,7 +49,7 @@ def read_text(path: Path, encoding: str = "utf-8") -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value that `text` stands for; ValueError whatever is wrong with it, its depth and its size too."""
+    """The value that `text` stands for; ValueError if it is invalid, nested too deeply or too large."""
     if len(text) > MOST_TEXT_BYTES:
         raise ValueError(f"it has {len(text) / 1e6:,.0f} MB")
     try:
@@ -59,7 +59,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file by name; ValueError whatever is wrong with it, a bomb among the wrongs, or OSError."""
+    """The arrays of an .npz file by name; ValueError if it is invalid or a zip bomb; OSError if it cannot be read."""
     import numpy as np
 
     require_regular(path)
@@ -71,13 +71,13 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError):
         raise
-    except Exception as error:  # of zip archives and deflate, and MemoryError for sizes that are claimed
+    except Exception as error:  # of zip archives and deflate, and MemoryError for false sizes
         raise ValueError(one_line(error)) from error
 
 
 @contextmanager
 def told_if_full(path: Path) -> Iterator[None]:
-    """UserError naming `path` where the block finds no place left to write."""
+    """UserError naming `path` if the block runs out of space."""
     try:
         yield
     except OSError as error:
@@ -90,7 +90,7 @@ def told_if_full(path: Path) -> Iterator[None]:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` on success and is removed on any exception.
 
-    One that a killed process left there is removed first.
+    Temporary files that killed processes left there are removed first.
     """
     path = Path(path)
     try:
@@ -98,7 +98,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _remove_abandoned(path.parent, f".{platform.node()}-*.partial.*")
         handle, name = tempfile.mkstemp(prefix=f".{_owner()}.partial.", suffix=path.suffix, dir=path.parent)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder or free this one") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another folder, or make this one writable") from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -127,7 +127,7 @@ def write_json(path: Path, value: Any) -> None:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     """Write a table, atomically: a line of `columns`, then one line per row, UTF-8, ended by a line feed.
 
-    Values are written as `str` gives them; how many digits a number has is for the caller to say (`core.decimals.cell`).
+    Values are written as `str` gives them; the caller chooses the digits of a number (`core.decimals.cell`).
     Words that a spreadsheet would run as a formula are written as `no_formula` says.
     """
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -151,7 +151,7 @@ def no_formula(value: Any) -> Any:
 
 
 def as_named(value: Any) -> Any:
-    """What `no_formula` made a cell of."""
+    """The value that `no_formula` made this cell from."""
     return value[1:] if isinstance(value, str) and value.startswith("'") and _FORMULA.match(value) else value
 
 
@@ -178,7 +178,7 @@ def run_folder(what: str, results_dir: Path = RESULTS_DIR) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         if not was_there:
-            with suppress(OSError):  # which it is if a run is in it
+            with suppress(OSError):  # it is not empty: another run is in it
                 os.rmdir(results_dir)
 
 
@@ -213,7 +213,7 @@ def _make_partial(results_dir: Path, name: str) -> Path:
 
 
 def require_writable(folder: Path, flag: str) -> None:
-    """UserError naming `flag` if files cannot be put into `folder`, which need not be there and is not made."""
+    """UserError naming `flag` if files cannot be put into `folder`, which need not exist and is not created."""
     nearest = next((place for place in (folder, *folder.absolute().parents) if os.path.lexists(place)), Path("/"))
     try:
         if not stat.S_ISDIR(os.stat(nearest).st_mode):

@@ -37,7 +37,7 @@ COMMANDS = {
     "demo": "benchmark.demo",
     "serve": "serve",
 }
-# `compare` is a word of the benchmark's own, worth a command of its own.
+# `compare` is a sub-command of the benchmark that also has a short name.
 SHORT = {"compare": ["benchmark", "compare"]}
 # Public name → the package that has it.
 API: dict[str, str] = {
@@ -108,7 +108,7 @@ def usage() -> str:
 
 
 class _Renamed(io.TextIOBase):
-    """A text stream in which every `python -m MODULE` of a checkout is called as it is called here."""
+    """A text stream that writes every `python -m MODULE` of a checkout as the installed command."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -122,20 +122,20 @@ class _Renamed(io.TextIOBase):
         return getattr(self._stream, name)
 
     def isatty(self) -> bool:
-        """Whether the stream behind is a terminal."""
+        """Whether the underlying stream is a terminal."""
         return self._stream.isatty()
 
     def fileno(self) -> int:
-        """The descriptor of the stream behind."""
+        """The descriptor of the underlying stream."""
         return self._stream.fileno()
 
     def flush(self) -> None:
-        """Flush the stream behind."""
+        """Flush the underlying stream."""
         self._stream.flush()
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # TextIOBase declares an attribute
-        """That of the stream behind."""
+        """That of the underlying stream."""
         return self._stream.encoding
 
 

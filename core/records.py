@@ -19,8 +19,8 @@ from core.errors import UserError
 _CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous, or that lies in a file
 _CHUNK_CHOSEN = 64  # scattered images in a file: with each, the system maps up to half a megabyte around it
 IN_MEMORY_BYTES = 2**28  # an array that is larger lies in a temporary file
-PART = 2**13  # rows of a long array that are looked at together: no more of one on disk is ever in memory
-IN_MEMORY_LABELS_BYTES = 2**20  # so do labels of more than 131,072 images where nothing else grows with their number
+PART = 2**13  # rows of a long array that are processed together: no more of one on disk is ever in memory
+IN_MEMORY_LABELS_BYTES = 2**20  # so do more than 131,072 labels where nothing else grows with their number
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -38,9 +38,9 @@ class ImageSet:
 
     images_u8: uint8 RGB, (n_images, height, width, 3); labels: int64 class indices, (n_images,);
     sha256: fingerprint of exactly these pixels, labels and class names (`fingerprint`); files: each image's file below the
-    data set's folder, or official split and index (`test/12`), empty if nobody needs to know (see `image_names`).
-    original_sizes: int32 height and width that each image had before it was fitted to this one size, (n_images, 2); None if all
-    are as they came.
+    data set's folder, or official split and index (`test/12`), empty if not needed (see `image_names`).
+    original_sizes: int32 height and width that each image had before it was fitted to this one size, (n_images, 2); None if
+    none was resized.
     """
 
     images_u8: UInt8Array
@@ -99,9 +99,9 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a model was trained on, as far as images must fit it.
+    """What a model was trained on, as far as images must match it.
 
-    model: its name; dataset: name of the data set, for a folder what it was called; dataset_sha256: fingerprint of each
+    model: its name; dataset: name of the data set, for a folder the name it was given; dataset_sha256: fingerprint of each
     official split by name; image_height, image_width: of the raw images; split_seed: of the validation images where they
     were taken out of the train split; resize: how a folder's images of other sizes become these (`data.reading`).
     """
@@ -118,7 +118,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one model said of every image of a split: float32 logits, (n_images, n_classes), in the split's order."""
+    """One model's output for every image of a split: float32 logits, (n_images, n_classes), in the split's order."""
 
     model: str
     split: Split
@@ -142,7 +142,7 @@ class Predictions:
 class LatencySamples:
     """Every timed call of one configuration in one fresh process, in order, in milliseconds; nothing is clipped.
 
-    instances: processes of the configuration that called at the same time, this one among them.
+    instances: processes of the configuration that called at the same time, including this one.
     """
 
     model: str
@@ -169,16 +169,16 @@ def softmax(logits: NDArray[np.floating]) -> Float64Array:
 
 
 class OnDisk(np.memmap[Any, np.dtype[Any]]):
-    """An array in a temporary file that goes with it. What is asked for by index is copied, so that no more stays in memory."""
+    """An array in a temporary file that is deleted with it. Indexing copies, so that nothing else stays in memory."""
 
     def __getitem__(self, index: Any) -> Any:
-        """A copy of what numpy gives; the pages behind it are let go, and stay in the system's cache while there is room."""
+        """A copy of what numpy gives; its pages are released, but stay in the system's cache while there is room."""
         copied = np.array(super().__getitem__(index))
         self.release()
         return copied if copied.ndim else copied[()]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.view(np.ndarray)[index] = value  # numpy itself would assign to what `__getitem__` gives
+        self.view(np.ndarray)[index] = value  # numpy itself would assign to the copy that `__getitem__` gives
         self.release()
 
     def first(self, n: int) -> OnDisk:
@@ -186,7 +186,7 @@ class OnDisk(np.memmap[Any, np.dtype[Any]]):
         return cast(OnDisk, super().__getitem__(slice(n)))
 
     def release(self) -> None:
-        """Let go of the pages in memory; the file keeps what they held."""
+        """Release the pages in memory; the file keeps their content."""
         mapped = getattr(self, "_mmap", None)
         if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
             mapped.madvise(mmap.MADV_DONTNEED)
@@ -197,7 +197,7 @@ def new_array(
 ) -> NDArray[Any]:
     """An array to fill: in memory, or `OnDisk` if it is larger than `in_memory_bytes`, `IN_MEMORY_BYTES` if not given.
 
-    sparse: little of it will be filled, so that it needs no room. UserError if there is no room for it.
+    sparse: little of it will be filled, so free space is not checked. UserError if the disk has too little space.
     """
     n_bytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if n_bytes <= (IN_MEMORY_BYTES if in_memory_bytes is None else in_memory_bytes):
@@ -214,7 +214,7 @@ def new_array(
 
 
 def in_parts(array: NDArray[Any], size: int = PART) -> Iterator[NDArray[Any]]:
-    """`array` in parts of `size` along its first axis; one empty part of an empty array."""
+    """`array` in parts of `size` along its first axis; one empty part for an empty array."""
     for start in range(0, max(1, len(array)), size):
         yield array[start : start + size]
 
@@ -260,7 +260,7 @@ class Fingerprint:
         self._digest.update(np.ascontiguousarray(images_u8).data)
 
     def hexdigest(self, labels: Int64Array) -> str:
-        """The fingerprint, all images being told; `labels` are theirs."""
+        """The fingerprint of all images passed to `update` and their `labels`."""
         digest = self._digest.copy()
         for part in in_parts(labels):
             digest.update(np.ascontiguousarray(part, dtype="<i8").data)

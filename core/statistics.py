@@ -18,7 +18,7 @@ from core.records import Float64Array
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 9999
-SEED = 20_251  # resampling must not make two prints of one table differ
+SEED = 20_251  # fixed, so that the same table always shows the same intervals
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class PairedCounts:
 
 
 def wilson_ci95(n_right: int, n_images: int) -> tuple[float, float]:
-    """Wilson score interval (low, high) of a proportion at 95 %; (nan, nan) of no images."""
+    """Wilson score interval (low, high) of a proportion at 95 %; (nan, nan) for no images."""
     from scipy.stats import binomtest
 
     if n_images == 0:
@@ -52,7 +52,7 @@ def wilson_ci95(n_right: int, n_images: int) -> tuple[float, float]:
 
 
 def upper_limit(n_events: int, n_trials: int, level: float = CONFIDENCE) -> float:
-    """One-sided upper limit of a proportion after Clopper and Pearson; 1 of no trials.
+    """One-sided upper limit of a proportion after Clopper and Pearson; 1 for no trials.
 
     Whatever the proportion is, it is above the limit with probability 1 - `level` at most.
     """
@@ -64,7 +64,7 @@ def upper_limit(n_events: int, n_trials: int, level: float = CONFIDENCE) -> floa
 def paired_counts(a_right: NDArray[np.bool_], b_right: NDArray[np.bool_]) -> PairedCounts:
     """The 2×2 table of two models on the same images; both arrays are bool, (n_images,). ValueError for unequal shapes."""
     if a_right.shape != b_right.shape or a_right.ndim != 1 or not len(a_right):
-        raise ValueError(f"need two equally long arrays, one bool an image, not {a_right.shape} and {b_right.shape}")
+        raise ValueError(f"need two equally long arrays, one bool per image, not {a_right.shape} and {b_right.shape}")
     return PairedCounts(
         int(np.sum(a_right & b_right)),
         int(np.sum(a_right & ~b_right)),
@@ -74,7 +74,7 @@ def paired_counts(a_right: NDArray[np.bool_], b_right: NDArray[np.bool_]) -> Pai
 
 
 def mcnemar_p(counts: PairedCounts) -> float:
-    """Two-sided exact p of McNemar's test: the discordant images fall to either model like a fair coin; 1 without any.
+    """Two-sided exact p of McNemar's test: discordant images favour either model like a fair coin; 1 if there are none.
 
     The distribution is symmetric, so p is twice the tail of the smaller count: a hundred times as fast as a search for the
     other tail, and there may be a thousand pairs.
@@ -86,7 +86,7 @@ def mcnemar_p(counts: PairedCounts) -> float:
 
 
 def holm(p_values: Sequence[float]) -> Float64Array:
-    """Holm's step-down adjustment of several p values, in their order, each at most 1."""
+    """Holm's step-down adjustment of several p values, in the order given, each at most 1."""
     values = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(values, kind="stable")
     factors = len(values) - np.arange(len(values))
@@ -98,7 +98,7 @@ def holm(p_values: Sequence[float]) -> Float64Array:
 def difference_ci95(counts: PairedCounts) -> tuple[float, float]:
     """Tango's (1998) score interval at 95 % of the accuracy difference of two models on the same images.
 
-    It holds every difference that the score test would not reject. Unlike a bootstrap it does not shrink to a point where
+    It contains every difference that the score test would not reject. Unlike a bootstrap it does not shrink to a point where
     the models are right on the same images: n images without a discordant one leave ± 3.84 / (n + 3.84).
     """
     from scipy.optimize import brentq
@@ -118,7 +118,7 @@ def difference_ci95(counts: PairedCounts) -> tuple[float, float]:
 
 
 def tango_z(counts: PairedCounts, difference: float) -> float:
-    """Tango's score statistic of the hypothesis that the accuracies differ by `difference`; falls as that grows."""
+    """Tango's score statistic of the hypothesis that the accuracies differ by `difference`; decreases as that grows."""
     b, c, n = counts.only_a_right, counts.only_b_right, counts.n_images
     # The likeliest share of images that only b is right on, under the hypothesis: the larger root of 2n·q² + linear·q + last
     linear = (2 * n - b + c) * difference - b - c
@@ -132,9 +132,9 @@ def tango_z(counts: PairedCounts, difference: float) -> float:
 
 
 def fewest_discordant(n_tests: int, alpha: float) -> int:
-    """The fewest images, all of them to one model, at which McNemar's exact p, as the least of `n_tests` by Holm, is below alpha.
+    """The fewest discordant images, all in favour of one model, for a McNemar p below alpha as the smallest of `n_tests` by Holm.
 
-    k images that all fall to one side have p = 2 / 2^k.
+    The exact p of k such images is 2 / 2^k.
     """
     images = 1
     while 2.0 ** (1 - images) * n_tests >= alpha:
@@ -143,7 +143,7 @@ def fewest_discordant(n_tests: int, alpha: float) -> int:
 
 
 def bootstrap_ci95(process_values: NDArray[np.floating], seed: int = SEED) -> tuple[float, float]:
-    """Percentile interval of the median of `process_values`, one value a process; (nan, nan) of fewer than three.
+    """Percentile interval of the median of `process_values`, one value per process; (nan, nan) for fewer than three.
 
     Calls within one process resemble each other more than calls of two processes do, so the process is what is drawn.
     """

@@ -12,7 +12,7 @@ from core.records import Float32Array, Float64Array, Int64Array
 from ensemble.rules.combination import Combination, Logits, combine
 
 ALWAYS_ON = 2.0  # above every probability: each image goes on to the whole ensemble
-# Two runtimes compute a probability alike to about this: an image so near the threshold may go either way.
+# Probabilities of two runtimes agree to about this: an image so near the threshold may go either way.
 BORDERLINE = 1e-5
 
 
@@ -58,7 +58,7 @@ def choose_threshold(how: Combination, member_logits: Sequence[Logits], labels: 
     """The lowest threshold at which, and above which, the cascade loses at most `max_accuracy_loss` against the ensemble.
 
     On these images, which must be validation images. max_accuracy_loss: a fraction, 0.002 for two images in a thousand.
-    That every higher threshold holds as well keeps out one that is good by the luck of a few images. `ALWAYS_ON` where
+    Requiring it of every higher threshold, too, excludes one that is good by the luck of a few images. `ALWAYS_ON` if
     none saves anything.
     """
     if not 0 <= max_accuracy_loss < 1:
@@ -75,7 +75,7 @@ def choose_threshold(how: Combination, member_logits: Sequence[Logits], labels: 
 
 
 def _threshold(descending: Float64Array, held: NDArray[np.bool_]) -> float:
-    """The lowest threshold that holds, as a float32 between two neighbours that a float32 can tell apart."""
+    """The lowest allowed threshold, a float32 between two probabilities that float32 can tell apart; `ALWAYS_ON` if none."""
     if held[-1]:
         return 0.0
     for stopping in range(len(descending) - 1, 0, -1):

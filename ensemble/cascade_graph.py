@@ -59,7 +59,7 @@ def _add_gate(graph: GraphProto, threshold: float) -> None:
 
 
 def _refining_branch(members: Sequence[LoadedMember], cascade: Cascade) -> GraphProto:
-    """The whole ensemble on the unsure images, the first member's part gathered from what it has already said."""
+    """The whole ensemble on the unsure images, the first member's part gathered from its earlier outputs."""
     graph = _branch("refine", REFINED, members[0].card.class_names)
     add_node(graph, "Gather", [IMAGES, UNSURE_FLAT], "unsure_images", axis=0)
     first = member_outputs(0)

@@ -1,7 +1,7 @@
 """What a cascade keeps on the validation images: the share that stops early, and accuracies against the whole ensemble.
 
-Test accuracy and speed are the benchmark's to measure: whoever tries several `--max-accuracy-loss` must not have seen the test
-images each time, and a stopwatch in this process would be a weaker instrument than the experiment of `benchmark.latency`.
+The benchmark measures test accuracy and speed: trying several `--max-accuracy-loss` must not show the test images each time, and
+timing in this process would be less reliable than the experiment of `benchmark.latency`.
 """
 
 from __future__ import annotations

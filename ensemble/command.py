@@ -1,4 +1,4 @@
-"""The command line of `python -m ensemble`; nothing heavy is imported before the arguments are known to be good."""
+"""The command line of `python -m ensemble`; nothing slow is imported before the arguments are checked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="MEMBER.onnx",
-        help="contract files, two or more (--rule tta: one); an ensemble can be one again",
+        help="contract files, two or more (--rule tta: one); an ensemble can be a member, too",
     )
     add("--out", type=Path, required=True, metavar="FILE", help="the file to make, models/<name>.onnx")
     add("--force", action="store_true", help="replace FILE even if it is another ensemble, or no ensemble")

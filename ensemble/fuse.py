@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 WHOLE = Outputs(LOGITS, PROBABILITIES)
-MAX_ABS_PROBABILITY_DIFFERENCE = 1e-4  # of a fused graph from its members
+MAX_ABS_PROBABILITY_DIFFERENCE = 1e-4  # between a fused graph and its members
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def check_alike(cards: Sequence[ModelCard]) -> None:
             )
         if card.resize != first.resize:
             raise UserError(
-                f"{first.name} was trained on images resized by '{first.resize}' and {card.name} by '{card.resize}': what one sees "
-                "the other does not; train them with one --resize"
+                f"{first.name} was trained on images resized by '{first.resize}' and {card.name} by '{card.resize}': they do not "
+                "see the same pixels; train them with one --resize"
             )
 
 
@@ -89,15 +89,15 @@ def fuse(members: Sequence[LoadedMember], name: str, how: Combination | None = N
 
 
 def require_fused(parity: Parity, what: str) -> None:
-    """UserError naming `what` if a probability is more than 1e-4 from what the members' own outputs make of it."""
-    claim = f"{what} does not say what its members say"
+    """UserError naming `what` if a probability differs by more than 1e-4 from the combination of the members' own outputs."""
+    claim = f"{what} gives other outputs than its members"
     require(parity, claim, probabilities=MAX_ABS_PROBABILITY_DIFFERENCE, advice="nothing was kept; export them again")
 
 
 def ensemble_card(members: Sequence[LoadedMember], name: str, how: Combination) -> ModelCard:
     """The card of an ensemble: what its members have in common, their names, file hashes, weights and temperatures.
 
-    Members that are views of one network are one.
+    Views of one network count as one member.
     """
     if RULES[how.rule].is_of_views:
         how, members = combination(how.rule, 1), members[:1]

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def add_tempered(graph: GraphProto, member: Outputs, temperature: float, whole: Outputs) -> None:
-    """Add the nodes that make `whole` of one member at a temperature."""
+    """Add the nodes that make `whole` from one member at a temperature."""
     factor = add_scalar(graph, f"{whole.logits}_factor", 1 / temperature)
     add_node(graph, "Mul", [member.logits, factor], whole.logits)
     add_node(graph, "Softmax", [whole.logits], whole.probabilities, axis=-1)
 
 
 def add_weighted_sum(graph: GraphProto, sources: Sequence[str], weights: Sequence[float], output: str) -> None:
-    """One Mean where the weights are equal shares, otherwise a product each and their Sum."""
+    """Add one Mean if the weights are equal shares, otherwise a Mul per source and their Sum."""
     if len(set(weights)) == 1 and abs(sum(weights) - 1) < 1e-12:
         add_node(graph, "Mean", list(sources), output)
         return

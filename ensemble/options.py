@@ -12,7 +12,7 @@ from ensemble.rules.registry import BY_HAND, DEFAULT, RULES
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for."""
+    """The checked arguments of `python -m ensemble`; fields as in `ensemble.pipeline.build`."""
 
     members: tuple[Path, ...]
     out: Path
@@ -36,7 +36,7 @@ def checked(
     max_accuracy_loss: float | None,
     force: bool = False,
 ) -> Options:
-    """The options, `weighted` where the default rule is given weights; UserError if they contradict each other."""
+    """The options, with rule `weighted` if the default rule is given weights; UserError if they contradict each other."""
     if rule not in RULES:
         raise UserError(f"there is no rule {rule!r}; choose from {', '.join(RULES)}")
     if out.suffix != ".onnx":

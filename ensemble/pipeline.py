@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from models.card import ModelCard, Parity
 
 RANDOM_IMAGES = 16
-N_IMAGES = 512  # that a fused graph is compared with its members on, at most
+N_IMAGES = 512  # on which a fused graph is compared with its members, at most
 
 
 @dataclass(frozen=True)
 class Evidence:
     """Images with the logits of each member for them; `tuned_on` is None for seeded noise, which nothing is chosen on.
 
-    note: why noise had to do; empty if images did.
+    note: why noise was used; empty for images.
     """
 
     images_u8: np.ndarray
@@ -82,7 +82,7 @@ def build(
     data: the data set to tune and check on, the one that the cards name if None; data_dir: where CIFAR-10 lies.
     cascade: the first member alone where it is sure enough; max_accuracy_loss: the fraction of validation accuracy that this
     may cost, 0.002 for 0.2 points.
-    force: replace `out` though it is another ensemble, or none.
+    force: replace `out` even if it is another ensemble, or none.
 
     Raises UserError for options that contradict each other, members that do not fit, or a file that fails its check.
 
@@ -174,7 +174,7 @@ def _evidence(options: Options, members: list[LoadedMember], needs_data: bool) -
 
 
 def _members_logits(options: Options, images_u8: UInt8Array, split: str) -> list[Float32Array]:
-    """Each member's logits on the same images, one member after another; of views, those of the one file on what they show."""
+    """Each member's logits on the same images, one member after another; for views, those of the one file on each view."""
     if RULES[options.rule].is_of_views:
         return view_logits(options.members[0], images_u8)
     files = [(path.stem, path) for path in options.members]
@@ -200,7 +200,7 @@ def _combination(options: Options, evidence: Evidence) -> Combination:
 def _fused(
     options: Options, members: list[LoadedMember], how: Combination, evidence: Evidence
 ) -> tuple[ModelProto, ModelCard, tuple[Float32Array, Float64Array], np.ndarray]:
-    """Graph, card, what it should say of the first `N_IMAGES` settled images, and which images are settled."""
+    """Graph, card, expected outputs for the first `N_IMAGES` settled (not borderline) images, and which are settled."""
     if not options.cascade:
         logits, probabilities = combine(how, evidence.member_logits)
         model, card = fuse(members, options.out.stem, how)
@@ -217,9 +217,9 @@ def _fused(
 
 
 def _parity(model: ModelProto, images_u8: UInt8Array, split: str, wanted: tuple[Float32Array, Float64Array], what: str) -> Parity:
-    """Agreement with what the rule makes of the members' own outputs; UserError if there is too little of it."""
+    """Agreement with the rule applied to the members' own outputs; UserError if it is too low."""
     opened = open_graph(model, what)
-    # Logits of a probability near 0 are far apart without meaning anything.
+    # Logits of probabilities near 0 may differ widely, which means nothing.
     check_batches(opened, images_u8, wanted[0].shape[1], logits=math.inf, probabilities=MAX_ABS_PROBABILITY_DIFFERENCE)
     logits, probabilities = opened.predicted(images_u8).outputs
     parity = measure(wanted[0], logits, split, (wanted[1], probabilities))
@@ -274,7 +274,7 @@ def _summary(options: Options, card: ModelCard) -> Iterator[str]:
         )
     if options.cascade:
         yield from cascade_lines(card)
-        yield "note        its accuracy on test images and its speed are for the benchmark to measure (next, below)"
+        yield "note        the benchmark measures its accuracy on test images and its speed (next, below)"
     if card.parity is not None and card.parity.max_abs_probability_difference is not None:
         yield (
             f"parity      probabilities within {card.parity.max_abs_probability_difference:.1e} of what the members themselves "
@@ -283,7 +283,7 @@ def _summary(options: Options, card: ModelCard) -> Iterator[str]:
 
 
 def _next_command(options: Options, members: list[LoadedMember]) -> str:
-    """What measures the file on test images, and its speed; beside a cascade the whole ensemble that it stands for."""
+    """The command that measures the file on test images, and its speed; a cascade beside its whole ensemble."""
     cards = [member.card for member in members]
     paths = " ".join(shlex.quote(str(path)) for path in dict.fromkeys((*options.members, options.out)))
     command = f"python -m benchmark --data {shlex.quote(options.data or cards[0].dataset)} --models {paths}"
@@ -295,6 +295,6 @@ def _next_command(options: Options, members: list[LoadedMember]) -> str:
 
 
 def _benchmark_combines(cards: list[ModelCard]) -> bool:
-    """Whether `--ensemble` makes one of just these members: two to six that differ, of one precision, no ensemble among them."""
+    """Whether the benchmark's `--ensemble` combines just these members: two to six that differ, of one precision, no ensembles."""
     names, kinds = {card.name for card in cards}, {(card.rule, card.precision) for card in cards}
     return 2 <= len(names) == len(cards) <= 6 and len(kinds) == 1 and cards[0].rule is None

@@ -1,6 +1,6 @@
 """The images that an ensemble is tuned on and checked with; the only file of this package that imports `data`.
 
-Everything else in this room takes arrays. Choices are made on validation images, and this file refuses any other.
+Everything else in this package takes arrays. Choices are made on validation images, and this file refuses any other.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def is_at_hand(cards: Sequence[ModelCard], data: str | None, data_dir: Path | No
 def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
     """The validation images that no member was trained on, ready to tune on.
 
-    UserError if the members were trained with different validation images, for some have then seen what others have
-    not, if there are fewer than 20, and where `require_validation` refuses.
+    UserError if the members were trained with different validation images (some then trained on what others did
+    not), if there are fewer than 20, or if `require_validation` refuses.
     """
     split_seed = common_split_seed([card.trained() for card in cards], dataset, _PLAIN_MEAN)
     image_set = dataset.split("validation", split_seed)
@@ -54,18 +54,18 @@ def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
 
 
 def few_images_note(n_images: int) -> list[str]:
-    """A line where so few images were tuned on that what was chosen is uncertain; none from 200 images on."""
+    """A line if so few images were used for tuning that the choice is uncertain; none from 200 images on."""
     if n_images >= FEW_TO_TUNE:
         return []
     return [
-        f"tuned on only {counted(n_images, 'validation image')}: what was chosen on them is uncertain, and its gain may not last"
+        f"tuned on only {counted(n_images, 'validation image')}: the choice is uncertain, and its gain may not hold on other images"
     ]
 
 
 def require_validation(image_set: ImageSet, cards: Sequence[ModelCard], taken_from_sha256: str | None = None) -> None:
     """UserError unless these are validation images: not those of the test split, whatever they are called, nor all of train.
 
-    taken_from_sha256: fingerprint of the official split that they were taken from. Both are held against the test
+    taken_from_sha256: fingerprint of the official split that they were taken from. Both are compared with the test
     fingerprints that the members' cards name.
     """
     if image_set.split != "validation":

@@ -1,7 +1,7 @@
 """Test-time augmentation: one network on several views of each image (mirrored, shifted), as members of an ensemble of its own.
 
 Views as in airbench (Jordan, 2024): the image and its mirror, each as it is and shifted by a pixel (of 32) towards two opposite
-corners; what a shift uncovers repeats the edge. Mirrored text, digits and signs are other things: there it may cost accuracy.
+corners; what a shift uncovers repeats the edge. Mirrored text, digits and signs mean something else: there it may cost accuracy.
 """
 
 from __future__ import annotations

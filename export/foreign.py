@@ -1,4 +1,4 @@
-"""What to say of a file that export cannot take, and which command can."""
+"""Errors for files that export cannot take, with the command that can."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def without_card(source: Path) -> UserError:
     trainer, path = TRAINERS[source.suffix], shlex.quote(str(source))
     arch = " --arch NAME" if source.suffix == ".pth" else ""
     return UserError(
-        f"{source} has no model card ({source.name}.json), which says its classes and what its pixels become: copy the card that "
+        f"{source} has no model card ({source.name}.json), which states its classes and preprocessing: copy the card that "
         f"training left beside it; adopt weights from elsewhere by python -m export.adopt {path} --data FOLDER{arch}, or "
         f"train on from them with python -m {trainer} --weights {path} --data FOLDER --arch NAME"
     )
 
 
 def not_weights(source: Path) -> UserError:
-    """The exception for an existing file that is no .pth or .keras, as its ending says."""
+    """The exception for an existing file whose name does not end in .pth or .keras."""
     if source.suffix == ".onnx":
         return _already_onnx(source)
     kind = f"its name ends in '{source.suffix}'" if source.suffix else "its name has no ending"
@@ -41,7 +41,8 @@ def _already_onnx(source: Path) -> UserError:
         load_model(source)
     except NoCard:
         return UserError(
-            f"an ONNX file already, from elsewhere; python -m export.adopt {path} --data FOLDER makes one of it to be benchmarked"
+            f"an ONNX file already, from elsewhere; python -m export.adopt {path} --data FOLDER makes from it one that "
+            "can be benchmarked"
         )
     except UserError as error:
         return UserError(f"an ONNX file already, but not one that can be benchmarked as it is: {error}")

@@ -38,10 +38,10 @@ class ParityImages:
 def parity_images(
     card: ModelCard, n_images: int, folder: Path | None, data_dir: Path | None, open_before: dict[str, Dataset] | None = None
 ) -> ParityImages:
-    """At most `n_images` images of the data set that `card` names, spread evenly over a split; made-up ones if it is not here.
+    """At most `n_images` images of the data set that `card` names, spread evenly over a split; made-up ones if it is absent.
 
     The split is validation if it has that many, else train, else test: nothing is chosen on these images, yet test is
-    left alone if it can be. folder: where a folder data set lies, which no card says; data_dir: where CIFAR-10 lies.
+    used only as a last resort. folder: where a folder data set lies, which no card states; data_dir: where CIFAR-10 lies.
     Nothing is downloaded: a data set that is not on this machine is replaced by `synthetic_images`, with a note.
     Raises UserError if `folder` cannot be read or the data have other classes or image sizes than the card.
     """
@@ -97,7 +97,7 @@ def enough_images(card: ModelCard, n_images: int) -> int:
 
 def _synthetic(card: ModelCard, n_images: int, why: str) -> ParityImages:
     n_images = enough_images(card, n_images)
-    note = f"compared on {n_images} {SYNTHETIC} images, for {why}"
+    note = f"compared on {n_images} {SYNTHETIC} images, because {why}"
     return ParityImages(synthetic_images(n_images, card.image_height, card.image_width), SYNTHETIC, note)
 
 

@@ -10,7 +10,7 @@ from core.errors import UserError
 
 @dataclass(frozen=True)
 class Options:
-    """n_images: images to compare on at most; data: the folder of images that a model was trained on.
+    """n_images: the most images to compare on; data: the folder of images that a model was trained on.
 
     data_dir: where CIFAR-10 lies; force: replace an ONNX file that was made of other weights; show_noise: pass on what
     exporters print, and tracebacks.

@@ -160,7 +160,7 @@ def export_in_child(module: str, job: dict[str, str], say: Callable[[str], None]
 
 
 def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
-    """The card of a weights file; UserError for what can be told wrong without a framework."""
+    """The card of a weights file; UserError for faults that can be found without a framework."""
     if source.is_dir():
         raise UserError(f"a folder, not a weights file; python -m export.to_onnx --models-dir {source} exports what lies in it")
     if not source.is_file():

@@ -1,4 +1,4 @@
-"""Whether an export may take the place of the ONNX file that is there: only if both come from one training."""
+"""Whether an export may replace an existing ONNX file: only if both come from one training."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
     from models.card import ModelCard
 
-WEIGHTS_KEY = "weights_sha256"  # in an ONNX file's metadata: SHA-256 of the weights file that it was made of
+WEIGHTS_KEY = "weights_sha256"  # in an ONNX file's metadata: SHA-256 of the weights file that it was made from
 
 
 def note_weights(model: ModelProto, source: Path) -> None:
-    """Write into the metadata of `model` which weights file it was made of."""
+    """Write into the metadata of `model` which weights file it was made from."""
     model.metadata_props.add(key=WEIGHTS_KEY, value=sha256_of_file(source))
 
 
 def require_replaceable(target: Path, source: Path, card: ModelCard) -> None:
-    """UserError if `target` is there and was made of other weights than `source`, whose card is `card`.
+    """UserError if `target` exists and was made from other weights than `source`, whose card is `card`.
 
-    Weights that were trained again by the same recipe on the same images are not others: their ONNX file is out of date.
+    Weights trained again by the same recipe on the same images count as the same: their ONNX file is out of date.
     """
     if not target.exists():
         return

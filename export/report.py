@@ -48,7 +48,7 @@ class Failed:
 
 
 def outcome_of(source: Path, work: Callable[[], T], show_cause: bool = False) -> T | Failed:
-    """What `work` returns, or that it failed and why: a fault of one file, even one of ours, costs no other its turn."""
+    """What `work` returns, or that it failed and why: a failure of one file, even by a bug of ours, does not stop the others."""
     try:
         return work()
     except UserError as error:
@@ -64,7 +64,7 @@ def outcome_of(source: Path, work: Callable[[], T], show_cause: bool = False) ->
 
 
 def print_failures(outcomes: Sequence[object]) -> int:
-    """One line on stderr for each that failed; how many there were."""
+    """Print one line on stderr for each that failed; returns how many there were."""
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     for failure in failed:
         print(f"error: {printable(str(failure))}", file=sys.stderr)
@@ -72,7 +72,7 @@ def print_failures(outcomes: Sequence[object]) -> int:
 
 
 def rows(exported: Sequence[Exported]) -> list[dict[str, str]]:
-    """One row of `export.csv` a model, plain decimals."""
+    """One row of `export.csv` per model, plain decimals."""
     return [
         {
             "model": one.target.stem,

@@ -1,4 +1,4 @@
-"""Made-up raw images, for the comparison of a model with its export where the model's own images are not to be had."""
+"""Made-up raw images, for the comparison of a model with its export where the model's own images are not available."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SEED = 0
 
 
 def synthetic_images(n_images: int, height: int, width: int, seed: int = SEED) -> UInt8Array:
-    """uint8 RGB (n_images, height, width, 3): noise, gradients, flat colours and extremes in turn, the same ones by each `seed`.
+    """uint8 RGB (n_images, height, width, 3): noise, gradients, flat colours and extremes in turn, fixed by `seed`.
 
-    Noise excites every filter, gradients are smooth as photographs are, flat colours show a wrong scale or channel order
-    alone, and extremes (each value 0 or 255) reach the largest activations, where float32 rounds most.
+    Noise excites every filter, gradients are smooth as photographs are, flat colours isolate a wrong scale or channel
+    order, and extremes (each value 0 or 255) reach the largest activations, where float32 rounds most.
     """
     generator = np.random.default_rng(seed)
     kinds: tuple[Callable[[np.random.Generator, int, int], UInt8Array], ...] = (_noise, _gradient, _flat, _extremes)

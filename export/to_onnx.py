@@ -1,4 +1,4 @@
-"""Export every trained model to an ONNX file that keeps the project's contract and says what the native model says.
+"""Export every trained model to an ONNX file that keeps the project's contract and gives the native model's outputs.
 
 python -m export.to_onnx                      # every .pth and .keras in models/
 python -m export.to_onnx models/resnet18_digits.pth
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         sources, passed_over = without_built_in(sources)
         for source in passed_over:
             print(f"note: {source} was trained on other images than --data's; name it to export it", file=sys.stderr)
-    # The run folder is made first, so that one which cannot be made stops nobody after a minute of work.
+    # The run folder is made first: if that fails, it should not be after a minute of work.
     with run_folder("export", given.results_dir) as partial:
         outcomes = export_all(sources, given.out or given.models_dir, options)
         exported = [outcome for outcome in outcomes if isinstance(outcome, report.Exported)]
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m export.to_onnx",
         description="Export trained models to ONNX. Each graph is checked, run at batches 1, 2 and 7, and compared with its "
         "native model on raw images of its data set, on made-up ones where those are not on this machine; a file whose logits "
-        "differ by more than 1e-3 (or 1e-5 of the largest, where that is more), or a label of which differs, is not kept.",
+        "differ by more than 1e-3 (or 1e-5 of the largest, where that is more), or that changes a label, is not kept.",
     )
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=".pth or .keras file (default: all in --models-dir)")
     parser.add_argument(

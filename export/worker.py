@@ -1,6 +1,6 @@
 """What a child process does with one weights file, whichever the framework: load, export, wrap, check, compare, save.
 
-`export.torch_graph` and `export.tf_graph` are this worker with a framework put in; `python -m export.to_onnx` starts them.
+`export.torch_graph` and `export.tf_graph` run this worker with a framework each; `python -m export.to_onnx` starts them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 MAX_ABS_LOGIT_DIFFERENCE = 1e-3
-# Above logits of 100, which a network hardly trained may give, float32 itself rounds by as much: there, as a share of the largest.
+# For logits above 100, as of a barely trained network, float32 rounds by that much: the limit is then relative to the largest.
 MAX_RELATIVE_DIFFERENCE = 1e-5
 
 
@@ -48,7 +48,7 @@ class Framework:
 def export_file(framework: Framework, source: Path, target: Path, images_u8: UInt8Array, split: str, say: Say) -> Parity:
     """Write the checked contract model of the weights `source` to `target`; returns its parity on `images_u8`.
 
-    `say` is told each step as it begins. Raises UserError, and leaves `target` as it was, unless every check passes.
+    `say` is called with each step as it begins. Raises UserError, and leaves `target` as it was, unless every check passes.
     """
     say("loading weights")
     native, card = framework.load(source)
@@ -72,7 +72,7 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
         note_weights(model, source)
     except UserError:
         raise
-    except Exception as error:  # exporters raise whatever went wrong inside them
+    except Exception as error:  # exporters raise one of many types
         raise UserError(f"{source} cannot be exported ({one_line(error)}); add --traceback to see where") from error
 
     say("checking")
@@ -86,7 +86,7 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     onnx_logits = np.concatenate([opened.predicted(batch, n_classes).outputs.logits for batch in batches])
     measured = parity.measure(native_logits, onnx_logits, split)
     allowed = max(MAX_ABS_LOGIT_DIFFERENCE, MAX_RELATIVE_DIFFERENCE * float(abs(native_logits).max()))
-    parity.require(measured, "the ONNX graph does not say what the native model says", logits=allowed, equal_labels=1.0)
+    parity.require(measured, "the ONNX graph gives other outputs than the native model", logits=allowed, equal_labels=1.0)
     save_model(model, dataclasses.replace(card, parity=measured), target)
     return measured
 

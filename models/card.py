@@ -25,12 +25,12 @@ INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos", "box")
 CHANNELS = ("rgb", "bgr")
 LARGEST_SIDE = 16384  # pixels: no classifier takes more, and one image of it fills 0.8 GB
 _SPOKEN = {str: "text", int: "a whole number", float: "a number", dict: "an object", tuple: "a list"}
-SYNTHETIC = "synthetic"  # in place of a split: images that were made up, for those of the data set were not to be had
+SYNTHETIC = "synthetic"  # in place of a split: generated images, where those of the data set are not available
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From uint8 RGB images to what a network was trained on; lies inside the ONNX graph.
+    """The steps from uint8 RGB images to a network's input; they lie inside the ONNX graph.
 
     The image is resized (antialiased, float32, as PIL's filter `interpolation` does) so that its shorter side (`resize`
     "shortest") or both sides ("squash") are `resize_size` pixels, `input_size` if that is None; the centre square of
@@ -61,7 +61,7 @@ class Preprocessing:
     def resized(self, height: int, width: int) -> tuple[int, int]:
         """Height and width that an image of these sizes has between the resize and the crop.
 
-        The longer side is cut to a whole number, as torchvision does.
+        The longer side is truncated to a whole number, as torchvision does.
         """
         side = self.resize_size or self.input_size
         if self.resize == "squash":
@@ -73,10 +73,10 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Parity:
-    """Agreement of a file with what it was made of (the native model, an ensemble's members) on `n_images` raw images.
+    """Agreement of a file with what it was made from (the native model, an ensemble's members) on `n_images` raw images.
 
-    split: of a data set, or "synthetic" (for an ensemble "random") if its images were not to be had. An ensemble is held to
-    its probabilities, for the logits of a probability near 0 are far apart without meaning anything.
+    split: of a data set, or "synthetic" (for an ensemble "random") if its images are not available. An ensemble is judged
+    by its probabilities: the logits of probabilities near 0 may differ widely, which means nothing.
     """
 
     n_images: int
@@ -88,7 +88,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Member:
-    """One member of an ensemble: its name, the SHA-256 of its ONNX file, its weight in the rule, and what divides its logits."""
+    """One member of an ensemble: its name, the SHA-256 of its ONNX file, its weight in the rule, and the divisor of its logits."""
 
     name: str
     sha256: str
@@ -98,7 +98,7 @@ class Member:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Everything downstream needs to know of a model.
+    """Everything that later steps need to know about a model.
 
     name: file name without its ending, unique in a comparison; backend: torch, tensorflow or ensemble;
     dataset_sha256: fingerprint of each official split by name; image_height, image_width: of the raw images;
@@ -129,7 +129,7 @@ class ModelCard:
     schema: int = SCHEMA
 
     def trained(self) -> Trained:
-        """What the model was trained on: by this, `data.matching` finds the images that fit it."""
+        """What the model was trained on; `data.matching` finds the images that fit by it."""
         return Trained(
             self.name,
             self.dataset,
@@ -146,7 +146,7 @@ class ModelCard:
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The card as JSON's own types; of preprocessing only what differs from the usual, so that older programs read it."""
+        """The card as JSON types; of preprocessing, defaults are left out, so that older versions of this program read it."""
         values = dataclasses.asdict(self)
         if self.preprocessing is not None:
             usual = {f.name: f.default for f in dataclasses.fields(Preprocessing) if f.default is not dataclasses.MISSING}
@@ -195,15 +195,15 @@ def read_card(weights: Path) -> ModelCard:
 
 
 class NoCard(UserError):  # noqa: N818  # what it is, not that it is an error
-    """An ONNX file without a card; `data`: the images that its adoption is to be tried on."""
+    """An ONNX file without a card; `data`: the images that the suggested command names."""
 
     def __init__(self, where: Path, data: str = "FOLDER") -> None:
         self.where = where
         command = f"python -m export.adopt {shlex.quote(str(where))} --data {shlex.quote(data)}"
         adopted = "models/" + shlex.quote(f"{where.stem}_adopted.onnx")
         super().__init__(
-            f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {', '.join(_required_fields())}), as a file from "
-            f"elsewhere; {command} makes {adopted} of it, which has one"
+            f"{where} carries no model card (metadata '{METADATA_KEY}': JSON with {', '.join(_required_fields())}), like any file "
+            f"from elsewhere; {command} makes {adopted} from it, which has one"
         )
 
 
@@ -243,7 +243,7 @@ def _typed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_type(value: Any, hint: Any, name: str) -> Any:
-    """`value`, as JSON gives it, as the type that `hint` says; ValueError naming the field `name` if it is of another."""
+    """The JSON value `value` as the type `hint`; ValueError naming the field `name` if it has another."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return value

@@ -1,4 +1,4 @@
-"""What native weights files are called, the ONNX files made of them, and how large a network a file can hold."""
+"""File names of native weights and of the ONNX files made from them, and how large a network a file can hold."""
 
 from __future__ import annotations
 

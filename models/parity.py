@@ -1,6 +1,6 @@
 """Agreement: of one model with itself in batches of other sizes, and of two models on the same images.
 
-How far outputs may be apart is for the caller to say: an export, a fused graph and a lower precision round differently.
+The caller sets the tolerances: an export, a fused graph and a lower precision round differently.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def check_batches(
     """Run batches of 1, 2 and 7; UserError unless each gives (n, n_classes) finite logits and their softmax, and no image's
     outputs depend on its batch.
 
-    logits, probabilities: how far each may be apart between batches, as a share of the largest value or of 1, if that is more;
-    infinity if it does not matter.
+    logits, probabilities: the largest difference allowed between batches, relative to the largest value or to 1, if that is
+    more; infinity if it does not matter.
     """
     images_u8 = np.resize(images_u8, (max(BATCH_SIZES), *images_u8.shape[1:]))  # repeats if there are too few
     outputs = {size: model.run_in_time(images_u8[:size]) for size in BATCH_SIZES}
@@ -67,12 +67,12 @@ def batches(images_u8: UInt8Array, preprocessing: Preprocessing | None = None) -
 def measure(
     wanted: FloatArray, found: FloatArray, split: str, probabilities: tuple[FloatArray, FloatArray] | None = None
 ) -> Parity:
-    """Agreement of two sets of logits, (n_images, n_classes) each, of the same images; NaN anywhere is infinitely far.
+    """Agreement of two sets of logits, (n_images, n_classes) each, of the same images; NaN counts as an infinite difference.
 
-    probabilities: wanted and found, if these are held to each other; labels are theirs then.
+    probabilities: wanted and found, if these are compared, too; labels are then theirs.
     """
     if wanted.shape != found.shape:
-        raise UserError(f"logits of shape {wanted.shape} were wanted, and the ONNX graph gives {found.shape}")
+        raise UserError(f"the ONNX graph gives logits of shape {found.shape}, not {wanted.shape}")
     pairs = [(wanted, found), *([probabilities] if probabilities is not None else [])]
     differences = [_largest_difference(*pair) for pair in pairs]
     labels = [values.argmax(axis=1) for values in pairs[-1]]
@@ -93,7 +93,7 @@ def require(
     equal_labels: float = 0.0,
     advice: str = "nothing was kept",
 ) -> None:
-    """UserError that begins with `claim`, which does not hold, and names what is out of bounds, ending in `advice`.
+    """UserError if a limit is exceeded: `claim` (what is wrong), each value out of bounds, then `advice`.
 
     logits, probabilities: the largest differences that are allowed; equal_labels: the least fraction of equal labels.
     """

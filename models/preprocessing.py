@@ -17,19 +17,19 @@ _OVERSHOOTING = ("bicubic", "lanczos")  # filters with negative weights, whose v
 
 
 def pillow_filter(interpolation: str) -> Resampling:
-    """Pillow's filter of the name that a card gives it."""
+    """Pillow's filter of a name from a card."""
     from PIL import Image
 
     return Image.Resampling[interpolation.upper()]
 
 
 def overshoots(interpolation: str) -> bool:
-    """Whether a filter makes values beyond those of its pixels."""
+    """Whether a filter can give values outside the range of its pixels."""
     return interpolation in _OVERSHOOTING
 
 
 def prepared(images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
-    """What `preprocessing` makes of raw images short of layout: float32 (n, input_size, input_size, 3), normalised.
+    """Raw images after `preprocessing`, except its layout: float32 (n, input_size, input_size, 3), normalised.
 
     Resized by Pillow on float32, and so independent of the graph that does the same.
     """
@@ -37,7 +37,7 @@ def prepared(images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Arra
 
 
 def normalised(levels: Float32Array, preprocessing: Preprocessing) -> Float32Array:
-    """Grey levels, (n, size, size, 3) and RGB, with channels in the card's order, less the mean, by the standard deviation."""
+    """RGB grey levels, (n, size, size, 3), as (level / 255 - mean) / std, with channels in the card's order."""
     if preprocessing.channels == "bgr":
         levels = levels[..., ::-1]
     mean, std = np.asarray(preprocessing.mean, np.float32), np.asarray(preprocessing.std, np.float32)
@@ -58,8 +58,8 @@ def grey_levels(images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32A
 def fit_u8(images_u8: UInt8Array, input_size: int) -> UInt8Array:
     """Images resized so that the shorter side is `input_size`, then the centre square: uint8 (n, input_size, input_size, 3).
 
-    Resizing is PIL's on uint8, bilinear (which antialiases); the longer side follows, rounded down; an odd border loses its
-    half pixel as ``round`` says. Pixel for pixel what torchvision's Resize and CenterCrop make of a PIL image.
+    Resizing is PIL's on uint8, bilinear (which antialiases); the longer side follows, rounded down; half pixels of
+    an odd border are rounded by ``round``. Pixel for pixel what torchvision's Resize and CenterCrop make of a PIL image.
     """
     height, width = _covering(images_u8, input_size)
     if (height, width) != images_u8.shape[1:3]:
@@ -87,7 +87,7 @@ def _covering(images_u8: UInt8Array, input_size: int) -> tuple[int, int]:
 
 
 def window(height: int, width: int, input_size: int) -> tuple[int, int, int, int]:
-    """What `fit` resizes images to, height and width, and where it begins to cut, top and left."""
+    """Height and width to which `fit` resizes images, and the top and left pixel at which its crop begins."""
     resized = _covering(np.empty((1, height, width, 3), np.uint8), input_size)
     top, left = (round((length - input_size) / 2.0) for length in resized)
     return *resized, top, left

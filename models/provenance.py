@@ -1,4 +1,4 @@
-"""Which training a file comes from, which decides whether a new file may replace it without being asked.
+"""Which training a file comes from: this decides whether a new file may replace it without --force.
 
 A file's name says little: another seed, fold or folder of the same base name gives the same one.
 """
@@ -13,19 +13,19 @@ from typing import Any, NoReturn
 from core.errors import UserError
 from models.card import ModelCard
 
-# Of a recipe: the place of the images, whose fingerprints say what they are, and the name of a set of values that all stand there.
+# Fields of a recipe that do not identify a training: where the images lie (fingerprints identify them), and a preset's name.
 NO_IDENTITY = ("data", "recipe")
 
 
 def same_training(one: ModelCard, other: ModelCard) -> bool:
-    """Whether both cards tell of the same recipe on the same images; False if they tell of none."""
+    """Whether both cards state the same recipe on the same images; False if `one` states none."""
     return bool(one.recipe) and not differences(one, other.recipe, other.dataset_sha256)
 
 
 def differences(card: ModelCard, recipe: Mapping[str, Any], dataset_sha256: Mapping[str, str]) -> list[str]:
-    """In a few words each, how the training that `card` tells of differs from one by `recipe` on other or the same images.
+    """How the training that `card` states differs from `recipe` on images with `dataset_sha256`, a few words per difference.
 
-    Only values that both recipes state are compared: an older card lacks what was no flag in its time.
+    Only values that both recipes state are compared: an older card lacks flags that were added later.
     """
     asked_for = json.loads(json.dumps(dict(recipe)))
     names = [name for name in asked_for if name in card.recipe and name not in NO_IDENTITY]
@@ -40,5 +40,5 @@ def differences(card: ModelCard, recipe: Mapping[str, Any], dataset_sha256: Mapp
 
 
 def refuse_to_replace(target: Path, why: str, otherwise: str) -> NoReturn:
-    """UserError: `target` is there already and came about in another way, as `why` says; it is not replaced without --force."""
+    """UserError: `target` exists and was made in another way, as `why` says; it is not replaced without --force."""
     raise UserError(f"{target} is there already and {why}; add --force to replace it, or {otherwise}")

@@ -25,7 +25,7 @@ def _cpu_gains() -> bool:
 
 
 def gains(height: int | None, width: int | None, n_weights: int) -> bool:
-    """Whether to compute the weight gradient of a convolution from maps of this size so; None is a size not known yet."""
+    """Whether to compute a convolution's weight gradient this way for maps of this size; None is a size not known yet."""
     if height is None or width is None or not _cpu_gains():
         return False
     return height * width <= MOST_POSITIONS and n_weights >= LEAST_WEIGHTS

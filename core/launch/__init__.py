@@ -1,6 +1,6 @@
 """Work in fresh child processes: this program's own modules, and jobs as JSON on stdin with answers as JSON on stdout.
 
-`ask_child` waits for one answer; `converse` hears each line of a long work as it comes.
+`ask_child` waits for one answer; `converse` hands on each line of a long job as it is printed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ask_child(
 ) -> dict[str, Any]:
     """The answer of `python -m module` to `job`; UserError naming `what`, and what to do `otherwise`, if the child fails.
 
-    children: where the child stands as long as it runs, for who may have to end it.
+    children: a set that holds the child while it runs, so that the caller can end it.
     """
     import subprocess
 
@@ -83,9 +83,9 @@ def converse(
 ) -> None:
     """Run `python -m module` on `job`, and call `heard` with each line of JSON that it prints, `noise` with each line of stderr.
 
-    The child's last word, `error: …`, becomes a UserError. Ctrl-C stops the child as `core.cli.run` lets SIGTERM stop it, and
-    becomes a KeyboardInterrupt with its last word, once it has ended. The child never outlives this call. `what` names it where
-    it ends without a word.
+    The child's `error: …` line becomes a UserError. Ctrl-C sends the child SIGTERM (which `core.cli.run` handles) and, once it
+    has ended, raises KeyboardInterrupt with that line. The child never outlives this call. `what` names it if it ends without
+    an error line.
     """
     import subprocess
     import threading
@@ -100,7 +100,7 @@ def converse(
     listener = threading.Thread(target=_listen, args=(child.stderr, errors, noise), daemon=True)
     listener.start()
     try:
-        with contextlib.suppress(BrokenPipeError), child.stdin:  # it may have ended already, and says why
+        with contextlib.suppress(BrokenPipeError), child.stdin:  # it may have ended already; its error line says why
             child.stdin.write(json.dumps(job))
         stopped = _hear(child, heard)
     finally:
@@ -117,14 +117,14 @@ def converse(
 
 
 def how_it_ended(status: int) -> str:
-    """How a child ended that said nothing."""
+    """How a child ended that printed no error, in words."""
     if status < 0:
-        return f"was ended by {signal.Signals(-status).name}, perhaps for want of memory"
+        return f"was ended by {signal.Signals(-status).name}, perhaps for lack of memory"
     return f"exited with status {status} and no error message"
 
 
 def _hear(child: subprocess.Popen[str], heard: Callable[[dict[str, Any]], object]) -> bool:
-    """Hear `child` to its end; whether the first Ctrl-C was passed on to it. A second one is raised."""
+    """Read `child` to its end; returns whether a Ctrl-C was passed on to it. A second one is raised."""
     assert child.stdout is not None
     stopped = False
     while True:
@@ -158,24 +158,24 @@ def own_stdout() -> TextIO:
 def own_module(module: str, *arguments: str) -> list[str]:
     """The command that runs a module of ours; to be run in `own_environment()`.
 
-    -P leaves the folder one stands in off the import path: a `models/` package there must not be taken for ours. The module
-    runs through this one, so that the process ends when this one does, however it ends.
+    -P keeps the current folder off the import path: a `models/` package there must not be taken for ours. The module runs
+    through `core.launch`, so that the child ends when this process does, however that ends.
     """
     return [sys.executable, "-P", "-m", "core.launch", str(os.getpid()), module, *arguments]
 
 
 def end_with(parent_id: int) -> None:
-    """Have the kernel end this process when its parent ends, even by SIGKILL; on Linux, which alone can do it."""
+    """Have the kernel end this process when its parent ends, even by SIGKILL; only on Linux can this be done."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != parent_id:  # it ended before the kernel was told
+    if os.getppid() != parent_id:  # the parent ended before the kernel was told
         os._exit(1)
 
 
 def own_environment() -> dict[str, str]:
-    """The environment of this process, in which a child finds our modules wherever it stands."""
+    """The environment of this process, in which a child finds our modules from any working directory."""
     from core.environment import REPOSITORY
 
     path = os.pathsep.join(part for part in (str(REPOSITORY), os.environ.get("PYTHONPATH")) if part)
@@ -186,7 +186,7 @@ def bytecode_settings() -> dict[str, str]:
     """Environment variables with which children keep compiled modules in a temporary folder, if they are kept nowhere else.
 
     With PYTHONDONTWRITEBYTECODE, or packages in a folder that may not be written, each child would compile numpy again,
-    which takes longer than all else until its session is open.
+    which takes longer than everything else up to an open session.
     """
     import numpy as np
 
@@ -198,7 +198,7 @@ def bytecode_settings() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _bytecode_folder() -> str:
-    """A folder that is gone when this process ends."""
+    """A folder that is removed when this process ends."""
     import atexit
     import tempfile
 

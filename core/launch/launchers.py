@@ -1,4 +1,4 @@
-"""Where jobs run: each is `python -m MODULE`, JSON in and JSON out, on this machine or a cluster, and is done again if killed."""
+"""Where jobs run: each is `python -m MODULE`, JSON in and JSON out, on this machine or a cluster, and is retried if killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import subprocess
 
 _STOPPING_S = 0.02
-ATTEMPTS = 3  # of one job whose process was killed; an error that the job tells itself is final
+ATTEMPTS = 3  # of one job whose process was killed; an error that the job itself reports is final
 Job = Mapping[str, Any]
 
 
@@ -28,7 +28,7 @@ class Launcher(Protocol):
     def __call__(self, module: str, jobs: Sequence[Job], name: Callable[[int], str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Index and answer of each job of `python -m module` as it ends, in any order; `name(index)` is for messages.
 
-        UserError for the first job that fails, and if its process is killed three times; no other outlives that.
+        UserError for the first job that fails or whose process is killed three times; the other jobs are then stopped.
         """
 
 
@@ -71,7 +71,7 @@ def local(n_jobs: int) -> Launcher:
 
 
 def on_ray(cores: int) -> Launcher:
-    """Tasks of the Ray cluster at $RAY_ADDRESS, one of this machine's own if it is not set; each runs the child that `local` runs.
+    """Tasks of the Ray cluster at $RAY_ADDRESS, of one on this machine if that is not set; each runs the child that `local` runs.
 
     Every node must have this code and these packages, and see the same files under the same names.
     """
@@ -121,7 +121,7 @@ _LONG: dict[str, Any] = {"timeout_s": None, "otherwise": "try it again, or with 
 
 
 def _attempted(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The answer, asked for again if the process was killed: the machine was short of memory, or is being taken away."""
+    """The answer, retried if the process was killed: the machine was short of memory, or is being taken away."""
     for _ in range(ATTEMPTS - 1):
         with suppress(Killed):
             return ask()

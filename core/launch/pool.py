@@ -1,4 +1,4 @@
-"""Child processes that answer one binary job after another: answers in order, and only a few of them ahead of their use."""
+"""Child processes that answer one binary job after another: answers in order, only a few computed before they are used."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def answers(module: str, jobs: Iterable[bytes], n_processes: int, what: str) -> 
             for child in children:
                 for pipe in (child.stdin, child.stdout):
                     if pipe is not None:
-                        with suppress(OSError):  # what was left to be written, nobody reads
+                        with suppress(OSError):  # nobody reads what was still to be written
                             pipe.close()
 
 
@@ -65,7 +65,7 @@ def answer_jobs(work: Callable[[bytes], bytes]) -> None:
 def _start(module: str) -> subprocess.Popen[bytes]:
     import subprocess
 
-    # In a session of its own, for a terminal's Ctrl-C is this process's to deal with.
+    # In a session of its own: a terminal's Ctrl-C is for this process alone to handle.
     return subprocess.Popen(
         own_module(module), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=own_environment(), start_new_session=True
     )
@@ -80,7 +80,7 @@ def _ask(idle: queue.SimpleQueue[subprocess.Popen[bytes]], job: bytes, what: str
     except (OSError, ValueError):  # its pipe is closed
         answer = None
     finally:
-        idle.put(child)  # another job that waits for one that is dead would wait for ever
+        idle.put(child)  # even if it is dead: a job waiting for a child would else wait for ever
     if answer is None:
         raise UserError(f"{what}: a process {how_it_ended(child.wait())}; free memory, or use fewer processes")
     return answer

@@ -49,7 +49,7 @@ def ask_together(
 
 
 class _Child:
-    """One of them, which it names `what` in errors."""
+    """One child process, called `what` in errors."""
 
     def __init__(self, module: str, what: str, otherwise: str) -> None:
         import subprocess
@@ -62,14 +62,14 @@ class _Child:
         )  # fmt: skip
 
     def say(self, line: str) -> None:
-        """Write a line to it; if it has ended already, it tells why when it is next heard."""
+        """Write a line to it; if it has ended already, the next `hear` says why."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.write(line + "\n")
             self.process.stdin.flush()
 
     def hear(self) -> dict[str, Any]:
-        """Its next line; UserError where that tells of an error, or where it ends instead."""
+        """Its next line; UserError if that is an error, or if it ended instead."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
@@ -83,13 +83,13 @@ class _Child:
         return heard
 
     def hear_at(self, step: str) -> None:
-        """Wait until it has come to `step`."""
+        """Wait until it has reached `step`; UserError if it says anything else."""
         heard = self.hear()
         if heard != {"at": step}:
             raise UserError(f"{self.what} failed: a process said {str(heard)[:80]} where it should be {step}; {self.otherwise}")
 
     def end(self) -> None:
-        """End it, which has answered or is no longer wanted, and close its pipes."""
+        """End it and close its pipes; it has answered or is no longer needed."""
         self.process.kill()
         self.process.wait()
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -100,7 +100,7 @@ class _Child:
 
 
 class Meeting:
-    """What a child does in step with the others."""
+    """The points at which a child waits for the others."""
 
     def __init__(self, commands: IO[str], channel: IO[str]) -> None:
         self._commands, self._channel = commands, channel
@@ -112,7 +112,7 @@ class Meeting:
             sys.exit(1)
 
     def stay(self, call: Callable[[], object]) -> None:
-        """Go on calling until all others are done, too: none of them is timed in a calmer machine than this one was."""
+        """Go on calling until all others are done, too, so that all are timed under equal load."""
         listening = threading.Thread(target=self._commands.readline, daemon=True)
         self._say({"at": _DONE})
         listening.start()

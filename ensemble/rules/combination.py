@@ -27,7 +27,7 @@ Logits = NDArray[np.floating]
 class Combination:
     """A rule with its values: one weight per member, together 1, and one temperature that divides the member's logits.
 
-    What is made of them is the rule's own (`Arithmetic`).
+    How they are used is up to the rule (`Arithmetic`).
     """
 
     rule: str
@@ -53,16 +53,16 @@ class Combination:
 
 
 class Arithmetic(Protocol):
-    """What the module of a rule offers.
+    """What the module of a rule must define.
 
-    A rule gives a member alone, its logits divided by its temperature, if that member has all of the weight.
+    If one member has all of the weight, a rule gives that member's outputs, its logits divided by its temperature.
     """
 
     def combine(self, how: Combination, member_logits: Sequence[Logits]) -> tuple[Float32Array, Float64Array]:
         """Logits and probabilities as `ensemble.rules.combination.combine` returns them; shapes are checked already."""
 
     def add_nodes(self, graph: GraphProto, how: Combination, members: Sequence[Outputs], whole: Outputs) -> None:
-        """Add the ONNX nodes that do the same; those of members of weight 0 are not read, for they are not in the graph."""
+        """Add the ONNX nodes that do the same; those of members of weight 0 are not read: they are not in the graph."""
 
     def fit(self, member_logits: Sequence[Logits], labels: Int64Array, own: Sequence[float]) -> list[Combination]:
         """Combinations by this rule to choose from by validation NLL, given each member's own best temperature.
@@ -89,14 +89,14 @@ def combine(how: Combination, member_logits: Sequence[Logits]) -> tuple[Float32A
     check_shapes(member_logits)
     shape = member_logits[0].shape
     logits, probabilities = new_array(shape, np.float32), new_array(shape, np.float64)
-    for start in range(0, len(logits), PART):  # every rule goes image by image, so that its copies need not be of all of them
+    for start in range(0, len(logits), PART):  # rules treat each image alone, so copies need not hold all
         part = slice(start, start + PART)
         logits[part], probabilities[part] = arithmetic(how.rule).combine(how, [member[part] for member in member_logits])
     return logits, probabilities
 
 
 def add_rule(graph: GraphProto, how: Combination, members: Sequence[Outputs], whole: Outputs) -> None:
-    """Add the nodes that make `whole` of the members; those of weight 0 are not read."""
+    """Add the nodes that make `whole` from the members; those of weight 0 are not read."""
     arithmetic(how.rule).add_nodes(graph, how, members, whole)
 
 

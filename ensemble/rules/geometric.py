@@ -37,7 +37,7 @@ def add_nodes(graph: GraphProto, how: Combination, members: Sequence[Outputs], w
 
 
 def fit(member_logits: Sequence[Logits], labels: Int64Array, own: Sequence[float]) -> list[Combination]:
-    """Weights and one temperature together, so that the members' own temperatures do not count."""
+    """Weights and one temperature for all; the members' own temperatures are not used."""
     return [fit_geometric(member_logits, labels)]
 
 
@@ -70,7 +70,7 @@ def fit_geometric(member_logits: Sequence[Logits], labels: Int64Array) -> Combin
         options={"ftol": 1e-13, "gtol": 1e-9, "maxiter": 1000},
     )
     factors = np.where(optimum.x >= SMALLEST_WEIGHT * optimum.x.sum(), optimum.x, 0.0)
-    if factors.sum() <= 0:  # every member is worse than saying nothing
+    if factors.sum() <= 0:  # every member is worse than a uniform guess
         factors = np.ones(n_members)
         return Combination("geometric", tuple(factors.tolist()), (TEMPERATURES[1],) * n_members)
     temperature = float(np.clip(1 / factors.sum(), *TEMPERATURES))

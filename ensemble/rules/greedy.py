@@ -25,7 +25,7 @@ def greedy_counts(true_logs: Float64Array, rounds: int = GREEDY_ROUNDS) -> Float
 
     Each round takes the member that makes the mean of all taken so far most likely, the earlier one in a tie; the
     shortest prefix of the best likelihood is kept. No bagging: it guards against hundreds of candidates, and here one
-    number a member is chosen on thousands of images.
+    number per member is chosen on thousands of images.
     """
     likelihoods = np.exp(true_logs - true_logs.max(axis=0))
     total = np.zeros(likelihoods.shape[1])

@@ -62,14 +62,14 @@ def add_nodes(graph: GraphProto, how: Combination, members: Sequence[Outputs], w
 
 
 def add_log(graph: GraphProto, whole: Outputs) -> None:
-    """Add the nodes that make the logits of `whole` of its probabilities, as `log_probabilities` does."""
+    """Add the nodes that make the logits of `whole` from its probabilities, as `log_probabilities` does."""
     floor = add_scalar(graph, "ensemble_floor", SMALLEST_PROBABILITY)
     add_node(graph, "Max", [whole.probabilities, floor], "ensemble_floored")
     add_node(graph, "Log", ["ensemble_floored"], whole.logits)
 
 
 def tempered_probabilities(graph: GraphProto, how: Combination, members: Sequence[Outputs], index: int) -> str:
-    """The name of a member's probabilities at its temperature, with the nodes that make them if it is not 1."""
+    """The name of a member's probabilities at its temperature; adds the nodes that make them if it is not 1."""
     if how.temperatures[index] == 1:
         return members[index].probabilities
     whole = Outputs(f"ensemble_tempered_{index}", f"ensemble_probabilities_{index}")
@@ -96,9 +96,9 @@ def _mixture(
 def _sharpened_mixture(
     rule: str, weigh: Weigh, member_logits: Sequence[Logits], labels: Int64Array, own: Sequence[float]
 ) -> Combination:
-    """The members at one common factor times their own temperatures, with the weights that belong to it.
+    """The members at one common factor times their own temperatures, with the best weights for it.
 
-    The mean of calibrated members is less sure than it should be, for they are not wrong on the same images (Rahaman and
+    The mean of calibrated members is less sure than it should be: they are wrong on different images (Rahaman and
     Thiery, 2021); without the factor the likelihood then prefers a single member to an ensemble that is better.
     """
     from scipy.optimize import minimize_scalar

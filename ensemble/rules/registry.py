@@ -13,7 +13,7 @@ BY_HAND = "weighted"  # what the default rule is called once weights are given
 
 @dataclass(frozen=True)
 class Rule:
-    """What can be said of a rule without numpy.
+    """What is known of a rule without importing numpy.
 
     help: a few words for `--help`; module: its arithmetic, imported on first use; is_tuned: whether temperatures and weights
     are fitted on validation images; takes_weights: whether they may be given by hand instead; is_of_views: whether the members are
@@ -40,7 +40,7 @@ RULES = {
         "the same for the product of the probabilities", "ensemble.rules.geometric", is_tuned=True, takes_weights=True
     ),
     "greedy": Rule(
-        "members taken one by one, most often not all", "ensemble.rules.greedy", is_tuned=True, takes_weights=False
+        "members added one by one, usually not all", "ensemble.rules.greedy", is_tuned=True, takes_weights=False
     ),
 }  # fmt: skip
 

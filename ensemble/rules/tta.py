@@ -1,4 +1,4 @@
-"""`tta`: the mean of what one network says of several views of each image (`ensemble.views`); nothing is tuned."""
+"""`tta`: the mean of one network's probabilities for several views of each image (`ensemble.views`); nothing is tuned."""
 
 from ensemble.rules.mixture import add_nodes, combine
 

@@ -3,7 +3,7 @@
 python -m export.adopt mine.onnx --data path/to/folder --class-names classes.txt
 python -m export.adopt hugging_face_folder/ --data path/to/folder
 
-Preprocessing is read from what lies beside the model, or said by flags, or found by measurement; classes are matched by name.
+Preprocessing is read from what lies beside the model, or given by flags, or found by measurement; classes are matched by name.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _adopt(path: Path, options: argparse.Namespace, how: How, say: Callable[[str], None]) -> list[str]:
-    """Adopt one model and print what was found; what went wrong."""
+    """Adopt one model and print what was found; returns the errors, one line each."""
     from export.adopt import report
     from export.adopt.pipeline import NotFound, adopt_file
 
@@ -64,7 +64,7 @@ def _adopt(path: Path, options: argparse.Namespace, how: How, say: Callable[[str
         return [message if str(path) in message else f"{path}: {message}"]
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # onnx raises whatever is wrong with a graph
+    except Exception as error:  # onnx raises one of many types for an invalid graph
         if options.traceback:
             traceback.print_exception(error)
         return [f"{path} cannot be adopted ({one_line(error, 160)}); export the network again from its framework"]
@@ -124,12 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--scale", type=_number, metavar="X", help="multiplies pixels, 0 to 255, first (default: 1/255)")
     add("--channels", choices=["rgb", "bgr"], help="order in which the network takes colours; mean and std are in it too")
     add("--resize", choices=["shortest", "squash"], help="resize the shorter side and cut the centre out, or both sides")
-    add("--crop-pct", type=_number, metavar="X", help="side of the crop, as a part of what was resized (default: 1)")
+    add("--crop-pct", type=_number, metavar="X", help="side of the crop, as a fraction of the resized side (default: 1)")
     add("--interpolation", choices=["bilinear", "bicubic", "nearest", "lanczos", "box"], help="Pillow's filter (default: bilinear)")
-    add("--images", type=int, default=1000, metavar="N", help="training images that the search looks at, at most (default: 1000)")
-    add("--split-seed", type=int, default=0, metavar="N", help="of the validation images, which are not looked at (default: 0)")
+    add("--images", type=int, default=1000, metavar="N", help="training images that the search uses, at most (default: 1000)")
+    add("--split-seed", type=int, default=0, metavar="N", help="seed of the validation images, which are not used (default: 0)")
     parser.add_argument("--skip-damaged", action="store_true", help="leave out image files that cannot be decoded")
-    parser.add_argument("--force", action="store_true", help="replace a file that was made of another model")
+    parser.add_argument("--force", action="store_true", help="replace a file that was made from another model")
     parser.add_argument("--traceback", action="store_true", help="show causes of errors")
     return parser
 

@@ -1,4 +1,4 @@
-"""The images on which a model from elsewhere is looked at: training images in an order without pattern, read as models would be."""
+"""The images on which a model from elsewhere is examined: training images in random order, read as for other models."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FEWEST = 128  # images, for the comparison with the original
 class TrainImages:
     """Labelled raw images, once for each way in which a folder's images of other sizes may be read.
 
-    by_resize: "shortest" and, where that gives others, "squash"; split: train if there are any, else validation or test;
+    by_resize: "shortest" and, where it gives other images, "squash"; split: train if there are any, else validation or test;
     is_mixed: whether the folder's images have several shapes, so that the way they are read matters.
     """
 
@@ -40,7 +40,7 @@ class TrainImages:
     notes: tuple[str, ...]
 
     def of(self, resize: str) -> UInt8Array:
-        """The images as a model reads them that was trained on images resized so."""
+        """The images as they are read for a model trained with this `resize`."""
         return self.by_resize.get(resize, next(iter(self.by_resize.values())))
 
     @property
@@ -50,7 +50,7 @@ class TrainImages:
         return ("shortest", "squash") if self.is_mixed or height != width else ("shortest",)
 
     def reading_resize(self, resize: str) -> str:
-        """How the card says that a folder is to be read for a model that resizes so."""
+        """The card's `resize`, by which folders are read, for a model with this one."""
         return resize if self.is_mixed else "shortest"
 
 
@@ -59,8 +59,8 @@ def train_images(
 ) -> TrainImages:
     """At most `n_images` images of the train split without validation (at least 128, if there are as many), and their classes.
 
-    Where there are no training images, those of validation or test: nothing is chosen on these. UserError if the data
-    cannot be had.
+    If there are no training images, those of validation or test, on which nothing is chosen. UserError if the data are not
+    available.
     """
     if n_images < 1:
         raise UserError(f"--images must be 1 or more, not {n_images}")
@@ -75,7 +75,7 @@ def train_images(
     first = next(iter(sets.values()))
     is_mixed = len(sets) > 1 and not np.array_equal(sets["shortest"].images_u8, sets["squash"].images_u8)
     if stated.resize == "squash" and data not in NAMED:
-        is_mixed = True  # whether or not: read so, nothing is cut away
+        is_mixed = True  # in any case: read like this, nothing is cut away
     by_resize = {way: held.images_u8 for way, held in sets.items()} if is_mixed else {ways[0]: first.images_u8}
     notes = [note for note in dataset.notes if "centre crop" not in note]
     return TrainImages(by_resize, first.labels, dataset.class_names, dataset.name, split, split_seed, is_mixed, tuple(notes))

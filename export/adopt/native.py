@@ -1,4 +1,4 @@
-"""Weights of PyTorch, timm and Keras as ONNX graphs, each made by a child process, so that no two frameworks meet.
+"""Weights of PyTorch, timm and Keras as ONNX graphs, each made by a child process, so that no two frameworks share one.
 
 python -m export.adopt.native torch mine.pth resnet18 224 core.onnx
 """
@@ -27,7 +27,7 @@ _PARALLEL = ("module.", "_orig_mod.", "model.")
 
 
 def graph_of_weights(path: Path, arch: str | None, image_size: int | None, scratch: Path, say: Callable[[str], None]) -> Path:
-    """The ONNX file, in `scratch`, of a .pth file of the architecture `arch`, or of a .keras file; UserError if it cannot be."""
+    """The ONNX file, in `scratch`, of a .pth file of the architecture `arch`, or of a .keras file; UserError on failure."""
     framework = "torch" if path.suffix == ".pth" else "keras"
     say(f"exporting by {framework}")
     return _in_child(framework, path, arch or "", image_size or 0, scratch / "core.onnx")
@@ -103,7 +103,7 @@ def keras_graph(source: Path, _: str, size: int, target: Path) -> None:
         raise UserError(f"{source} takes inputs of shape {shape}, not colour images (batch, height, width, 3)")
     own = shape[1] or size
     if not own:
-        raise UserError(f"{source} takes images of any size; say of which with --image-size PX")
+        raise UserError(f"{source} takes images of any size; say which size with --image-size PX")
     _save(core_graph(model, own), target)
 
 
@@ -117,7 +117,7 @@ def _read(source: Path) -> Any:
 
             return load_file(source)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle's protocol and of sparse tensors
+            warnings.simplefilter("ignore")  # about the pickle's protocol and sparse tensors
             return torch.load(source, map_location="cpu", weights_only=True)
     except ModuleNotFoundError as error:
         raise UserError(f"{source} needs the package safetensors; pip install safetensors") from error
@@ -129,7 +129,7 @@ def _read(source: Path) -> Any:
 
 
 def _unwrapped(held: Any, source: Path) -> dict[str, Tensor]:
-    """The state dict itself, out of what checkpoints put around it and before its names."""
+    """The state dict itself, without a checkpoint's enclosing dicts and name prefixes; UserError if there is none."""
     from torch import Tensor
 
     for name in _WRAPPERS:
@@ -150,7 +150,7 @@ def _fill(model: nn.Module, state: Mapping[str, Tensor], source: Path, arch: str
         missing, unexpected = model.load_state_dict(dict(state), strict=False)
     except RuntimeError as error:  # shapes; the first line of the message only names the class
         detail = one_line(RuntimeError(str(error).partition("\n")[2]), 140)
-        raise UserError(f"{source} does not fit {arch}: {detail}; name the network that it is of with --arch") from error
+        raise UserError(f"{source} does not fit {arch}: {detail}; name its network with --arch") from error
     if missing or unexpected:
         fault = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}"
         counts = f"{len(missing)} names missing, {len(unexpected)} unknown"
@@ -171,7 +171,7 @@ def main(arguments: Sequence[str]) -> None:
         graph_of(Path(source), what, int(size), Path(target))
     except UserError:
         raise
-    except Exception as error:  # exporters raise whatever went wrong inside them
+    except Exception as error:  # exporters raise one of many types
         raise UserError(f"{source} cannot be exported ({one_line(error)})") from error
 
 

@@ -45,10 +45,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class How:
-    """How to adopt: the data by name or folder, and whatever flags say; None for what is to be found.
+    """How to adopt: the data by name or folder, and what flags state; None for what is to be found.
 
     stated: preprocessing; class_names: a file, or "data" for the data's own classes in order; class_map: a CSV;
-    images: how many training images the search looks at, at most; split_seed: of the validation images, which are not looked at.
+    images: the most training images that the search uses; split_seed: of the validation images, which are not used.
     """
 
     data: str
@@ -69,7 +69,7 @@ class Adopted:
     """One file that was written.
 
     preprocessing_from: a file, "flags" or "measured"; search: where it was measured; elsewhere: mean probability on classes
-    that the data do not have; accuracy: of `n_images` images of `split`, which chose nothing unless it was measured.
+    that the data do not have; accuracy: on the images of `parity`, which chose nothing unless preprocessing was measured.
     """
 
     source: Path
@@ -113,7 +113,7 @@ def adopt(
 
     model: an ONNX file, a folder of Optimum or timm, a .pth file (with `arch`) or a .keras file; data: a data set by name or
     a folder of images; out: the file to write (default: `models/<name>_adopted.onnx`). The rest as the flags of
-    `python -m export.adopt`. Raises UserError with the next step where classes or preprocessing cannot be told.
+    `python -m export.adopt`. Raises UserError with the next step where classes or preprocessing cannot be determined.
 
     >>> adopted = adopt("theirs.onnx", data="digits", class_names="data", mean=[0.5], std=[0.5], resize="squash")
     >>> adopted.target.as_posix(), adopted.preprocessing_from, adopted.card.class_names[:3]
@@ -130,7 +130,7 @@ def adopt(
 
 
 def triple(values: Sequence[float] | None, flag: str) -> tuple[float, float, float] | None:
-    """Three numbers of one or three; UserError naming the flag for another count."""
+    """Three numbers from one or three; UserError naming the flag for another count."""
     if values is None:
         return None
     if len(values) not in (1, 3):
@@ -139,7 +139,7 @@ def triple(values: Sequence[float] | None, flag: str) -> tuple[float, float, flo
 
 
 def default_target(name: str) -> Path:
-    """Where a model called `name` goes unless it is said."""
+    """The default file for a model called `name`."""
     return MODELS_DIR / f"{name}_adopted.onnx"
 
 
@@ -177,7 +177,7 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
         ) from error
     note_weights(model, source.path)
     say("checking")
-    # logarithms of vanishing probabilities are far apart without meaning anything
+    # logarithms of vanishing probabilities may differ widely, which means nothing
     far = inf if core.probabilities else 10 * core.tolerance
     opened = open_graph(model, f"the graph for {target}")
     parity.check_batches(opened, chosen, len(card.class_names), logits=far, probabilities=10 * core.tolerance)
@@ -200,7 +200,7 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
 def _wrapped(source: Source, core: Core, card: ModelCard, ending: Ending) -> ModelProto:
     try:
         model = wrap(core.model, card, ending)
-    except Exception as error:  # onnx raises whatever went wrong inside it
+    except Exception as error:  # onnx raises one of many types
         raise UserError(
             f"its graph cannot be wrapped ({one_line(error, 200)}); export the network again from its framework"
         ) from error
@@ -209,7 +209,7 @@ def _wrapped(source: Source, core: Core, card: ModelCard, ending: Ending) -> Mod
 
 
 def _size(source: Source, stated: Stated) -> int:
-    """Pixels a side that the network takes: the graph's own, or as stated."""
+    """Pixels per side that the network takes: the graph's own, or as stated."""
     own, stated_size = source.graph.size, stated.image_size or source.stated.image_size
     if own is not None and stated.image_size is not None and own != stated.image_size:
         raise UserError(f"--image-size {stated.image_size}: the network takes {own}×{own} images; leave the flag out")
@@ -220,7 +220,7 @@ def _size(source: Source, stated: Stated) -> int:
 
 
 def _probe(images_u8: UInt8Array, size: int, element: int) -> Float32Array:
-    """A few images as a network is usually shown them, to see what it is: grey levels for uint8, about -2 to 2 for others."""
+    """A few images in common preprocessing, to examine the network with: grey levels for uint8, -1 to 1 for others."""
     few_images = np.resize(images_u8[:PROBE_IMAGES], (PROBE_IMAGES, *images_u8.shape[1:]))
     half = (0.5, 0.5, 0.5)
     plain = Preprocessing(size, half, half, "nhwc", resize="squash")
@@ -270,7 +270,7 @@ def _predictor(core: Core, ending: Ending, images: TrainImages, candidates: Sequ
 
 
 class NotFound(UserError):  # noqa: N818  # what it is, not that it is an error
-    """No preprocessing is credibly best; `search` holds what was measured."""
+    """No preprocessing is significantly best; `search` holds what was measured."""
 
     def __init__(self, found: Search, flags: str) -> None:
         super().__init__(str(refusal(found, flags)))
@@ -307,6 +307,6 @@ def _guessing_note(accuracy: float, labels: Int64Array, n_classes: int) -> list[
     if wilson_ci95(round(accuracy * len(labels)), len(labels))[0] > chance:
         return []
     return [
-        f"it is right on {accuracy:.0%} of {len(labels)} images, which is not credibly better than guessing: check the order of "
-        "its classes (--class-names, --class-map) and its preprocessing"
+        f"it is right on {accuracy:.0%} of {len(labels)} images, which is not significantly better than guessing: check the order "
+        "of its classes (--class-names, --class-map) and its preprocessing"
     ]

@@ -41,9 +41,9 @@ def print_adopted(one: Adopted, data: str) -> None:
     ]
     if one.match.respelled:
         pairs = [f"{ours} = {theirs}" for ours, theirs in one.match.respelled]
-        lines.append(f"  spelled otherwise: {few(pairs, 8)}")
+        lines.append(f"  spelled differently: {few(pairs, 8)}")
     if "probability_on_other_classes" in card.figures:
-        lines.append(f"  probability on the model's other classes: {one.elsewhere:.1%} on average, which no figure counts")
+        lines.append(f"  probability on the model's other classes: {one.elsewhere:.1%} on average, which no metric counts")
     lines += [
         f"  preprocessing ({one.preprocessing_from}): {in_words(card.preprocessing)}",
         f"  same as the original on {measured.n_images} {measured.split} images: largest difference "

@@ -1,7 +1,7 @@
-"""Preprocessing found by measurement: the usual ways on labelled training images, and one taken only where it is credibly best.
+"""Preprocessing found by measurement: the usual ways on labelled training images, and one taken only if it is significantly best.
 
-Each pair of candidates is compared by McNemar's exact test on the same images, the pairs corrected by Holm. Where the images so
-far tell too little, more are looked at, each look with its share of the error: a wrong candidate is taken in 1 % of cases at most.
+Each pair of candidates is compared by McNemar's exact test on the same images, the pairs corrected by Holm. If the images so
+far do not decide, more are used, each such look with its share of the error: a wrong candidate is taken in 1 % of cases at most.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RAW = ((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
 
 @dataclass(frozen=True)
 class Levels:
-    """What becomes of a pixel's value: a usual way, in words, with mean and std of pixels in [0, 1], and the channels' order."""
+    """A usual scaling of pixel values: in words, mean and std of pixels in [0, 1], and the order of the channels."""
 
     words: str
     mean: Triple
@@ -54,7 +54,7 @@ AS_THEY_ARE = (Levels("pixels as they are, RGB", *RAW), Levels("pixels as they a
 
 @dataclass
 class Candidate:
-    """One preprocessing in words, and on which of the images looked at so far the model was right with it."""
+    """One preprocessing in words, and on which of the images used so far the model was right with it."""
 
     words: str
     preprocessing: Preprocessing
@@ -63,28 +63,28 @@ class Candidate:
 
     @property
     def accuracy(self) -> float:
-        """Fraction of the images looked at."""
+        """Fraction of the images used so far on which the model was right; nan without images."""
         return float(self.right.mean()) if len(self.right) else float("nan")
 
 
 @dataclass(frozen=True)
 class Search:
-    """Every candidate, best first, and the one that is credibly best; None if none is, and why in words."""
+    """Every candidate, best first, and the one that is significantly best, or None and why in words."""
 
     candidates: tuple[Candidate, ...]
     best: Candidate | None
     why_none: str = ""
 
 
-# Raw images that a candidate is shown, as indices of those at hand, to the model's logits of the wanted classes
+# A preprocessing and indices of the raw images → the model's logits of the wanted classes
 Predict = Callable[["Preprocessing", "Int64Array"], "Float32Array | Float64Array"]
 
 
 def search(candidates: Sequence[Candidate], labels: Int64Array, predict: Predict, most: int, n_classes: int) -> Search:
-    """Find the candidate that is credibly best on at most `most` images, whose labels are `labels`, in an order without pattern.
+    """Find the candidate that is significantly best on at most `most` images, in random order, with these `labels`.
 
-    predict: logits (n, n_classes) of some of the images under a preprocessing. The images are looked at in steps, each twice
-    the one before; a candidate that is credibly worse than the best is not looked at again.
+    predict: logits (n, n_classes) of some of the images under a preprocessing. Each look uses twice as many
+    images as the one before; a candidate that is significantly worse than the best is dropped.
     """
     looks = _looks(min(most, len(labels)))
     running = list(candidates)
@@ -108,7 +108,7 @@ def _judged(ordered: list[Candidate], running: list[Candidate], labels: Int64Arr
     chance = max(1 / n_classes, float(np.bincount(labels).max() / len(labels)))
     low = wilson_ci95(int(best.right.sum()), len(best.right))[0]
     if low <= chance:
-        why = f"with none is the model credibly better than guessing on {len(labels)} images (best {best.accuracy:.1%})"
+        why = f"with none is the model significantly better than guessing on {len(labels)} images (best {best.accuracy:.1%})"
         return Search(tuple(ordered), None, why)
     if len(running) > 1:
         return Search(tuple(ordered), None, _no_best(len(labels), sorted(running, key=lambda one: -one.accuracy)[:3]))
@@ -117,11 +117,11 @@ def _judged(ordered: list[Candidate], running: list[Candidate], labels: Int64Arr
 
 def _no_best(n_images: int, best: Sequence[Candidate]) -> str:
     accuracies = ", ".join(f"{one.words} {one.accuracy:.1%}" for one in best)
-    return f"{n_images} images do not tell the best apart ({accuracies})"
+    return f"{n_images} images are too few to tell which is best ({accuracies})"
 
 
 def _looks(n_images: int) -> list[int]:
-    """How many images have been looked at after each look."""
+    """How many images have been used after each look."""
     looks = [min(FIRST_LOOK, n_images)]
     while looks[-1] < n_images:
         looks.append(min(2 * looks[-1], n_images))
@@ -129,7 +129,7 @@ def _looks(n_images: int) -> list[int]:
 
 
 def _not_worse(running: list[Candidate], alpha: float) -> list[Candidate]:
-    """The best of `running` and those that are not credibly worse, by Holm over all pairs; notes each one's p against the best."""
+    """The best of `running` and those not significantly worse, by Holm over all pairs; sets each one's `p_against_best`."""
     if len(running) == 1:
         return running
     pairs = list(combinations(range(len(running)), 2))
@@ -147,12 +147,12 @@ def _not_worse(running: list[Candidate], alpha: float) -> list[Candidate]:
 def refusal(found: Search, flags: str) -> UserError:
     """The one line that says why no preprocessing was taken, and what to do."""
     return UserError(
-        f"no preprocessing was taken: {found.why_none}; say what it is with {flags}, or look at more images with --images N"
+        f"no preprocessing was taken: {found.why_none}; say what it is with {flags}, or use more images with --images N"
     )
 
 
 def candidates_for(stated: Stated, size: int, layout: str, geometries: Sequence[str], *, whole_numbers: bool) -> list[Candidate]:
-    """The candidates that what is stated leaves open: pixel values, and how images are resized where that makes a difference."""
+    """The candidates for what is not stated: pixel values, and how images are resized where that makes a difference."""
     ways: Sequence[Levels] = AS_THEY_ARE if whole_numbers else USUAL
     if stated.has_levels:
         ways = (Levels("as stated", *stated.levels(), stated.channels or "rgb"),)
@@ -179,8 +179,8 @@ def flags_for(stated: Stated, geometries: Sequence[str]) -> str:
 def with_unusual(found: Search, stated: Stated, labels: Int64Array, predict: Predict) -> Search:
     """`found`, unless its best is no better than the same values with channels in the other order, or than less usual ones.
 
-    Where one of these is credibly better it is the best; where it is better, but not credibly, none is taken. Like that a
-    preprocessing that resembles the true one, which is not among the usual, is not taken for it.
+    If one of these is significantly better, it is the best; if it is better, but not significantly, none is taken. So a usual
+    preprocessing is not mistaken for an unusual true one that it resembles.
     """
     assert found.best is not None
     best, like = found.best, found.best.preprocessing

@@ -24,7 +24,7 @@ class Source:
     """A model as it was given.
 
     path: of the file that holds its weights; name: for the adopted file; stated: its preprocessing, as far as files beside it
-    say; says: which files these are; classes: names of its outputs if they are beside it; architecture: if it is known.
+    state it; says: which files these are; classes: names of its outputs if they are beside it; architecture: if it is known.
     """
 
     path: Path
@@ -148,5 +148,5 @@ def _json_beside(folder: Path, name: str) -> dict[str, Any] | None:
     try:
         config = parse_json(read_text(path))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({one_line(error, 80)}); mend it or take it away") from error
+        raise UserError(f"{path} cannot be read as JSON ({one_line(error, 80)}); correct it or remove it") from error
     return config if isinstance(config, dict) else None

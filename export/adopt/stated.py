@@ -48,7 +48,7 @@ class Stated:
             )
 
     def or_else(self, other: Stated) -> Stated:
-        """The same, with what it leaves open as `other` states it; mean, std and scale together come from one of them."""
+        """The same, with open fields filled in from `other`; mean, std and scale all come from one of the two."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.has_levels:
             other = replace(other, mean=None, std=None, scale=None)
@@ -58,11 +58,11 @@ class Stated:
 
     @property
     def has_levels(self) -> bool:
-        """Whether it says what becomes of a pixel's value."""
+        """Whether it states how pixel values are scaled."""
         return self.mean is not None or self.std is not None or self.scale is not None
 
     def levels(self) -> tuple[Triple, Triple]:
-        """Mean and std of pixels in [0, 1], as a card has them, that do what mean, std and scale say together."""
+        """Mean and std of pixels in [0, 1], as in a card, equivalent to mean, std and scale together."""
         scale = 1 / 255 if self.scale is None else self.scale
         mean, std = self.mean or (0.0, 0.0, 0.0), self.std or (1.0, 1.0, 1.0)
         factor = 255 * scale  # (p·s - m) / d = (p/255 - m/(255·s)) / (d/(255·s))
@@ -82,7 +82,7 @@ def _triple(values: Any) -> Triple:
 
 
 def build(stated: Stated, size: int, layout: str, *, levels: tuple[Triple, Triple], resize: str, channels: str) -> Preprocessing:
-    """A whole preprocessing of what is stated and, for the rest, the arguments."""
+    """A complete preprocessing: what is stated and, for the rest, the arguments."""
     mean, std = levels
     return Preprocessing(
         size, mean, std, layout,
@@ -94,7 +94,7 @@ def build(stated: Stated, size: int, layout: str, *, levels: tuple[Triple, Tripl
 
 
 def in_words(preprocessing: Preprocessing) -> str:
-    """A preprocessing as flags, which make the same again."""
+    """A preprocessing as flags that reproduce it."""
     parts = [f"--image-size {preprocessing.input_size}", f"--resize {preprocessing.resize}"]
     if preprocessing.resize_size:
         parts.append(f"--crop-pct {preprocessing.input_size / preprocessing.resize_size:.4g}")
@@ -177,7 +177,7 @@ def from_timm(config: Mapping[str, Any]) -> Stated:
 
 
 def from_ultralytics(metadata: Mapping[str, str]) -> Stated:
-    """What Ultralytics' classifiers are shown: the shorter side resized, the centre cut out, pixels from 0 to 1."""
+    """The preprocessing of Ultralytics' classifiers: the shorter side resized, the centre cut out, pixels from 0 to 1."""
     digits = [int(part) for part in metadata.get("imgsz", "").strip("[] ").split(",") if part.strip().isdecimal()]
     size = digits[0] if digits else None
     return Stated(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 1 / 255, "shortest", 1.0, None, "bilinear", "rgb")

@@ -21,12 +21,12 @@ def cores(task: Task) -> dict[str, ModelProto]:
 
 
 def recipe(task: Task, kept: str) -> dict[str, Any]:
-    """Nothing that the precision does not say."""
+    """Empty: the precision says it all."""
     return {}
 
 
 def notes(options: Options) -> list[str]:
-    """None: no option changes anything."""
+    """Empty: no option changes anything."""
     return []
 
 
@@ -54,7 +54,7 @@ def _copied(core: ModelProto) -> ModelProto:
 
 
 def _own_names(model: ModelProto) -> None:
-    """Count the Casts at the ends among the core's values, as their names should tell, in place."""
+    """Rename, in place, the values of the Casts at the ends, so that they count as the core's."""
     for node in model.graph.node:
         for names in (node.input, node.output):
             names[:] = [f"{CORE}{name}" if name.startswith(("graph_input_cast_", "graph_output_cast_")) else name for name in names]

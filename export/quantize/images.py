@@ -31,7 +31,7 @@ class VariantImages:
 
 
 def open_for(card: ModelCard, data: str | None, data_dir: Path | None) -> Dataset:
-    """The data set `data`, or the one `card` names; UserError if it cannot be had or does not fit the card."""
+    """The data set `data`, or the one `card` names; UserError if it is not available or does not fit the card."""
     dataset = open_matching([card.trained()], data, data_dir)
     if "train" not in dataset.available:
         raise UserError(f"data set {dataset.name} has no train images to calibrate on; add a train/ folder")
@@ -41,7 +41,7 @@ def open_for(card: ModelCard, data: str | None, data_dir: Path | None) -> Datase
 def variant_images(card: ModelCard, dataset: Dataset, n_calibration: int, n_validation: int | None) -> VariantImages:
     """At most `n_calibration` training and `n_validation` validation images (all if None), spread evenly over their splits.
 
-    Splits are those of the card's seed, so that no image that decided or decides anything is calibrated on.
+    Splits are those of the card's seed, so that no image on which anything was or is chosen is used to calibrate.
     """
     trained = [card.trained()]
     require_unseen(trained, dataset)

@@ -56,12 +56,12 @@ def cores(task: Task) -> dict[str, ModelProto]:
 
 
 def exact_core(task: Task) -> ModelProto:
-    """What is quantised."""
+    """The float32 networks that are quantised."""
     return prepared(task.core())
 
 
 def recipe(task: Task, kept: str) -> dict[str, Any]:
-    """Scheme, operators and bits; what was calibrated on is the card's to say."""
+    """Scheme, operators and bits; the caller adds the calibration images."""
     return {
         "scheme": "static QDQ, activations uint8 per tensor, weights int8 per channel",
         "operators": list(OPERATORS),
@@ -70,7 +70,7 @@ def recipe(task: Task, kept: str) -> dict[str, Any]:
 
 
 def notes(options: Options) -> list[str]:
-    """That weights have 7 bits, if they have."""
+    """A note that weights have 7 bits, if they do."""
     return ["weights are kept to 7 bits (--reduce-range): without VNNI, 8-bit products can overflow"] if _reduces(options) else []
 
 
@@ -115,7 +115,7 @@ def prepared(core: ModelProto) -> ModelProto:
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         source, target = Path(folder) / "core.onnx", Path(folder) / "prepared.onnx"
-        onnx.save(core, source)  # handed over in memory, the weights would be torn out of the graph
+        onnx.save(core, source)  # handed over in memory, the weights would be moved out of the graph
         # Symbolic shape inference is for transformers, and would need sympy.
         quant_pre_process(source, target, skip_symbolic_shape=True)
         return onnx.load(target)
@@ -124,9 +124,9 @@ def prepared(core: ModelProto) -> ModelProto:
 def int8_core(
     core: ModelProto, batches: list[Batch], calibration: str, *, reduce_range: bool, advance: Callable[[], None] = lambda: None
 ) -> ModelProto:
-    """`core`, which `prepared` gave, in INT8; ranges of activations are those seen on `batches`.
+    """`core`, as returned by `prepared`, in INT8; ranges of activations are those seen on `batches`.
 
-    core inputs and outputs stay float32. calibration: one of `options.CALIBRATIONS`. reduce_range: weights in 7 bits.
+    Inputs and outputs stay float32. calibration: one of `options.CALIBRATIONS`. reduce_range: weights in 7 bits.
     Raises UserError if ONNX Runtime cannot quantise the graph.
     """
     import onnx
@@ -173,7 +173,7 @@ def _last_nodes(core: ModelProto) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep ONNX Runtime's advice to preprocess (done already) and numpy's warnings on constant activations to ourselves."""
+    """Silence ONNX Runtime's advice to preprocess (done already) and numpy's warnings on constant activations."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

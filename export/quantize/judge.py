@@ -1,4 +1,4 @@
-"""What a variant is worth beside its base on the same validation images: a paired test, and how far outputs moved."""
+"""How a variant compares with its base on the same validation images: a paired test, and how far outputs moved."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What may be said of the variant's accuracy at the 5 % level."""
+        """The verdict on the variant's accuracy at the 5 % level."""
         if self.mcnemar_p >= ALPHA:
             return NO_DIFFERENCE
         return BETTER if self.counts.accuracy_difference > 0 else WORSE

@@ -1,7 +1,7 @@
 """INT8 with some layers left in float32: those whose rounding moves the probabilities most, put back until little is lost.
 
-A layer in float32 takes what its inputs were before they were rounded, and its own weights; its output is rounded only where a
-layer behind it is in INT8.
+A layer in float32 reads its inputs before they are quantised, and its float32 weights; its output is quantised only if a later
+layer is in INT8.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from export.quantize.images import Batch
 
 LAYERS = ("Conv", "Gemm", "MatMul")  # what has weights; a sum or a pool follows what is around it
-Judge = Callable[["ModelProto"], tuple["ModelProto", Comparison]]  # the networks → the whole model, and what it is worth
+Judge = Callable[["ModelProto"], tuple["ModelProto", Comparison]]  # the networks → the whole model, and how it compares
 
 
 @dataclass(frozen=True)
 class LayerLoss:
-    """How much of the variant's divergence one layer is answerable for.
+    """How much of the variant's divergence one layer causes.
 
     gain_nats: by how much the mean divergence from float32 falls if this layer alone is in float32, on the calibration images.
     """
@@ -41,7 +41,7 @@ class LayerLoss:
 
 
 def require_enough_images(n_images: int, most_loss: float) -> None:
-    """UserError if even a variant that says the same of `n_images` might have lost more than `most_loss` (a fraction)."""
+    """UserError if `n_images` are too few to exclude a loss above `most_loss` (a fraction), even if no answer changes."""
     lowest, _ = difference_ci95(PairedCounts(n_images, 0, 0, 0))
     if -lowest > most_loss:
         raise UserError(
@@ -53,9 +53,9 @@ def require_enough_images(n_images: int, most_loss: float) -> None:
 def layer_losses(
     core: ModelProto, int8: ModelProto, batches: Sequence[Batch], advance: Callable[[int], None] = lambda _: None
 ) -> list[LayerLoss]:
-    """Every quantised layer of `int8`, made of `core`, the one that costs most first.
+    """Every quantised layer of `int8`, made from `core`, the one that costs most first.
 
-    batches: what the networks see; advance: called with the number of layers after each of them.
+    batches: the networks' inputs; advance: called with the number of layers after each of them.
     """
     exact = _probabilities(core, batches)
     whole = divergence(exact, _probabilities(int8, batches))
@@ -97,10 +97,10 @@ def with_float_layers(core: ModelProto, int8: ModelProto, layers: Sequence[str])
 def put_back(
     core: ModelProto, int8: ModelProto, losses: Sequence[LayerLoss], judge: Judge, comparison: Comparison, most_loss: float
 ) -> tuple[ModelProto | None, Comparison, tuple[str, ...]]:
-    """The whole model with as few layers in float32 as keep the loss of accuracy in bounds, its worth, and these layers.
+    """The whole model with enough layers in float32 to keep the loss of accuracy in bounds, its comparison, and these layers.
 
-    comparison: of `int8` as it is, which is kept (None, no layers) where its interval allows no loss above `most_loss`. Else
-    1, 2, 4, … of the layers that cost most are put back, until it does not. UserError where all of them are not enough.
+    comparison: of `int8` as it is, which is kept (None, no layers) if its interval excludes a loss above `most_loss`. Else
+    1, 2, 4, … of the layers that cost most are put back, until it does. UserError if all of them are not enough.
     """
     n_layers, model = 0, None
     while -comparison.difference_ci95[0] > most_loss:
@@ -115,20 +115,20 @@ def put_back(
 
 
 def _quantised_layers(int8: ModelProto) -> list[NodeProto]:
-    """Layers of which an input is dequantised."""
+    """Layers with a dequantised input."""
     rounded = {name for node in int8.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     return [node for node in int8.graph.node if node.op_type in LAYERS and rounded & set(node.input)]
 
 
 def _probabilities(core: ModelProto, batches: Sequence[Batch]) -> Float64Array:
-    """Of every output of the networks (of an ensemble: each member), one after another: (n_outputs · n_images, n_classes)."""
+    """Those of every output of the networks (of an ensemble: each member), concatenated: (n_outputs · n_images, n_classes)."""
     opened = session(core, "the networks")
     by_batch = [opened.run(None, batch) for batch in batches]
     return softmax(np.concatenate([np.concatenate(parts) for parts in zip(*by_batch, strict=True)]))
 
 
 def _drop_unused(model: ModelProto) -> None:
-    """Remove the roundings that nothing takes any more, and their constants, in place."""
+    """Remove nodes that are no longer used, such as quantisation, and their constants, in place."""
     outputs = {value.name for value in model.graph.output}
     while True:
         used = outputs | {name for node in model.graph.node for name in node.input}

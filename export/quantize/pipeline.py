@@ -42,7 +42,7 @@ def quantize(
     for wherever the processor needs them. max_accuracy_loss: layers go back to float32 until the interval of the loss excludes
     more than this fraction; None: none do.
 
-    Raises UserError for a model that cannot be converted or whose images cannot be had; then nothing is kept. What the variant
+    Raises UserError for a model that cannot be converted or whose images are not available; then nothing is kept. What the variant
     lost is in the value, not an error:
 
     >>> variant = quantize("models/a.onnx", method="fp16")

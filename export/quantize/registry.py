@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Entry:
-    """What can be said of a method without importing it.
+    """What is known of a method without importing it.
 
     help: a few words for `--help`; module: its file, imported on first use; calibrates: whether it looks at training images;
-    puts_back: whether single layers of its networks can go back to float32 (`export.quantize.mixed`); note: what whoever makes
-    such a file should know.
+    puts_back: whether single layers of its networks can go back to float32 (`export.quantize.mixed`); note: for users who make
+    such a file.
     """
 
     help: str

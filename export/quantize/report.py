@@ -1,4 +1,4 @@
-"""What `python -m export.quantize` leaves behind besides files: a table and one line per variant, `quantize.csv` and `run.json`."""
+"""What `python -m export.quantize` writes besides ONNX files: a table and one line per variant, `quantize.csv` and `run.json`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from export.report import Failed
 
 
 def rows(variants: Sequence[Variant]) -> list[dict[str, str]]:
-    """One row of `quantize.csv` a variant, significant digits, fractions in [0, 1]."""
+    """One row of `quantize.csv` per variant, significant digits, fractions in [0, 1]."""
     return [_row(variant) for variant in variants]
 
 
@@ -85,7 +85,7 @@ def fill_run(folder: Path, outcomes: Sequence[Variant | Failed], arguments: Sequ
 
 
 def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path) -> None:
-    """The table for people, a verdict in words a variant, notes, and where the run is; all on stdout."""
+    """The table for people, a verdict in words per variant, notes, and where the run is; all on stdout."""
     from rich.table import Table
 
     from core.console import output_console
@@ -118,7 +118,7 @@ def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path
 
 
 def _sentence(variant: Variant) -> str:
-    """What a person should take away of one variant."""
+    """The conclusion about one variant, in one sentence."""
     comparison = variant.comparison
     where = f"on {comparison.parity.n_images} {comparison.parity.split} images"
     verdicts = {

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 CALIBRATION_BATCH = 8  # of 224×224 images: all activations of a ResNet18 are then about 0.2 GB
 BATCH_TOLERANCE = 0.05  # one activation that rounds the other way moves a logit by a step of 1/256 of its range
 
-# told a step, the images it will go through, and how many of them are done
+# called with a step, the number of its images, and how many of them are done
 Report = Callable[[str, int, int], None]
 
 
@@ -44,7 +44,7 @@ class Variant:
 
     source, target: the two files; base: the card of the first; precision: the method's name; calibration: how ranges were
     found, "" if none are; divergences: of each way of calibration tried, in nats; sizes in MB (10⁶ bytes); float_layers:
-    those that went back to float32; layer_losses: what each quantised layer costs, if it was asked how much may be lost; notes:
+    those that went back to float32; layer_losses: what each quantised layer costs, if a largest loss was given; notes:
     what a person should know of its images and its making.
     """
 
@@ -74,7 +74,7 @@ class Base:
 
 
 def load_base(path: Path) -> Base:
-    """The fp32 contract model of `path`; UserError if it is none, is quantised already, or cannot be taken apart."""
+    """The fp32 contract model of `path`; UserError if it is not one, is quantised already, or cannot be taken apart."""
     model, card = load_model(path)
     quantised = any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in model.graph.node)
     if card.precision != "fp32" or quantised:
@@ -86,7 +86,7 @@ def load_base(path: Path) -> Base:
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is given: the model, images, what was asked for, and whom to tell how far it is."""
+    """What a method is given: the model, images, options, and the callback for progress."""
 
     base: Base
     images: VariantImages
@@ -94,15 +94,15 @@ class Task:
     report: Report
 
     def core(self) -> ModelProto:
-        """The networks alone, in float32, without convolution taps that only ever meet padding; the method's to change."""
+        """The networks alone, in float32, without convolution taps that only ever meet padding; the method may change it."""
         return without_dead_taps(cut_core(self.base.model))
 
     def calibration_batches(self) -> list[Batch]:
-        """What the networks see of the training images, at most `CALIBRATION_BATCH` at a time, made by the graph's own prefix."""
+        """The networks' inputs for the training images, at most `CALIBRATION_BATCH` at a time, made by the graph's own prefix."""
         return _preprocessed(self.base.model, self.images)
 
     def advance(self, step: str) -> Callable[[], None]:
-        """Tell that `step` begins; the function returned is to be called after each calibration batch."""
+        """Report that `step` begins; call the returned function after each calibration batch."""
         done, total = 0, len(self.images.calibration_u8)
         self.report(step, total, 0)
 
@@ -115,27 +115,27 @@ class Task:
 
 
 class Method(Protocol):
-    """What the file of a method offers; `export.quantize.registry` lists them."""
+    """What the module of a method must define; `export.quantize.registry` lists them."""
 
     def cores(self, task: Task) -> dict[str, ModelProto]:
-        """The networks in the method's precision, between the same float32 inputs and outputs, by what tells candidates apart.
+        """The networks in the method's precision, between the same float32 inputs and outputs, by candidate name.
 
-        Of several, such as one per way of calibration, the best is kept; if there is one alone it is called "". UserError
-        where the networks cannot be converted.
+        Of several, such as one per way of calibration, the best is kept; a single one is called "". UserError
+        if the networks cannot be converted.
         """
 
     def recipe(self, task: Task, kept: str) -> dict[str, Any]:
-        """What the card is to say of how the candidate `kept` was made, besides its images."""
+        """How the candidate `kept` was made, for the card, besides its images."""
 
     def notes(self, options: Options) -> list[str]:
         """What a person should know of these options on this machine."""
 
 
 class PutsBack(Protocol):
-    """What a method offers besides if its entry says `puts_back`."""
+    """What a method must also define if its entry says `puts_back`."""
 
     def exact_core(self, task: Task) -> ModelProto:
-        """The float32 networks that `cores` are made of, layers and weights by the same names."""
+        """The float32 networks from which `cores` are made, with the same names of layers and weights."""
 
 
 def method_of(name: str) -> Method:
@@ -211,7 +211,7 @@ def _layer_losses(task: Task, core: ModelProto, converted: ModelProto) -> list[L
 
 
 def _preprocessed(model: ModelProto, images: VariantImages) -> list[Batch]:
-    """What the networks see of the calibration images, in batches, made by the graph's own prefix."""
+    """The networks' inputs for the calibration images, in batches, made by the graph's own prefix."""
     prefix = session(cut_prefix(model), "the preprocessing")
     names = [output.name for output in prefix.get_outputs()]
     starts = range(0, len(images.calibration_u8), CALIBRATION_BATCH)

@@ -2,8 +2,8 @@
 
 The contract: input `images`, uint8 RGB (batch, height, width, 3) at the data set's own resolution; outputs `logits` and
 `probabilities`, float32 (batch, n_classes); the batch is symbolic; the model card is in the metadata. Files are written at
-one opset and IR version, without external data, and read at any that the runtime takes: what others made is brought into
-that form in memory.
+one opset and IR version, without external data, and read at any that the runtime takes: files of other tools are brought
+into that form in memory.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IR_VERSION = 8  # what tf2onnx writes for opset 18; graphs merge only at equal v
 
 NOT_VALID = "not a valid ONNX file (truncated or corrupt?); copy or export it again"
 LARGEST_BYTES = 2**31 - 1  # of one protobuf message
-# What stands after an error about a file that the project's own exporter need not have made.
+# The end of an error about a file that another exporter may have made.
 NEEDED = "CONTRIBUTING.md says what a file must have ('The contract of every ONNX file', 'A network from elsewhere')"
 EXPORT_FIRST = "it is {what}; make an ONNX file of it with {command}"
 _EXPORTER = "python -m export.to_onnx {path}"
@@ -49,8 +49,8 @@ Shape = tuple["int | str | None", ...]
 def load_model(path: Path) -> tuple[ModelProto, ModelCard]:
     """The graph, with weights that lie beside the file, and the card of a contract file.
 
-    What other tools write otherwise and any runtime takes is brought into the contract's form: the batch is called `batch`,
-    initializers are no inputs, and there are no outputs but the two. Opset and IR version stay (see `at_contract_opset`).
+    Differences of other tools that no runtime minds are brought into the contract's form: the batch is called `batch`,
+    initializers are no longer inputs, and other outputs are dropped. Opset and IR version stay (see `at_contract_opset`).
     Raises UserError for a file that is missing, broken, without card, or that cannot be measured.
     """
     model = load_graph(path)
@@ -76,7 +76,7 @@ def at_contract_opset(model: ModelProto, path: Path) -> ModelProto:
         return model
     try:
         converted: ModelProto = version_converter.convert_version(model, OPSET)
-    except Exception as error:  # a C++ assertion, which onnx hands on as whatever it likes
+    except Exception as error:  # a C++ assertion, which onnx raises as one of many types
         reason = one_line(error).rpartition("failed: ")[2].replace("$", "")
         raise UserError(
             f"{path} is at opset {opset} and cannot be converted to {OPSET}, at which graphs are joined ({reason}); "
@@ -117,12 +117,12 @@ def save_model(model: ModelProto, card: ModelCard, path: Path, *, any_version: b
 
 
 def contract_breach(model: ModelProto, card: ModelCard) -> str | None:
-    """What of the contract for files that are written `model` does not keep, in words; None if it keeps all of it."""
+    """How `model` breaks the contract for written files, in words; None if it keeps all of it."""
     return _breach_of_values(model, card) or _version_breach(model)
 
 
 def _breach_of_values(model: ModelProto, card: ModelCard) -> str | None:
-    """What is wrong with inputs and outputs."""
+    """What is wrong with inputs and outputs, in words; None if nothing is."""
     from onnx import TensorProto
 
     initializers = {tensor.name for tensor in model.graph.initializer}
@@ -161,7 +161,7 @@ def _version_breach(model: ModelProto) -> str | None:
 
 
 def _bring_into_form(model: ModelProto, card: ModelCard) -> None:
-    """Undo, in place, what other tools write otherwise without any runtime minding; sizes left open are the card's."""
+    """Undo, in place, differences of other tools that no runtime minds; open sizes become the card's."""
     graph = model.graph
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in constants]
@@ -177,7 +177,7 @@ def _bring_into_form(model: ModelProto, card: ModelCard) -> None:
 
 
 def _name_batch(graph: GraphProto, value: ValueInfoProto, sizes: tuple[int, ...]) -> None:
-    """Call the first dimension `batch` unless it is fixed, and fill in those of the others that are open."""
+    """Call the first dimension `batch` unless it is fixed, and fill in other dimensions that are open."""
     dims = value.type.tensor_type.shape.dim
     if not dims:
         for _ in range(1 + len(sizes)):
@@ -199,7 +199,7 @@ def _replace(values: Any, kept: list[ValueInfoProto]) -> None:
 
 
 def _call_everywhere(graph: GraphProto, name: str, new: str) -> None:
-    """Rename a symbolic dimension wherever the graph's own notes of shapes use it."""
+    """Rename a symbolic dimension wherever the graph's `value_info` uses it."""
     for value in graph.value_info if name else ():
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param == name:
@@ -221,7 +221,7 @@ def load_graph(path: Path) -> ModelProto:
     if path.suffix.lower() in NOT_ONNX and path.exists():
         what, command = NOT_ONNX[path.suffix.lower()]
         onnx_path = path.with_suffix(".onnx")
-        if onnx_path.exists():  # the advice must not cost anybody a file
+        if onnx_path.exists():  # following the advice must not overwrite a file
             onnx_path = path.with_name(f"{path.stem}_{path.suffix[1:]}.onnx")
         command = command.format(path=path, onnx=onnx_path, folder=path.parent)
         raise UserError(f"{path} is no ONNX file: {EXPORT_FIRST.format(what=what, command=command)}")

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def without_dead_taps(core: ModelProto) -> ModelProto:
-    """A copy of `core` whose convolutions have lost the kernel rows and columns that lie on padding wherever they are put.
+    """A copy of `core` whose convolutions have lost the kernel rows and columns that lie on padding at every position.
 
-    Outputs stay what they were: what is taken out was multiplied by 0. Convolutions with dilation, automatic padding or
+    Outputs are unchanged: the removed weights were only ever multiplied by 0. Convolutions with dilation, automatic padding or
     unknown image size are left alone.
     """
     from onnx import ModelProto, numpy_helper, shape_inference
@@ -47,7 +47,7 @@ def without_dead_taps(core: ModelProto) -> ModelProto:
 
 
 def _dead_taps(node: NodeProto, size: list[int], kernel: tuple[int, ...]) -> tuple[int, int, int, int] | None:
-    """Kernel rows and columns that always lie on padding: top, left, bottom, right; None if it cannot be told."""
+    """Kernel rows and columns that always lie on padding: top, left, bottom, right; None if this is unknown."""
     if _get(node, "dilations", [1, 1]) != [1, 1] or any(
         a.name == "auto_pad" and a.s not in (b"", b"NOTSET") for a in node.attribute
     ):

@@ -1,4 +1,4 @@
-"""What follows a core from elsewhere: its output, logits or probabilities of its own classes, becomes logits of the wanted ones."""
+"""What follows a foreign core (network): its logits or probabilities of its own classes become logits of the wanted ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # of a probability whose logarithm is taken
 _NEVER = -1e9  # a logit that no softmax notices
-_AXES_AS_INPUT = 18  # from which opset on ReduceLogSumExp takes its axes so
+_AXES_AS_INPUT = 18  # the first opset whose ReduceLogSumExp takes its axes as an input
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Ending:
 
     @property
     def is_many_to_one(self) -> bool:
-        """Whether any wanted class has several of the core's."""
+        """Whether any wanted class stands for several of the core's."""
         return self.groups is not None and any(len(group) > 1 for group in self.groups)
 
 
 def logits_nodes(source: str, target: str, ending: Ending | None, opset: int) -> tuple[list[NodeProto], list[TensorProto]]:
     """Nodes and constants from the core's output `source` to logits, float32 (batch, n_wanted), called `target`.
 
-    Of several classes that mean one the probabilities are summed, and its logit is the logarithm of that sum.
+    The probabilities of several classes that mean one are summed; its logit is the logarithm of that sum.
     """
     steps = _Steps(source)
     if ending is not None:
@@ -65,7 +65,7 @@ def logits_nodes(source: str, target: str, ending: Ending | None, opset: int) ->
 
 
 def wanted_logits(output: NDArray[Any], ending: Ending) -> Float32Array:
-    """The same by numpy in float64: (n, n_wanted) of a core's output of any shape (n, …)."""
+    """The same in numpy, computed in float64: logits (n, n_wanted) from a core's output of any shape (n, …)."""
     values = np.asarray(output, dtype=np.float64).reshape(len(output), -1)
     if ending.probabilities:
         values = np.log(np.maximum(values, SMALLEST))
@@ -79,7 +79,7 @@ def wanted_logits(output: NDArray[Any], ending: Ending) -> Float32Array:
 
 
 def probability_elsewhere(output: NDArray[Any], ending: Ending) -> float:
-    """Mean probability that a core's output gives to classes that none of the wanted ones is."""
+    """Mean probability that a core gives to classes outside the wanted ones."""
     if ending.groups is None:
         return 0.0
     values = np.asarray(output, dtype=np.float64).reshape(len(output), -1)

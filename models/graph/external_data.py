@@ -24,7 +24,7 @@ def size_bytes(path: Path) -> int:
 
 
 def sha256_of_model(path: Path) -> str:
-    """SHA-256, hexadecimal, of an ONNX file's bytes; of one with weights beside it, of its own and theirs in a row, by name."""
+    """SHA-256, hexadecimal, of an ONNX file's bytes; with weights beside it, of its bytes and then theirs, by name."""
     parts = files_of(path)
     if len(parts) == 1:
         return sha256_of_file(path)
@@ -79,7 +79,7 @@ def _beside(model: ModelProto, path: Path) -> list[Path]:
 
 
 def _is_whole(tensor: TensorProto) -> bool:
-    """Whether raw data, if a tensor has any, is as long as its shape says; types under a byte are not judged."""
+    """Whether raw data, if a tensor has any, is as long as its shape says; packed 4-bit and 2-bit lengths pass."""
     from onnx import helper
 
     if not tensor.HasField("raw_data"):

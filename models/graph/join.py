@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Names of the two tensors that a member, or the whole, ends in."""
+    """Names of the two output tensors of a member, or of the whole ensemble."""
 
     logits: str
     probabilities: str
@@ -28,7 +28,7 @@ def member_outputs(index: int) -> Outputs:
 
 
 def empty_model(members: Sequence[ModelProto], n_classes: int) -> ModelProto:
-    """A model with the contract's input, that of the first of `members`, and outputs, every domain they use, and no nodes."""
+    """A model without nodes: the first member's input, the contract's outputs, and every opset domain that members use."""
     from onnx import TensorProto, helper
 
     per_class: list[str | int | None] = [BATCH, n_classes]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 PREFIX = "prefix/"  # preprocessing: from raw images to what a network takes
-CORE = "core/"  # the network itself, so that none of its names can meet one of the preprocessing or of the contract
+CORE = "core/"  # the network itself, so that its names cannot collide with those of the preprocessing or the contract
 
 _MEMBERS = r"(?:m\d+_)*"
 _OF_PREFIX, _OF_CORE = (re.compile(f"{_MEMBERS}{re.escape(part)}") for part in (PREFIX, CORE))

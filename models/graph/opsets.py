@@ -1,4 +1,4 @@
-"""Graphs from elsewhere brought to the opset at which the project's own are written, where that changes nothing they say."""
+"""Graphs from elsewhere converted to the project's opset, where that does not change their outputs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def opset_of(model: ModelProto) -> int:
 
 
 def at_own_opset(model: ModelProto) -> tuple[ModelProto | None, str]:
-    """A copy of `model` at the contract's opset and IR version, and "", or None and why there is none.
+    """A copy of `model` at the contract's opset and IR version, and "", or None and why it cannot be converted.
 
-    By onnx's version converter; where that gives up on a newer graph, by taking newer operators apart into the older ones
-    that they are defined by, and then the version's number alone, if onnx's checker takes the result. That the outputs are
-    the same is for the caller to prove.
+    By onnx's version converter; where that fails on a newer graph, by expanding newer operators into the older ones that
+    define them and then changing the version number alone, if onnx's checker accepts the result. The caller must prove that
+    the outputs are the same.
     """
     from onnx import version_converter
 
@@ -29,7 +29,7 @@ def at_own_opset(model: ModelProto) -> tuple[ModelProto | None, str]:
         return _finished(model), ""
     try:
         return _checked(version_converter.convert_version(model, OPSET)), ""
-    except Exception as error:  # a C++ assertion, which onnx hands on as whatever it likes
+    except Exception as error:  # a C++ assertion, which onnx raises as one of many types
         reason = one_line(error, 160).rpartition("failed: ")[2].replace("$", "")
     if opset_of(model) > OPSET:
         try:
@@ -40,7 +40,7 @@ def at_own_opset(model: ModelProto) -> tuple[ModelProto | None, str]:
 
 
 def _relabelled(model: ModelProto) -> ModelProto:
-    """A copy that says it is at the contract's opset, with operators that are newer than that taken apart."""
+    """A copy labelled with the contract's opset, newer operators expanded into older ones; ValueError if one cannot be."""
     from onnx import ModelProto, helper, inliner
 
     newer = {(node.domain, node.op_type) for node in model.graph.node if node.domain in ("", "ai.onnx") and _is_newer(node.op_type)}
@@ -58,7 +58,7 @@ def _relabelled(model: ModelProto) -> ModelProto:
 
 
 def _is_composed(operator: str, opset: int) -> bool:
-    """Whether ONNX defines an operator by others."""
+    """Whether ONNX defines an operator as a function of others."""
     from onnx import defs
 
     schema: Any = defs.get_schema(operator, opset, "")
@@ -76,7 +76,7 @@ def _is_newer(operator: str) -> bool:
 
 
 def _checked(model: ModelProto) -> ModelProto:
-    """`model`, finished, if onnx's checker takes it at the versions that it states."""
+    """A copy of `model` at the contract's IR version, if onnx's checker accepts it; else the checker's error."""
     from onnx import checker
 
     finished = _finished(model)

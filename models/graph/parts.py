@@ -24,7 +24,7 @@ def is_prefix(node: NodeProto) -> bool:
 
 
 def is_core(node: NodeProto) -> bool:
-    """Whether a node belongs to a network itself; told by its outputs, because exporters leave nodes without names."""
+    """Whether a node belongs to a network itself; recognised by its outputs, because exporters leave nodes without names."""
     return not is_prefix(node) and any(map(is_of_core, node.output))
 
 
@@ -84,14 +84,14 @@ def with_core(model: ModelProto, core: ModelProto) -> ModelProto:
 
 
 def core_inputs(graph: GraphProto) -> list[str]:
-    """What the cores read that they do not make and that is no constant, in order of first use."""
+    """The values that the cores read, neither made by them nor constant, in order of first use."""
     nodes = [node for node in graph.node if is_core(node)]
     values = {name for node in nodes for name in node.output} | {tensor.name for tensor in graph.initializer}
     return list(dict.fromkeys(name for node in nodes for name in node.input if name and name not in values))
 
 
 def _core_outputs(graph: GraphProto) -> list[str]:
-    """What the cores make and something after them reads, in the order it is made."""
+    """The values that the cores make and something after them reads, in the order they are made."""
     read = _read_by(node for node in graph.node if not is_core(node))
     read |= {value.name for value in graph.output}
     return [name for node in graph.node if is_core(node) for name in node.output if name in read]
@@ -115,7 +115,7 @@ def _part(model: ModelProto, nodes: list[NodeProto], inputs: list[str], outputs:
 def _own_names(core: GraphProto, taken: Collection[str]) -> None:
     """Give every node a name of its own, and every constant that something outside reads too, in place.
 
-    Converters know nodes by their names, and would change a shared constant under the prefix's hands.
+    Converters identify nodes by name, and would change a constant that the prefix shares.
     """
     renamed = {tensor.name: f"{CORE}own/{tensor.name}" for tensor in core.initializer if tensor.name in taken}
     for tensor in core.initializer:
@@ -129,7 +129,7 @@ def _own_names(core: GraphProto, taken: Collection[str]) -> None:
 
 
 def _shapes(model: ModelProto, names: Collection[str]) -> dict[str, ValueInfoProto]:
-    """Type and shape of each of `names`: float32 unless the model says more, the batch under its own name."""
+    """Type and shape of each of `names`: float32 unless the model says otherwise, the first dimension called `batch`."""
     from onnx import TensorProto, helper, shape_inference
 
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph

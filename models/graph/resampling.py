@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def resampling_matrix(length: int, new_length: int, start: int, n_kept: int, interpolation: str) -> Float32Array:
-    """Weights float32 (n_kept, length) that make pixels `start` to `start + n_kept` of a line of `new_length` out of `length`.
+    """Weights float32 (n_kept, length) for pixels `start` to `start + n_kept` of a line resized from `length` to `new_length`.
 
-    A filter is linear along each axis, so what Pillow makes of each unit vector are the columns of its matrix.
+    A filter is linear along each axis, so Pillow's results for the unit vectors are the columns of its matrix.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Clean-ups of ONNX graphs: shared work done once, unused work not at all, functions and notes of exporters taken out.
+"""Clean-ups of ONNX graphs: shared work done once, unused work not at all, functions expanded, exporters' annotations removed.
 
 By hand and not by `onnx_ir.passes`: docs/adr/0015 says why.
 """
@@ -120,7 +120,7 @@ def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
 
 
 def without_functions(model: ModelProto) -> ModelProto:
-    """`model` with its local functions written out, for a contract file is one plain graph; itself if it has none."""
+    """`model` with its local functions expanded, because a contract file is one plain graph; itself if it has none."""
     if not model.functions:
         return model
     from onnx import inliner
@@ -129,7 +129,7 @@ def without_functions(model: ModelProto) -> ModelProto:
 
 
 def drop_notes(graph: GraphProto) -> None:
-    """Remove what exporters note down on the side: torch writes stack traces, with paths of this machine, at every node."""
+    """Remove exporters' annotations: torch writes stack traces, with paths of this machine, at every node."""
     for entry in [*graph.node, *graph.initializer]:
         entry.ClearField("doc_string")
         entry.ClearField("metadata_props")

@@ -91,12 +91,12 @@ class _Chain:
 
 
 def crop_start(length: int, input_size: int) -> int:
-    """First row or column of the centre square; halves go to the even number, as in torchvision's `center_crop`."""
+    """First row or column of the centre square; halves are rounded to even, as in torchvision's `center_crop`."""
     return round((length - input_size) / 2)
 
 
 def _scale(length: int, new_length: int) -> np.float32:
-    """The smallest float32 factor that does not fall short of new_length / length, so that the product cut down is `new_length`."""
+    """The smallest float32 factor of at least new_length / length: its product with `length`, truncated, is `new_length`."""
     factor = np.float32(new_length / length)
     return factor if float(factor) * length >= new_length else np.nextafter(factor, np.float32(np.inf))
 
@@ -125,7 +125,7 @@ def _prefix(preprocessing: Preprocessing, height: int, width: int, opset: int = 
         chain.add("Add", "half", chain.constant("one_half", 0.5, np.float32))
         chain.add("Floor", "whole")  # halves up, as Pillow rounds
     if as_nchw and preprocessing.layout == "nhwc":
-        chain.add("Transpose", "to_nhwc", perm=[0, 2, 3, 1])  # last, if it cancels a core's own Transpose back
+        chain.add("Transpose", "to_nhwc", perm=[0, 2, 3, 1])  # last, so that it can cancel a core's own Transpose back
     if element != TensorProto.FLOAT and not whole_numbers:
         chain.add("Cast", "to_core", to=element)
     if not chain.nodes:
@@ -154,7 +154,7 @@ def _resize(chain: _Chain, old: tuple[int, int], new: tuple[int, int]) -> None:
     from onnx import TensorProto
 
     # On float32: on uint8 every runtime rounds ties its own way, which moves pixels by up to two grey levels.
-    # Weights outside the image are left out as PIL does; without that, borders differ by 10 grey levels on shrinking.
+    # Weights outside the image are left out as PIL does; without that, borders differ by 10 grey levels when shrinking.
     # Scales for all four axes and not two sizes with `axes`: ONNX Runtime's transpose optimiser breaks the latter.
     factors = [1, 1, _scale(old[0], new[0]), _scale(old[1], new[1])]
     scales = chain.constant("scales", factors, np.float32)

@@ -29,7 +29,7 @@ class Provider:
 
     name: as in `Runtime.provider`; device_name: the device's own; details: what else its speed depends on
     (instruction sets of a CPU, driver of a GPU, version and precision of OpenVINO); tf32: whether float32 may be rounded to
-    19 bits, "" where the device knows no such thing; options: what the runtime was told.
+    19 bits, "" where the device has no such setting; options: those passed to the runtime.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Provider:
 
 
 class RuntimeModule(Protocol):
-    """What the file of a runtime offers."""
+    """What the module of a runtime must define."""
 
     def open_file(self, path: Path, runtime: Runtime, threads: int) -> Classifier:
         """The model of a file on `threads` threads; UserError if the file or the runtime cannot be used."""
 
     def provider(self, runtime: Runtime) -> Provider:
-        """The runtime as this machine has it; UserError that says what is missing if it has not."""
+        """The runtime as this machine has it; UserError saying what is missing if it cannot run here."""
 
 
 def module_of(runtime: Runtime) -> RuntimeModule:
@@ -57,7 +57,7 @@ def module_of(runtime: Runtime) -> RuntimeModule:
 class Classifier(ABC):
     """A model that gives logits and probabilities for uint8 RGB images, open on one runtime.
 
-    where: the file, or what else messages call it; runtime: what runs it; card: its classes, its data set and what it takes.
+    where: the file, or another name for messages; runtime: what runs it; card: its classes, data set and image size.
 
         logits, probabilities = open_model("models/a.onnx").predict(images_u8)
     """
@@ -77,16 +77,16 @@ class Classifier(ABC):
         """Outputs for one batch, (n, height, width, 3) → (n, n_classes) each; unchecked, new arrays at every call."""
 
     def run_in_time(self, images_u8: UInt8Array) -> Outputs:
-        """`run` of a model that is not yet known to end: Ctrl-C ends it, and UserError where it takes far too long.
+        """`run` of a model that might never end: Ctrl-C stops it; UserError if it takes far too long.
 
-        Where Python itself is what runs, Ctrl-C always does.
+        The default is `run` itself, for models that run in Python, which Ctrl-C always stops.
         """
         return self.run(images_u8)
 
     def call(self, batches_u8: Sequence[UInt8Array], transfer: Transfer = "host-to-host") -> Callable[[], object]:
-        """What is timed: each call runs the next of the batches, over and over, with as little else as can be.
+        """The function to be timed: each call runs the next of the batches, in a cycle, with as little overhead as possible.
 
-        transfer: "device-only", where the runtime has it, leaves inputs and outputs on the device.
+        transfer: "device-only", if the runtime offers it, leaves inputs and outputs on the device.
         """
         if transfer != "host-to-host":
             raise UserError(f"{self.runtime.spoken} has no timing of {transfer} calls")
@@ -115,7 +115,7 @@ class Classifier(ABC):
     def predict(self, images_u8: UInt8Array) -> Outputs:
         """Logits and probabilities of all images, in order, float32 (n_images, n_classes) each.
 
-        Raises UserError if images are not uint8 (n, height, width, 3), or for outputs that cannot be believed
+        Raises UserError if images are not uint8 (n, height, width, 3), or for invalid outputs
         (`models.runtimes.outputs`).
         """
         if images_u8.dtype != "uint8" or images_u8.ndim != 4 or images_u8.shape[3] != 3:
@@ -134,7 +134,7 @@ class Classifier(ABC):
     def predicted(
         self, images_u8: UInt8Array, n_classes: int | None = None, advance: Callable[[int], None] = lambda _: None
     ) -> Prediction:
-        """`predict` as a command needs it: timed, with progress, and for a graph without a card."""
+        """`predict` for commands: timed, with progress, and for a graph without a card, too; `advance(n)` after each batch."""
         return in_batches(
             self.run_in_time, images_u8, self.where, n_classes=n_classes, tolerance=self.runtime.tolerance, advance=advance
         )

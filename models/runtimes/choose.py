@@ -16,11 +16,10 @@ def choose_providers(
 ) -> tuple[list[Provider], list[str]]:
     """The runtimes `chosen` (see `registry.asked_for`) as this machine has them, proved on the model of `probe`, and notes.
 
-    others: models beside `probe`, on the first of which a runtime is proved that cannot take that one.
+    others: further models; a runtime that cannot run `probe` is proved on the first of these that it can run.
 
     A runtime is proved if no other provider takes over heavy nodes of the model. Raises UserError if one that a flag
-    insists on cannot be had; one that may be left out is named in a note, if
-    its device seems to be there.
+    insists on is not available; an optional one is named in a note, if its device seems to be present.
     """
     providers: list[Provider] = []
     notes: list[str] = []
@@ -32,7 +31,7 @@ def choose_providers(
         except UserError as error:
             if flag is not IF_POSSIBLE:
                 raise _refusal(flag, error) from error
-            if not RUNTIMES[name].sign or shutil.which(RUNTIMES[name].sign):  # nobody misses a device that is not there
+            if not RUNTIMES[name].sign or shutil.which(RUNTIMES[name].sign):  # a device that is absent needs no note
                 notes.append(f"{RUNTIMES[name].spoken} not measured: {error}")
         left_out = [path.stem for path in files if path not in taken]
         if taken and left_out:
@@ -58,7 +57,7 @@ def prove(name: str, probe: Path, threads: int) -> Provider:
 
 
 def _refusal(flag: str, error: UserError) -> UserError:
-    """The error beside the flag that insisted on it, and the way without."""
+    """The error with the flag that insisted on the runtime, and how to do without."""
     if not flag:
         return error
     instead = "pass --device cpu" if flag.startswith("--device") else f"leave out {flag}"

@@ -20,7 +20,7 @@ LogitsOf = Callable[[UInt8Array], Any]
 
 
 class FunctionModel(Classifier):
-    """A function that was given class names; what it returns is taken as logits."""
+    """A function with class names; what it returns is taken as logits."""
 
     def __init__(self, logits_of: LogitsOf, card: ModelCard) -> None:
         super().__init__(card.name, RUNTIMES["function"], lambda: card)
@@ -41,8 +41,8 @@ def from_function(
 ) -> FunctionModel:
     """`logits_of` as a model: uint8 (n, height, width, 3) → numbers (n, n_classes), in the order of `class_names`.
 
-    name: what tables call it, the function's own by default; image_size: height and width that it takes, (0, 0) if any will do.
-    Raises UserError for fewer than two class names, or two alike.
+    name: what tables call it, the function's own by default; image_size: height and width that it takes, (0, 0) for any.
+    Raises UserError for fewer than two class names, or repeated ones.
     """
     names = tuple(str(class_name) for class_name in class_names)
     if len(set(names)) < max(2, len(names)):
@@ -65,10 +65,10 @@ def from_function(
 
 
 def open_file(path: Path, runtime: Runtime, threads: int) -> FunctionModel:
-    """UserError: a function is in no file."""
+    """Always UserError: a function cannot be opened from a file."""
     raise UserError(f"{path} cannot run as a Python function; pass the function itself to open_model, with class_names")
 
 
 def provider(runtime: Runtime) -> Provider:
-    """The CPU; what else a function uses, it alone knows."""
+    """The CPU; what else a function uses is unknown."""
     return Provider(runtime.provider, cpu_name(), " ".join(cpu_flags()))

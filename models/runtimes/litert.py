@@ -1,7 +1,7 @@
 """LiteRT (formerly TensorFlow Lite): a Keras network converted to a .tflite file, run by its interpreter on the CPU.
 
-The weights file beside the contract file is what is converted, in a child process with TensorFlow, once a command: the file is
-kept in a temporary folder, in which its timing processes find it. The preprocessing is part of it.
+The weights file beside the contract file is converted, with its preprocessing, in a child process with TensorFlow, once per
+command: the result is kept in a temporary folder, in which timing processes find it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BY_DELEGATE = "DELEGATE"  # the node that stands for those that a delegate took
 
 
 class LiteRTModel(Classifier):
-    """An interpreter that is made ready for another batch size where that changes."""
+    """An interpreter that is resized when the batch size changes."""
 
     def __init__(self, interpreter: Any, path: Path, runtime: Runtime) -> None:
         super().__init__(path, runtime, lambda: load_model(path)[1])
@@ -68,7 +68,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> LiteRTModel:
     interpreter = _interpreter_class(runtime)
     converted = _converted(path, runtime)
     try:
-        with without_stderr():  # the first interpreter of a process tells of itself there
+        with without_stderr():  # the first interpreter of a process prints information there
             opened = interpreter(model_path=str(converted), num_threads=threads)
             opened.allocate_tensors()
     except (RuntimeError, ValueError) as error:
@@ -77,7 +77,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> LiteRTModel:
 
 
 def provider(runtime: Runtime) -> Provider:
-    """The CPU, and LiteRT's version; UserError if it or what converts for it is not installed."""
+    """The CPU, and LiteRT's version; UserError if LiteRT, or TensorFlow, which converts for it, is not installed."""
     _interpreter_class(runtime)
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(f"{runtime.spoken} needs TensorFlow to convert networks; install it with {how_to_install('tensorflow')}")
@@ -112,7 +112,7 @@ def _converted(path: Path, runtime: Runtime) -> Path:
 
 
 def _folder() -> Path:
-    """A folder that is gone when the process that made it ends; a child process has its parent's."""
+    """A folder that is removed when the process that made it ends; a child process uses its parent's."""
     if _FOLDER not in os.environ:
         made = tempfile.TemporaryDirectory(prefix="netassay-litert-")
         atexit.register(made.cleanup)

@@ -1,8 +1,8 @@
 """Networks in the framework that trained them: a .pth in PyTorch, a .keras in Keras, each with its card beside it.
 
-Asked to run a contract file, they run the weights beside it, from which it was exported.
+For a contract file, the weights beside it are run, from which it was exported.
 
-The frameworks are loaded by name, when a file of theirs is opened: nothing that does not ask for one needs it.
+The frameworks are imported by name when a file of theirs is opened, so that nothing else needs them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class NativeModel(Classifier):
 def open_file(path: Path, runtime: Runtime, threads: int) -> NativeModel:
     """The network of a weights file, or of that beside a contract file.
 
-    UserError if it is not there, its framework is missing, or the other one runs in this process.
+    UserError if it is missing, its framework is not installed, or the other framework is loaded in this process.
     """
     weights = path if path.suffix.lower() == runtime.runs else _beside(path, runtime)
     _require_alone(weights, runtime)
@@ -82,7 +82,7 @@ def provider(runtime: Runtime) -> Provider:
 
 
 def _require_alone(path: Path, runtime: Runtime) -> None:
-    """No process holds both frameworks: each brings its own copies of libraries that crash beside the other's."""
+    """UserError if the other framework is loaded: each brings its own copies of libraries that crash beside the other's."""
     _require_installed(runtime)
     others = {"torch", "tensorflow"} - {runtime.library}
     loaded = next((other for other in others if sys.modules.get(other)), None)

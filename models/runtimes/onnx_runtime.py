@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 OPEN_HINT = "if it was made for a newer ONNX Runtime, update onnxruntime"
 OPTIONS = {CUDA: {"use_tf32": "1"}}  # as ONNX Runtime has it by default, but stated in every run
 OUTPUTS = [LOGITS, PROBABILITIES]
-# After so long a run is stopped: a hundred times what the slowest networks take of one image, and of each one more.
+# A run is stopped after this long: a hundred times what the slowest networks take for one image, and for each further one.
 FIRST_IMAGE_S, FURTHER_IMAGE_S = 30.0, 10.0
 PLANNED = "planned.onnx"
 
@@ -78,7 +78,7 @@ class OnnxRuntimeModel(Classifier):
 
 
 def open_file(path: Path, runtime: Runtime, threads: int) -> OnnxRuntimeModel:
-    """The contract file on the CPU or the GPU; UserError if it cannot be opened, or the GPU cannot be had.
+    """The contract file on the CPU or the GPU; UserError if it cannot be opened, or the GPU is not available.
 
     The CPU may take over single nodes that the GPU lacks, never the model (see `Classifier.require_placement`).
     """
@@ -88,7 +88,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> OnnxRuntimeModel:
 def run_in_time(
     session: InferenceSession, outputs: Sequence[str], inputs: dict[str, Any], what: str = "the network"
 ) -> list[NDArray[Any]]:
-    """The outputs of a graph that need not end, as one with a `Loop`: Ctrl-C stops it, and UserError once it is far too slow."""
+    """The outputs of a graph that might never end, such as one with a `Loop`: Ctrl-C stops it; UserError if it takes too long."""
     import onnxruntime
 
     options, answers, failures = onnxruntime.RunOptions(), [], []
@@ -101,12 +101,12 @@ def run_in_time(
 
     n_images = max((len(value) for value in inputs.values() if value.ndim), default=1)
     limit_s = FIRST_IMAGE_S + FURTHER_IMAGE_S * (n_images - 1)
-    running = threading.Thread(target=work, daemon=True)  # this thread hears of Ctrl-C, which no call of C++ does
+    running = threading.Thread(target=work, daemon=True)  # so that this thread can receive Ctrl-C, as a C++ call cannot
     running.start()
     try:
         running.join(limit_s)
         if running.is_alive():
-            raise UserError(f"{what} did not end within {limit_s:.0f} s on {n_images} images; has it a loop without an end?")
+            raise UserError(f"{what} did not end within {limit_s:.0f} s on {n_images} images; does it contain an endless loop?")
     finally:
         options.terminate = True
         running.join(FIRST_IMAGE_S)
@@ -130,7 +130,7 @@ def session(
 ) -> InferenceSession:
     """ONNX Runtime's session of a file or a graph, whatever its inputs and outputs; on all cores of this process by default.
 
-    traces: an empty folder for its profile, which `end_profiling` ends, and for the graph that it really runs (`PLANNED`).
+    traces: an empty folder for its profile, completed by `end_profiling`, and for the optimised graph it runs (`PLANNED`).
 
     Raises UserError naming `what` if it cannot be opened, and where ONNX Runtime falls back to another provider.
     """
@@ -140,7 +140,7 @@ def session(
     settings.intra_op_num_threads = threads or available_cores()
     settings.inter_op_num_threads = 1
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    settings.log_severity_level = 4  # its warnings are checked for here, not read by a person
+    settings.log_severity_level = 4  # what it would warn about is checked here
     onnxruntime.set_default_logger_severity(4)  # nor what it says, in colour, before the session has a log of its own
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if traces is not None:

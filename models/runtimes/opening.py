@@ -28,12 +28,12 @@ def open_model(
 
     model: a contract file (.onnx), weights with their card beside them (.pth, .keras), or any function from uint8 images,
     (n, height, width, 3), to logits, (n, n_classes). runtime: for an ONNX file "cpu", "cuda", "openvino", "openvino-bf16", or
-    "litert" if the .keras file that it was exported from lies beside it; the one that the file's ending asks for if not given
-    ("cpu", "torch" or "keras"). threads: within one operator, the cores that this process may use if not given. class_names,
+    "litert" if the .keras file that it was exported from lies beside it; by default the one for the file's ending
+    ("cpu", "torch" or "keras"). threads: within one operator, by default one per core that this process may use. class_names,
     name: of a function.
 
     Raises UserError for a file that is missing, broken or without card, and where the model would not run on that runtime.
-    A process opens .pth or .keras files, never both.
+    One process can open .pth or .keras files, not both.
 
     >>> import numpy as np
     >>> model = open_model("models/a.onnx")
@@ -49,7 +49,7 @@ def open_model(
             raise UserError("a function needs class_names, in the order of its logits")
         return from_function(model, class_names, name=name)
     if class_names is not None or name is not None:
-        raise UserError("class_names and name are for a function; a file's stand in its card")
+        raise UserError("class_names and name are for functions only; a file states them in its card")
     path = Path(model)
     chosen = runtime or next(iter(by_ending(path)), "cpu")
     if chosen not in RUNTIMES:

@@ -22,13 +22,13 @@ from models.runtimes.base import Classifier, Provider
 from models.runtimes.outputs import Outputs
 from models.runtimes.registry import OPENVINO, OPENVINO_BF16, Runtime
 
-# What float32 may be computed in. OpenVINO's own default is bf16 wherever the processor has it: here it is never silent.
+# The precision in which float32 is computed. OpenVINO's default is bf16 wherever the processor has it: here never silently.
 PRECISION_HINTS = {OPENVINO: "f32", OPENVINO_BF16: "bf16"}
 PASSIVE = {"Input", "Output", "Const", "Constant", "Parameter", "Result"}  # nodes that compute nothing
 
 
 class OpenVINOModel(Classifier):
-    """A compiled model on the CPU with one request."""
+    """A compiled model on the CPU with one inference request."""
 
     def __init__(self, compiled: Any, path: Path, runtime: Runtime) -> None:
         super().__init__(path, runtime, lambda: load_model(path)[1])
@@ -80,7 +80,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
     if shrinks:
         # Measured with 2026.4: pixels up to 112 grey levels off at 32→12. github.com/openvinotoolkit/openvino/issues/35893
         raise UserError(
-            f"OpenVINO shrinks images without antialiasing, so that {path} would see others than it was made for; "
+            f"OpenVINO shrinks images without antialiasing, so {path} would get other pixels than it was made for; "
             "leave out --openvino, or name models that do not shrink theirs with --models"
         )
     return OpenVINOModel(compiled, path, runtime)

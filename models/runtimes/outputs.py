@@ -1,6 +1,6 @@
 """Checks of a model's outputs for a batch: one row per image, finite, and probabilities that are the softmax of the logits.
 
-Every figure rests on the logits, so what the file itself calls probabilities is held against their softmax.
+Every metric is computed from the logits, so the file's own probabilities are compared with their softmax.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _SAME = 1e-5  # float32 computes a softmax more exactly than that
-_ALONE = 0.01  # of a probability: what kernels of other batch sizes may round away, in INT8 and float16 too
+_ALONE = 0.01  # of a probability: rounding by kernels for other batch sizes, in INT8 and float16, too
 
 
 class Outputs(NamedTuple):
@@ -48,7 +48,7 @@ def check_shapes(outputs: Sequence[NDArray[Any]], n_images: int, n_classes: int,
 def check_first_batch(
     outputs: Sequence[NDArray[Any]], n_images: int, n_classes: int, what: str, tolerance: float = MAX_ABS_DIFFERENCE
 ) -> None:
-    """`check_shapes`, and UserError that says what is wrong where the probabilities are not the softmax of the logits."""
+    """`check_shapes`, and UserError saying what is wrong if the probabilities are not the softmax of the logits."""
     check_shapes(outputs, n_images, n_classes, what)
     fault = mismatch(outputs[0], outputs[1], tolerance)
     if fault:
@@ -58,7 +58,7 @@ def check_first_batch(
 def check_alone(
     alone: Sequence[NDArray[Any]], in_batch: Sequence[NDArray[Any]], what: str, tolerance: float = MAX_ABS_DIFFERENCE
 ) -> None:
-    """UserError naming `what` if the first image has other probabilities by itself than among others, by more than rounding.
+    """UserError naming `what` if the first image's probabilities differ by more than rounding when it is run alone.
 
     alone: outputs for a batch of one image; in_batch: outputs for the batch that begins with it.
     """
@@ -99,6 +99,6 @@ def mismatch(logits: NDArray[Any], probabilities: NDArray[Any], tolerance: float
 
 
 def _are_probabilities(values: NDArray[Any]) -> bool:
-    """Whether every row is a distribution: nowhere negative, with a sum of 1, to what half precision rounds away."""
+    """Whether every row is a distribution: nowhere negative, with a sum of 1, within half-precision rounding."""
     sums = values.sum(axis=1, dtype=np.float64)
     return bool((values >= -1e-6).all() and (np.abs(sums - 1) <= 2e-3).all())

@@ -1,4 +1,4 @@
-"""Predicts all images, batch by batch: the one loop, whatever the model and its runtime."""
+"""Predicts all images, batch by batch: the only such loop, for every model and runtime."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def in_batches(
 ) -> Prediction:
     """`run` on all images, in order, in batches of 128; `advance(n)` is called after each with its size.
 
-    n_classes: columns that there must be, those of the first batch if not known. Raises UserError naming `what` where
+    n_classes: columns required, those of the first batch if None. Raises UserError naming `what` if
     `run` fails, gives anything but a finite row per image, or, on the first batch, probabilities that are not the softmax of
-    its logits (by more than `tolerance`), or others for its first image alone.
+    its logits (by more than `tolerance`), or other ones for its first image alone.
     """
     checked = Checked(run, what, n_classes=n_classes, tolerance=tolerance)
     if not len(images_u8):
@@ -62,7 +62,7 @@ def batches(images_u8: UInt8Array) -> Iterator[UInt8Array]:
 
 
 class Checked:
-    """`run` on one batch after another, its outputs held to what a model must give; `inside_s`: seconds spent in it."""
+    """`run` on one batch after another, its outputs checked; `inside_s`: seconds spent in it."""
 
     def __init__(
         self, run: Callable[[UInt8Array], Outputs], what: str, *, n_classes: int | None = None, tolerance: float = ROUNDING
@@ -72,10 +72,10 @@ class Checked:
         self._n_images = 0
 
     def __call__(self, batch: UInt8Array) -> Outputs:
-        """The outputs for the next batch; UserError as `in_batches` has it."""
+        """The outputs for the next batch; UserError as for `in_batches`."""
         first, alone = self._n_images, None
         try:
-            if first == 0:  # before all else, for one image soon shows whether a model ends at all
+            if first == 0:  # first, because one image soon shows whether a model ends at all
                 alone = self._run(batch[:1])
             before = time.perf_counter()
             outputs = self._run(batch)

@@ -29,14 +29,14 @@ ROUNDING = 0.005  # of a probability: a softmax in float16 is within 0.001 of th
 
 @dataclass(frozen=True)
 class Runtime:
-    """What can be said of a runtime without importing it.
+    """What is known of a runtime without importing it.
 
-    provider: its name in tables and files, for ONNX Runtime that of the execution provider; spoken: what people read;
-    module: the file that opens models on it; library: whose it is; runs: the ending of the files that it takes, "" for none;
+    provider: its name in tables and files, for ONNX Runtime that of the execution provider; spoken: its name in text;
+    module: the file that opens models on it; library: its package; runs: the ending of the files that it takes, "" for none;
     beside: the ending of the weights file that must lie beside a contract file for it to be run too, from these weights, "" for
-    none; alone: whether it must be opened in a process that holds nothing else, for its library does not bear another;
+    none; alone: whether it needs a process of its own, because its library conflicts with others;
     sign: a program that only machines with its device have, "" for any machine;
-    may_lack: of a library's runtimes, one that is left out with a note where this machine cannot run it;
+    may_lack: whether it is left out with a note where this machine cannot run it, unless asked for by name;
     has_own_numerics: whether it rounds otherwise than ONNX Runtime, so that its rows need the accuracy of its own predictions;
     tolerance: how far its probabilities may be from the softmax of its logits; transfers: the ways that its calls are timed.
     """
@@ -101,7 +101,7 @@ def devices() -> list[str]:
 
 
 def asked_for(device: str, libraries: Sequence[str] = (), runtimes: Sequence[str] = ()) -> dict[str, str | None]:
-    """The runtimes that flags stand for: by name the flag that insists on it, "" for the default, None if it may be left out.
+    """The runtimes that flags select: name → the flag that insists on it, "" for the default, None if it may be left out.
 
     device: "auto" for ONNX Runtime wherever it runs here, or one of its runtimes; libraries: all runtimes of each, as
     `--openvino` asks for; runtimes: by name.
@@ -120,7 +120,7 @@ def runtime_of(provider: str) -> Runtime:
 
 
 def takes(runtime: Runtime, path: Path) -> bool:
-    """Whether a runtime can run a contract file by what lies there: for some, the weights that it was exported from must."""
+    """Whether a runtime can run a contract file: some need the weights that it was exported from beside it."""
     if not runtime.beside:
         return True
     weights = weights_beside(path)
@@ -128,13 +128,13 @@ def takes(runtime: Runtime, path: Path) -> bool:
 
 
 def spoken(provider: str) -> str:
-    """What a provider of a table is called where people read of it: `CPU` for `CPUExecutionProvider`."""
+    """What text calls a provider of a table: `CPU` for `CPUExecutionProvider`."""
     known = {runtime.provider: runtime.spoken for runtime in RUNTIMES.values()}
     return known.get(provider, short(provider))
 
 
 def short(provider: str) -> str:
-    """A provider's name without what all of ONNX Runtime's end with."""
+    """A provider's name without the suffix of ONNX Runtime's providers."""
     return provider.removesuffix("ExecutionProvider")
 
 

@@ -8,7 +8,7 @@ from core.console import without_stderr
 from core.environment import import_switches
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's keras.json says: torch must not come into this process
-# Read when tensorflow is first imported; even so the import says six lines about oneDNN and missing GPUs.
+# Read when tensorflow is first imported; even so the import prints six lines about oneDNN and missing GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.update(import_switches("tensorflow"))
 with without_stderr():

@@ -1,6 +1,6 @@
 """A trained Keras network as a LiteRT file (.tflite) that takes raw images: `python -m models.tf.lite`, a job on stdin.
 
-A process of its own, so that who runs the file needs no TensorFlow.
+In a process of its own, so that the one that runs the file needs no TensorFlow.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def lite_file(model: keras.Model, card: ModelCard) -> bytes:
         return logits, tf.nn.softmax(logits)
 
     function = tf.function(run).get_concrete_function(tf.TensorSpec(shape, tf.uint8))
-    frozen = convert_variables_to_constants_v2(function)  # else every call would read the weights anew, normalisation apart
+    frozen = convert_variables_to_constants_v2(function)  # else every call would read the weights again, normalisation apart
     return bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
 
 
 def prepared(images: tf.Tensor, card: ModelCard) -> tf.Tensor:
-    """What the network sees of images of grey levels, float32: resized by matrices that are Pillow's, and normalised."""
+    """The network's input from float32 images of grey levels: resized by Pillow's matrices, and normalised."""
     preprocessing = card.preprocessing
     assert preprocessing is not None  # as `load` requires
     size = preprocessing.input_size
@@ -65,7 +65,7 @@ def prepared(images: tf.Tensor, card: ModelCard) -> tf.Tensor:
 def _along_rows(images: tf.Tensor, matrix: Float32Array) -> tf.Tensor:
     """(n, h, w, 3) by (m, h) → (n, w, m, 3): the product along the rows, which become the columns.
 
-    As a convolution of 1×1 whose channels are the rows, for the converter loses a product of matrices of any number of images.
+    As a 1×1 convolution whose channels are the rows: the converter loses a matrix product of any number of images.
     """
     by_rows = tf.transpose(images, [0, 2, 3, 1])  # (n, w, 3, h)
     return tf.transpose(tf.nn.conv2d(by_rows, matrix.T[None, None], 1, "VALID"), [0, 1, 3, 2])

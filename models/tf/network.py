@@ -31,7 +31,7 @@ def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 32, wei
 
     arch: a name of `OWN`, or of keras.applications. weights: "none" (random), "imagenet" (keras.applications only), or the
     path of a .keras file of the same architecture, made for any size; its last layer is kept only if its number of classes
-    is this one. Raises UserError for a name or size that cannot be, or weights that cannot be had.
+    is this one. Raises UserError for an unknown name, an impossible size, or weights that are not available.
     """
     if weights not in ("none", "imagenet"):
         model = build(n_classes, arch=arch, image_size=image_size)
@@ -45,7 +45,7 @@ def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 32, wei
 
 
 def preprocessing_of(arch: str, image_size: int) -> Preprocessing:
-    """What `arch` wants its pixels made into."""
+    """The preprocessing that `arch` expects."""
     if arch not in OWN:
         return application_preprocessing(arch, image_size)
     return Preprocessing(image_size, OWN[arch].mean, OWN[arch].std, layout="nhwc")
@@ -74,7 +74,7 @@ def load(path: Path) -> tuple[keras.Model, ModelCard]:
 
 
 def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Float32Array:
-    """What the network sees of raw images: uint8 (n, height, width, 3) → float32 (n, input_size, input_size, 3).
+    """The network's input for raw images: uint8 (n, height, width, 3) → float32 (n, input_size, input_size, 3).
 
     `models.preprocessing.fit`, then ``(pixel / 255 - mean) / std``.
     """
@@ -89,7 +89,7 @@ def forward(model: keras.Model, images_u8: UInt8Array, preprocessing: Preprocess
 
 
 def use_threads(n_threads: int) -> None:
-    """Let every operator of this process use so many threads; without effect once TensorFlow has computed anything."""
+    """Let every operator of this process use `n_threads` threads; without effect once TensorFlow has computed anything."""
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(n_threads)
 
@@ -99,7 +99,7 @@ def _read_model(path: Path) -> keras.Model:
     if not path.is_file():
         raise UserError(f"there is no file {path}; python -m train.tf_resnet makes one")
     if path.suffix != ".keras":
-        raise UserError(f"{path} is not Keras' by its name; pass a .keras file, as python -m train.tf_resnet makes one")
+        raise UserError(f"{path} does not end in .keras; pass a .keras file, as python -m train.tf_resnet makes one")
     return read_model(path)
 
 

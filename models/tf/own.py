@@ -1,4 +1,4 @@
-"""What an architecture of our own tells `models.tf.zoo`, beside its layers."""
+"""What `models.tf.zoo` must know of an architecture of our own, besides its layers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class OwnArchitecture:
     """A network that keras.applications does not have.
 
     make: of n_classes and image_size in pixels, with random weights: images_nhwc → logits (n_images, n_classes), its layers
-    registered with Keras and the last of them made for the classes; mean, std: of each channel, of pixels from 0 to 1, as the
-    network is shown them.
+    registered with Keras and the last of them made for the classes; mean, std: per channel, for pixels from 0 to 1,
+    with which its input is normalised.
     """
 
     make: Callable[[int, int], keras.Model]

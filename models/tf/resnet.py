@@ -37,7 +37,7 @@ def resnet(arch: str, n_classes: int, image_size: int) -> keras.Model:
 class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]  # keras is not followed by mypy
     """Keras' layer of the last axis of (n, h, w, c), trained by TensorFlow's one kernel instead of a dozen.
 
-    Keras 3 composes mean, variance and scaling of single operations, each of which reads all of the images anew; `fused` set
+    Keras 3 composes mean, variance and scaling of single operations, each of which reads all images again; `fused` set
     to False brings that back.
     """
 

@@ -16,7 +16,7 @@ FIRST_CHANNELS = 2 * 3 * FIRST_KERNEL**2  # each direction of a patch, and its n
 BN_MOMENTUM = 0.6  # in PyTorch's sense 0.4: short trainings have few steps
 LOGIT_SCALE = 1 / 9
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, near enough to those of any photographs
-AS_TORCH = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # PyTorch's start of convolutions and matrices
+AS_TORCH = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")  # PyTorch's default for convolutions and linear layers
 
 
 @keras.saving.register_keras_serializable(package="vgg8")
@@ -40,7 +40,7 @@ def _gelu(x: Any) -> Any:
         density = tf.exp(-0.5 * x * x) * 0.3989422804014327  # 1 / √(2π)
         return upstream * (0.5 * twice_below + x * density)
 
-    return 0.5 * x * twice_below, gradients  # in the order in which LiteRT's converter knows it
+    return 0.5 * x * twice_below, gradients  # in the order that LiteRT's converter recognises
 
 
 def vgg8(n_classes: int, image_size: int) -> keras.Model:

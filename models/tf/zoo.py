@@ -26,8 +26,8 @@ OWN: dict[str, OwnArchitecture] = {**{arch: OwnArchitecture(partial(resnet, arch
 def application(arch: str, n_classes: int, image_size: int, weights: str) -> keras.Model:
     """keras.applications' `arch` up to its pooled features, then one layer: images_nhwc → logits (n_images, n_classes).
 
-    The pixels are those of `application_preprocessing`; networks that want blue first turn them around inside.
-    Raises UserError for a size that `arch` cannot take, or weights that cannot be had.
+    The pixels are those of `application_preprocessing`; networks that want blue first (BGR) reverse the channels inside.
+    Raises UserError for a size that `arch` cannot take, or weights that are not available.
     """
     builder = _builder(arch)
     try:
@@ -49,7 +49,7 @@ def application(arch: str, n_classes: int, image_size: int, weights: str) -> ker
 
 
 def application_preprocessing(arch: str, image_size: int) -> Preprocessing:
-    """What keras.applications says the pixels of `arch` must become, as the mean and std of (pixel / 255 - mean) / std.
+    """The preprocessing of keras.applications for `arch`, as the mean and std of (pixel / 255 - mean) / std.
 
     Read off its own preprocess_input, which is a scale and an offset for each channel (and for some the channels reversed).
     """

@@ -111,7 +111,7 @@ def _blocks() -> list[InvertedResidual]:
 
 
 def own_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`state` by our names, where it comes by those of the published weights; names that neither has stay, to be refused."""
+    """`state` with the published weights' names replaced by ours; unknown names stay, to be refused later."""
     return {_own_name(name): value for name, value in state.items()}
 
 
@@ -135,7 +135,7 @@ def imagenet_file() -> Path:
 
 
 def _make(n_classes: int, image_size: int) -> nn.Module:
-    del image_size  # its average runs over whatever is left
+    del image_size  # its average takes maps of any size
     return EfficientNetLite0(n_classes)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ARCHITECTURE = "resnet18"
 BACKEND = "torch"
 IMAGENET_MEAN, IMAGENET_STD = torch_archs.IMAGENET_MEAN, torch_archs.IMAGENET_STD
-# Seconds that the weights server may stay silent: a network that drops packets must end in a message too.
+# Seconds that the weights server may stay silent: a network that drops packets must lead to an error, too.
 DOWNLOAD_TIMEOUT_S = 20.0
 
 StateDict = dict[str, Tensor]
@@ -44,7 +44,7 @@ def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 224, we
     weights: "none" (random, from torch's generator), "imagenet" (torchvision's, from its hub cache or the network; those of an
     architecture of our own, from an installed package), or the path of a state dict of the same architecture, whose last layer
     is kept only if its number of classes is this one.
-    Raises UserError if the weights cannot be had, or `arch` cannot take images of `image_size`.
+    Raises UserError if the weights are not available, or `arch` cannot take images of `image_size`.
     """
     model = torch_archs.fresh(arch, n_classes, image_size)
     torch_archs.check_size(model, arch, image_size)
@@ -63,7 +63,7 @@ def build(n_classes: int, *, arch: str = ARCHITECTURE, image_size: int = 224, we
 
 
 def preprocessing_of(arch: str, image_size: int) -> Preprocessing:
-    """What `arch` wants its pixels made into."""
+    """The preprocessing that `arch` expects."""
     return Preprocessing(image_size, *torch_archs.normalisation(arch), layout="nchw")
 
 
@@ -105,7 +105,7 @@ def parameters_within(allowance: Allowance) -> Iterator[None]:
 
 
 def evaluation_batch(images_u8: UInt8Array, preprocessing: Preprocessing) -> Tensor:
-    """What the network sees of raw images: uint8 (n, height, width, 3) → float32 (n, 3, input_size, input_size) on the CPU.
+    """The network's input for raw images: uint8 (n, height, width, 3) → float32 (n, 3, input_size, input_size) on the CPU.
 
     `models.preprocessing.fit`, then ``(pixel / 255 - mean) / std``.
     """
@@ -122,12 +122,12 @@ def forward(model: nn.Module, images_u8: UInt8Array, preprocessing: Preprocessin
 
 
 def use_threads(n_threads: int) -> None:
-    """Let every operator of this process use so many threads."""
+    """Let every operator of this process use `n_threads` threads."""
     torch.set_num_threads(n_threads)
 
 
 def compiled(model: nn.Module) -> nn.Module:
-    """The network as torch.compile makes it, at its first call for each number of images."""
+    """The network, compiled by torch.compile at the first call for each batch size."""
     made: nn.Module = torch.compile(model)
     return made
 
@@ -150,7 +150,7 @@ def _imagenet_state(arch: str) -> StateDict:
             return state
     except Exception as error:  # urllib, sockets, the hash check and the file system each raise their own
         raise UserError(
-            f"the ImageNet weights are neither in {cached} nor to be had from {published.url} ({one_line(error, 80)}); "
+            f"the ImageNet weights are neither in {cached} nor available from {published.url} ({one_line(error, 80)}); "
             f"pass --weights none, or --weights PATH of a {cached.name} from elsewhere, or put that file into {cached.parent}"
         ) from error
 
@@ -178,7 +178,7 @@ def _read_state(path: Path) -> StateDict:
             if damaged:
                 raise ValueError(f"bad checksum of {damaged}")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle's protocol, for files that are refused a line later
+            warnings.simplefilter("ignore")  # about the pickle's protocol, for files that are refused below
             state = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise

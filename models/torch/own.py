@@ -1,4 +1,4 @@
-"""What an architecture of our own tells `models.torch.zoo`, beside its layers."""
+"""What `models.torch.zoo` must know of an architecture of our own, besides its layers."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class OwnArchitecture:
     """A network that torchvision does not have.
 
     make: of n_classes and image_size in pixels, with random weights: images_nchw → logits (n_images, n_classes);
-    mean, std: of each channel, of pixels from 0 to 1, as the network is shown them;
+    mean, std: per channel, for pixels from 0 to 1, with which its input is normalised;
     imagenet_file: path of its ImageNet weights, UserError if they are absent; None if there are none;
-    own_names: a state dict by our names, of one by ours or by those of the published weights.
+    own_names: renames a state dict from the published weights' names to ours; ours stay.
     """
 
     make: Callable[[int, int], nn.Module]

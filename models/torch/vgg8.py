@@ -1,4 +1,4 @@
-"""VGG8: eight layers for images of about 32 px, as the record trainings of CIFAR-10 have them (Jordan 2024, arXiv 2404.00498).
+"""VGG8: eight layers for images of about 32 px, as used by record trainings on CIFAR-10 (Jordan 2024, arXiv 2404.00498).
 
 A 2×2 convolution that `train.learning.whitening` can fill, three stages of two 3×3 convolutions each, and one matrix. Every
 convolution starts as the identity of its first channels, and the normalisations have biases but no scales.
@@ -72,7 +72,7 @@ def _norm(n_channels: int) -> nn.BatchNorm2d:
 
 
 def _make(n_classes: int, image_size: int) -> nn.Module:
-    del image_size  # its maximum runs over whatever is left
+    del image_size  # its maximum takes maps of any size
     return Vgg8(n_classes)
 
 

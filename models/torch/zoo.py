@@ -27,7 +27,7 @@ OWN: dict[str, OwnArchitecture] = {"efficientnet_lite0": LITE0, "vgg8": VGG8, "v
 def fresh(arch: str, n_classes: int, image_size: int) -> nn.Module:
     """`arch` with random weights: images_nchw of `image_size` → logits (n_images, n_classes).
 
-    Auxiliary classifiers are left out. Raises UserError for a name that there is not, or a size it cannot take.
+    Auxiliary classifiers are left out. Raises UserError for an unknown name, or a size it cannot take.
     """
     _check_name(arch)
     try:
@@ -42,7 +42,7 @@ def fresh(arch: str, n_classes: int, image_size: int) -> nn.Module:
 
 
 def check_size(model: nn.Module, arch: str, image_size: int) -> None:
-    """UserError if `model` cannot take images this small; tried on a blank one, and the model left as it was."""
+    """UserError if `model` cannot take images this small; tried on a blank one; the model is not changed."""
     was_training = model.training
     try:
         with torch.inference_mode():
@@ -56,7 +56,7 @@ def check_size(model: nn.Module, arch: str, image_size: int) -> None:
 
 
 def head_names(model: nn.Module) -> set[str]:
-    """Names of the tensors of the last layer, which is the one that knows the classes in each of these networks."""
+    """Names of the tensors of the last layer, which gives the classes in each of these networks."""
     names = list(model.state_dict())
     last_layer = names[-1].rpartition(".")[0] + "."
     return {name for name in names if name.startswith(last_layer)}
@@ -71,7 +71,7 @@ def imagenet_weights(arch: str) -> Weights:
 
 
 def normalisation(arch: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation of each channel, of pixels from 0 to 1, as `arch` is shown them: its own, else ImageNet's."""
+    """Mean and standard deviation per channel, for pixels from 0 to 1, to normalise the input of `arch`: its own or ImageNet's."""
     return (OWN[arch].mean, OWN[arch].std) if arch in OWN else (IMAGENET_MEAN, IMAGENET_STD)
 
 

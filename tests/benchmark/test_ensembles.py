@@ -213,5 +213,5 @@ def test_an_ensemble_is_measured_from_kept_predictions_and_its_file_held_to_them
     again = open_file(found.files["a+b"], CPU, 1).predicted(images.images_u8).outputs
     np.testing.assert_allclose(again.probabilities, mean, atol=1e-5)
     found.predictions["a"] = replace(found.predictions["a"], logits=found.predictions["a"].logits[::-1].copy())
-    with pytest.raises(UserError, match=r"of a\+b does not say what its members say on 60 test images: probabilities differ"):
+    with pytest.raises(UserError, match=r"of a\+b gives other outputs than its members on 60 test images: probabilities differ"):
         add_ensemble(found, Plan("mean", tuple(members)), tmp_path)

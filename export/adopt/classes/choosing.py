@@ -1,4 +1,4 @@
-"""The classes of a model's outputs and of the data brought together, or the next command where that cannot be done."""
+"""The classes of a model's outputs matched with those of the data, or an error with the next command."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def match_classes(
     *,
     force: bool,
 ) -> tuple[OutputClasses | None, ClassMatch]:
-    """The names of the outputs and which of them are the data's classes; UserError with the next command if that is not told.
+    """The names of the outputs and which of them are the data's classes; UserError with the next command if that is unknown.
 
     beside: names that lie beside the model; class_names: a file, or "data"; class_map: a CSV; proposal_path: where a map is
-    written to be completed. force: whether over one that is there.
+    written to be completed. force: whether to overwrite an existing one.
     """
     classes = _names(beside, n_outputs, data_classes, class_names)
     if class_map is not None:

@@ -21,7 +21,7 @@ Groups = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """For each class of the data the model's outputs that mean it; how, in words; respelled: names that differ, ours and theirs."""
+    """groups: per class of the data, the outputs that mean it; how: in words; respelled: pairs of unequal names, model and data."""
 
     groups: Groups
     how: str
@@ -36,7 +36,7 @@ def match_by_name(model: OutputClasses, data_classes: Sequence[str]) -> tuple[Cl
     """The match if each class of the data is one output by name; and for each class the outputs that may mean it.
 
     Names that are equal count first; then those that differ in case, accents, spaces, underscores or hyphens only. None if
-    a class has no output so, or several; then the second value is a proposal for a person to judge.
+    a class has no such output, or several; the second value is then a proposal for a person to judge.
     """
     exact, loose = _index(model, str), _index(model, normalised)
     proposal: dict[str, list[int]] = {}
@@ -62,7 +62,7 @@ def match_by_name(model: OutputClasses, data_classes: Sequence[str]) -> tuple[Cl
 def read_map(path: Path, model: OutputClasses | None, n_outputs: int, data_classes: Sequence[str]) -> ClassMatch:
     """The match that a CSV file with the columns `model_class` (a name, or an index of the outputs) and `data_class` states.
 
-    UserError if it names what is not there, gives an output to two classes, or leaves a class of the data without any.
+    UserError if it names an unknown class, gives an output to two classes, or leaves a class of the data without any.
     """
     rows = _rows(path)
     known = _index(model, normalised) if model is not None else {}
@@ -93,7 +93,7 @@ def read_map(path: Path, model: OutputClasses | None, n_outputs: int, data_class
 
 
 def without_repeats(proposal: Mapping[str, Sequence[int]], second: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
-    """`proposal`, or if it has nothing left `second`, in which each output stands once: a certain match keeps it."""
+    """`proposal`, and `second` for classes left without outputs, with each output used once: certain matches keep theirs."""
     certain = {found[0]: name for name, found in proposal.items() if len(found) == 1}
     taken: set[int] = set(certain)
     result: dict[str, list[int]] = {}
@@ -121,7 +121,7 @@ def write_proposal(path: Path, model: OutputClasses, proposal: Mapping[str, Sequ
 
 
 def normalised(name: str) -> str:
-    """A name without case, accents, and anything between its words."""
+    """A name without case, accents, or anything between its words."""
     plain = unicodedata.normalize("NFKD", name)
     plain = "".join(char for char in plain if not unicodedata.combining(char))
     return re.sub(r"[\W_]+", "", plain.casefold()) or name
@@ -132,7 +132,7 @@ def _words(name: str) -> set[str]:
 
 
 def _index(model: OutputClasses, spelling: type[str] | object) -> dict[str, list[int]]:
-    """Every spelling of a class → the outputs that have it; a class's own name before the others' aliases."""
+    """Every spelling of a class → the outputs that have it; a class's own name takes precedence over others' aliases."""
     assert callable(spelling)
     indices_of: dict[str, list[int]] = {}
     for index, one in enumerate(model.classes):
@@ -178,7 +178,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _output(text: str, exact: Mapping[str, list[int]], loose: Mapping[str, list[int]], n_outputs: int, where: str) -> int:
-    """The output that `text` names: by name first, for a class may be called "7"; else by index."""
+    """The output that `text` names: by name first, because a class may be called "7"; else by index."""
     indices = exact.get(text) or loose.get(normalised(text)) or []
     if len(indices) == 1:
         return indices[0]

@@ -107,19 +107,19 @@ def _json_classes(text: str, path: Path) -> tuple[OutputClass, ...] | None:
     except ValueError as error:
         if path.suffix.lower() != ".json":
             return None
-        raise UserError(f"--class-names {path} is not JSON ({one_line(error, 80)}); mend it, or pass a name per line") from error
+        raise UserError(f"--class-names {path} is not JSON ({one_line(error, 80)}); correct it, or pass a name per line") from error
     if isinstance(parsed, dict) and isinstance(parsed.get("id2label"), dict):
         parsed = parsed["id2label"]
     if isinstance(parsed, list):
         parsed = dict(enumerate(parsed))
     if not isinstance(parsed, dict):
-        raise UserError(f"--class-names {path} holds neither a list nor an object index → name; mend it")
+        raise UserError(f"--class-names {path} holds neither a list nor an object index → name; correct it")
     if parsed and all(isinstance(value, int) for value in parsed.values()):  # name → index, as torchvision's class_to_idx is kept
         parsed = {value: name for name, value in parsed.items()}
     lists = {index: [str(part) for part in value] if isinstance(value, list) else [str(value)] for index, value in parsed.items()}
     order = in_order({index: index for index in lists})
     if order is None or not all(lists.values()):
-        raise UserError(f"--class-names {path} does not number its names 0, 1, … to {max(len(lists) - 1, 0)}; mend it")
+        raise UserError(f"--class-names {path} does not number its names 0, 1, … to {max(len(lists) - 1, 0)}; correct it")
     in_turn = [lists.get(index, lists.get(_int(index))) for index in order]
     return tuple(OutputClass(parts[-1], (*parts[:-1], *_parts(parts[-1]))) for parts in in_turn if parts)
 

@@ -1,1 +1,1 @@
-"""A foreign ONNX graph: read and run, cut to its core, its batch freed, and held against what was made of it."""
+"""A foreign ONNX graph: read and run, cut to its core, its batch made symbolic, and compared with what was made from it."""

@@ -1,4 +1,4 @@
-"""A fixed batch made symbolic: by freeing the shapes that state it, proved by running; else by going through the images in turn."""
+"""A fixed batch made symbolic: by freeing the shapes that fix it, proved by running; else by running the images in turn."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _SLICE_WITH_INPUTS = 10
 def with_any_batch(
     model: ModelProto, layout: str, element: int, fixed_batch: int | None, pixels_nhwc: NDArray[Any], tolerance: float
 ) -> tuple[ModelProto, str]:
-    """A copy of a core (one input, one output) that takes batches of 1, 2 and 7, and how: one of the three words above.
+    """A copy of a core (one input, one output) that takes batches of 1, 2 and 7, and how: SYMBOLIC, FREED or IN_TURN.
 
-    pixels_nhwc: images to prove it on, at least 7, float (n, size, size, 3); what the core says of each must be the same, to
-    `tolerance` of the largest value, as it says at its own batch. UserError if no way is found.
+    pixels_nhwc: images to prove it on, at least 7, float (n, size, size, 3); the outputs for each must equal those at the
+    core's own batch, within `tolerance` of the largest value. UserError if no way is found.
     """
     own = fixed_batch or 1
     own_runner = Runner(model, layout, element, own)
@@ -86,7 +86,7 @@ def _renamed(model: ModelProto) -> ModelProto:
 
 
 def _freed(model: ModelProto, own: int, layout: str, size: int) -> ModelProto:
-    """A copy in which no Reshape and no Concat of a constant states the batch; it says the same at the batch `own`.
+    """A copy in which no Reshape and no Concat of a constant fixes the batch; outputs at the batch `own` stay the same.
 
     A Reshape of a known shape may leave its first size to be inferred. A constant row, such as a class token, is repeated
     for each image before it is joined with what comes from the images.
@@ -124,7 +124,7 @@ def _freed(model: ModelProto, own: int, layout: str, size: int) -> ModelProto:
 
 
 def _repeat_rows(node: NodeProto, index: int, constants: dict[str, NDArray[Any]], graph: GraphProto) -> list[NodeProto]:
-    """Nodes that give each constant with one row that `node` reads a row per image, and `node` changed to read those."""
+    """Nodes that repeat each one-row constant that `node` reads once per image; `node` is changed, in place, to read these."""
     from onnx import helper, numpy_helper
 
     added = []
@@ -183,7 +183,7 @@ def _in_order(nodes: list[NodeProto], graph: GraphProto) -> list[NodeProto]:
 
 
 def _in_turn(model: ModelProto, own: int, layout: str, size: int, row_shape: tuple[int, ...]) -> ModelProto:
-    """A graph of any batch that runs `model` on `own` images after another, by ONNX's Scan, the last ones filled up with blanks.
+    """A graph for any batch that runs `model` on `own` images at a time, by ONNX's Scan; blanks fill up the last group.
 
     row_shape: of the output for one image.
     """
@@ -218,7 +218,7 @@ def _in_turn(model: ModelProto, own: int, layout: str, size: int, row_shape: tup
         make("Reshape", ["it_scanned", "it_rows"], ["it_all"]),
         make("Slice", ["it_all", "it_zero", "it_n", "it_zero"], ["in_turn_output"]),
     ]
-    if own == 1:  # nothing to fill up, and ONNX Runtime wants no tensors of no size
+    if own == 1:  # nothing to fill up, and ONNX Runtime rejects empty tensors
         nodes[5] = make("Identity", ["in_turn_images"], ["it_with_blanks"])
         del constants["blanks"]
     image_value = helper.make_tensor_value_info("in_turn_images", element, [BATCH, *one])

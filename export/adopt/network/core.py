@@ -28,7 +28,7 @@ TOLERANCE, HALF_TOLERANCE = 1e-5, 5e-3  # of the largest value; float16 keeps 11
 class Core:
     """A network cut out of a foreign graph.
 
-    model: one input, one output, any batch; original: the foreign graph up to the output that was chosen, as it came;
+    model: one input, one output, any batch; original: the foreign graph up to the output that was chosen, unchanged;
     n_outputs: classes; probabilities: whether the core's output holds these; original_holds: "logits", "probabilities" or
     "sigmoids", what the original's output holds; flat: whether the output is (batch, n_outputs); batch: how any batch became
     possible (`export.adopt.network.batch`); notes: what a person should know.
@@ -46,7 +46,7 @@ class Core:
 
     @property
     def tolerance(self) -> float:
-        """How far values may be apart by rounding, as a share of the largest."""
+        """The difference that rounding may cause, relative to the largest value."""
         return HALF_TOLERANCE if self.is_half else TOLERANCE
 
     @property
@@ -56,7 +56,7 @@ class Core:
 
     @property
     def is_float32(self) -> bool:
-        """Whether its output is."""
+        """Whether its output is float32."""
         return self._output_element == 1
 
     @property
@@ -64,7 +64,7 @@ class Core:
         return int(self.model.graph.output[0].type.tensor_type.elem_type)
 
     def original_logits(self, output: Float64Array) -> Float64Array:
-        """Logits of what the original's output holds: its own, or the logarithms of its probabilities."""
+        """Logits from the original's output: itself, the log-odds of its sigmoids, or the logarithms of its probabilities."""
         if self.original_holds == "logits":
             return output
         tiny = float(np.finfo(np.float32).tiny)
@@ -107,7 +107,7 @@ def core_of(foreign: Foreign, pixels_nhwc: NDArray[Any]) -> Core:
 
 
 def _cut(foreign: Foreign, pixels_nhwc: NDArray[Any], output: Float64Array) -> tuple[ModelProto, tuple[int, ...]] | None:
-    """The graph up to what goes into its last Softmax or Sigmoid, and the shape of a row; None if that is not its logits."""
+    """The graph up to the input of its last Softmax or Sigmoid, and the shape of a row; None if that is not its logits."""
     inner = without_softmax(foreign)
     try:
         model = with_output(inner, inner.output_name)
@@ -136,7 +136,7 @@ def _typed(model: ModelProto, runner: Runner) -> ModelProto:
 
 
 def _at_our_opset(model: ModelProto, foreign: Foreign, pixels_nhwc: NDArray[Any], tolerance: float) -> tuple[ModelProto, list[str]]:
-    """`model` at the contract's opset where that says the same, else as it is with a note."""
+    """`model` at the contract's opset if its outputs stay the same, else unchanged with a note."""
     own = opset_of(model)
     converted, reason = at_own_opset(model)
     if converted is not None:
@@ -145,10 +145,10 @@ def _at_our_opset(model: ModelProto, foreign: Foreign, pixels_nhwc: NDArray[Any]
             logits = Runner(converted, foreign.layout, foreign.element, foreign.fixed_batch).run(pixels_nhwc)
             if not far_apart(expected, logits, tolerance):
                 return converted, []
-            reason = "the converted graph says something else"
+            reason = "the converted graph gives other outputs"
         except UserError as error:
             reason = str(error)
-    note = f"it keeps its opset {own}, for it cannot be converted to {OPSET} ({reason}); it cannot be fused or quantised"
+    note = f"it keeps its opset {own}, because it cannot be converted to {OPSET} ({reason}); it cannot be fused or quantised"
     return model, [note]
 
 
@@ -175,7 +175,7 @@ def _notes(holds: str, probabilities: bool) -> list[str]:
 
 
 def _are_probabilities(output: Float64Array) -> bool:
-    """Whether every row is a distribution, to what half precision and 256 steps round away."""
+    """Whether every row is a distribution, within the rounding of half precision and of 256 steps."""
     sums = output.sum(axis=1)
     return bool((output >= -1e-6).all() and (np.abs(sums - 1) <= 0.02).all())
 

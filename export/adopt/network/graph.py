@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Shape = list["int | None"]
 
-# Of what follows the last computation, what changes no value of a row.
+# Operators after the last computation that change no value of a row.
 _CARRIERS = ("Identity", "Cast", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Dropout", "ZipMap")
 _ELEMENTS = {1: "float32", 2: "uint8", 10: "float16", 11: "float64"}
 UINT8 = 2
@@ -36,9 +36,9 @@ RUN_BATCH = 32
 class Foreign:
     """A classifier's graph with one input, images, and one output, its classes.
 
-    element: ONNX's number of the input's type; layout: nchw or nhwc; size: pixels a side, None if the graph leaves it open;
+    element: ONNX's number of the input's type; layout: nchw or nhwc; size: pixels per side, None if the graph leaves it open;
     fixed_batch: None if the batch is symbolic; ends_in: the operator that makes the output's values, "" for any other than
-    Softmax, LogSoftmax and Sigmoid; inner: the name of what goes into that Softmax or Sigmoid.
+    Softmax, LogSoftmax and Sigmoid; inner: the name of that operator's input.
     """
 
     model: ModelProto
@@ -53,7 +53,7 @@ class Foreign:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The file's own entries."""
+        """The file's own metadata entries."""
         return {entry.key: entry.value for entry in self.model.metadata_props}
 
     @property
@@ -149,7 +149,7 @@ def _image_input(graph: GraphProto, path: Path) -> tuple[ValueInfoProto, str]:
 
 
 def _layout_by_use(graph: GraphProto, name: str) -> str:
-    """By what reads the input: a Transpose from channels last is what converters of TensorFlow write first."""
+    """The layout, from what reads the input: TensorFlow's converters first write a Transpose from channels last."""
     for node in graph.node:
         if name in node.input and node.op_type in _CARRIERS[:2]:
             name = node.output[0]
@@ -238,7 +238,7 @@ def _keep(values: object, kept: list[ValueInfoProto]) -> None:
 
 
 class Runner:
-    """A graph of one image input and one output: prepared pixels, (n, size, size, 3), to its output, float64 (n, n_outputs).
+    """A graph of one image input and one output: maps prepared pixels, (n, size, size, 3), to float64 (n, n_outputs).
 
     layout, element: of the input, as `Foreign` has them; fixed_batch: the only batch it takes, None for any.
     """

@@ -1,4 +1,4 @@
-"""Whether an adopted graph says what the original says, on pixels that Pillow prepared."""
+"""Whether an adopted graph gives the original's outputs, on pixels that Pillow prepared."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def prove(
 ) -> tuple[Parity, Float64Array]:
     """The agreement of the wrapped graph with the original on raw images, and the original's output.
 
-    Two laws: the pixels that the graph prepares are Pillow's, and on these pixels the wrapped logits are the original's.
-    UserError if one does not hold; nothing is kept then.
+    Two checks: the pixels that the graph prepares are Pillow's, and on these pixels the wrapped logits are the original's.
+    UserError if one fails; nothing is kept then.
     """
     with_pixels = _with_core_input(model)
     session = onnx_runtime.session(with_pixels)
@@ -46,15 +46,15 @@ def prove(
     expected = wanted_logits(core.original_logits(output), replace(ending, probabilities=False))
     if core.original_holds == "logits":
         measured = parity.measure(expected, logits, split)
-    else:  # logits of a probability near 0 are far apart without meaning anything
+    else:  # logits of probabilities near 0 may differ widely, which means nothing
         measured = parity.measure(np.exp(_log_softmax(expected)), np.exp(_log_softmax(logits)), split)
     largest = float(np.abs(expected).max()) if core.original_holds == "logits" else 1.0
     allowed = 10 * core.tolerance * max(1.0, largest)
     if not measured.max_abs_logit_difference <= allowed:
         what = "logits" if core.original_holds == "logits" else "probabilities"
         raise UserError(
-            f"the adopted graph does not say what the original says on {measured.n_images} {split} images: {what} differ by up to "
-            f"{measured.max_abs_logit_difference:.3g} (at most {allowed:.3g} allowed); nothing was kept"
+            f"the adopted graph gives other outputs than the original on {measured.n_images} {split} images: {what} differ by up "
+            f"to {measured.max_abs_logit_difference:.3g} (at most {allowed:.3g} allowed); nothing was kept"
         )
     return measured, output
 
@@ -75,7 +75,7 @@ def _require_pixels(pixels_nhwc: NDArray[Any], images_u8: UInt8Array, preprocess
 
 
 def _with_core_input(model: ModelProto) -> ModelProto:
-    """A copy that also gives what goes into the core."""
+    """A copy with the core's input as one more output."""
     from onnx import ModelProto, helper
 
     copy = ModelProto()
@@ -92,7 +92,7 @@ def _log_softmax(logits: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def as_shown(levels: Float32Array, preprocessing: Preprocessing, element: int) -> NDArray[Any]:
-    """What the original network is shown of grey levels: as they are for uint8, which is rounded where it is run."""
+    """The original network's input for grey levels: normalised, or for uint8 unchanged (the runner rounds them)."""
     if element != UINT8:
         return normalised(levels, preprocessing)
     return levels[..., ::-1] if preprocessing.channels == "bgr" else levels

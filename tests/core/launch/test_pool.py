@@ -68,5 +68,5 @@ def test_no_child_outlives_who_stops_listening(child: str) -> None:
 
 
 def test_a_child_that_is_killed_is_told(child: str) -> None:
-    with pytest.raises(UserError, match="doubling: a process was ended by SIGKILL, perhaps for want of memory"):
+    with pytest.raises(UserError, match="doubling: a process was ended by SIGKILL, perhaps for lack of memory"):
         list(answers(child, iter([b"a", b"die", *[b"b"] * 20]), 2, "doubling"))

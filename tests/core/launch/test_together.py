@@ -81,7 +81,7 @@ def test_all_begin_when_the_last_is_ready_and_call_until_the_last_is_done(pids: 
     [
         ("fails", UserError, "timing failed: no room; free some"),
         ("dies", UserError, "timing failed: a process exited with status 9 and no error message; try fewer"),
-        ("killed", Killed, "timing failed: a process was ended by SIGKILL, perhaps for want of memory; try fewer"),
+        ("killed", Killed, "timing failed: a process was ended by SIGKILL, perhaps for lack of memory; try fewer"),
     ],
 )
 def test_the_first_that_fails_ends_them_all(pids: Path, how: str, kind: type[UserError], words: str) -> None:

@@ -153,7 +153,7 @@ def test_a_folder_of_optimum_needs_no_flags(place: Path, tmp_path: Path) -> None
     assert (found.resize, found.interpolation, found.mean) == ("squash", "bicubic", (0.5, 0.5, 0.5))
     assert card.architecture == "ViTForImageClassification"
     assert "preprocessor_config.json" in done.stdout
-    assert "spelled otherwise" in done.stdout
+    assert "spelled differently" in done.stdout
 
 
 def test_an_ultralytics_file_needs_no_flags(place: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_images_of_another_form_are_refused(images: np.ndarray) -> None:
         (("nowhere.onnx",), {}, "nowhere.onnx does not exist"),
         ((brightness,), {}, "a function needs class_names"),
         ((brightness,), {"class_names": ["a", "a"]}, "class_names must be at least two different names"),
-        (("a.onnx",), {"class_names": ["a", "b"]}, "a file's stand in its card"),
+        (("a.onnx",), {"class_names": ["a", "b"]}, "a file states them in its card"),
     ],
 )
 def test_what_cannot_be_opened_is_one_line(arguments: tuple, settings: dict, words: str) -> None:
