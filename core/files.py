@@ -75,6 +75,13 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(one_line(error)) from error
 
 
+def of_full_disk(error: BaseException | None) -> OSError | None:
+    """What of an exception and its causes says that no place was left to write; None if nothing does."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in _FULL):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 @contextmanager
 def told_if_full(path: Path) -> Iterator[None]:
     """UserError naming `path` where the block finds no place left to write."""
@@ -87,10 +94,11 @@ def told_if_full(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, anew: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` on success and is removed on any exception.
 
-    One that a killed process left there is removed first.
+    One that a killed process left there is removed first. anew: FileExistsError, and nothing replaced, where `path` is there by
+    then: of two processes that make it, one does.
     """
     path = Path(path)
     try:
@@ -108,11 +116,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
         try:
-            os.replace(temporary, path)
+            (_name_anew if anew else os.replace)(temporary, path)
+        except FileExistsError:
+            raise
         except OSError as error:  # a folder, or too long a name
             raise UserError(f"cannot write {str(path)[:_LONGEST]}: {error.strerror}; choose another name") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _name_anew(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without such links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.replace(temporary, path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -233,7 +254,7 @@ def _remove_abandoned(folder: Path, pattern: str) -> None:
     """Remove the partial files and folders of processes of this machine that were killed before they could do it themselves."""
     for partial in folder.glob(pattern):
         process_id = partial.name.rpartition(".partial")[0].rpartition("-")[2]
-        if not process_id.isdecimal() or _alive(int(process_id)):
+        if not process_id.isdecimal() or alive(int(process_id)):
             continue
         if partial.is_dir() and not partial.is_symlink():
             shutil.rmtree(partial, ignore_errors=True)
@@ -241,7 +262,10 @@ def _remove_abandoned(folder: Path, pattern: str) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _alive(process_id: int) -> bool:
+def alive(process_id: int) -> bool:
+    """Whether a process of this machine runs; on Windows, where asking would end it, True."""
+    if os.name == "nt":
+        return True
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

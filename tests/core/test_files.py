@@ -20,6 +20,7 @@ from core.files import (
     atomic_path,
     final_run_folder,
     no_formula,
+    of_full_disk,
     read_npz,
     read_text,
     require_regular,
@@ -173,6 +174,31 @@ def test_no_cell_is_a_formula_and_every_name_is_read_back(name: str) -> None:
         float(cell)
     except ValueError:
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_of_two_that_make_a_file_anew_the_first_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr("os.link", refused)
+    path = tmp_path / "a"
+    with pytest.raises(FileExistsError), atomic_path(path, anew=True) as slower:
+        slower.write_text("second")
+        with atomic_path(path, anew=True) as temporary:
+            temporary.write_text("first")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_found_behind_what_others_make_of_it() -> None:
+    full = OSError(28, "No space left on device")
+    wrapped = RuntimeError("writing failed")
+    wrapped.__cause__ = ValueError("of")
+    wrapped.__cause__.__context__ = full
+    assert of_full_disk(wrapped) is full
+    assert of_full_disk(OSError(13, "Permission denied")) is None
 
 
 def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path: Path) -> None:
