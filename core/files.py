@@ -136,12 +136,32 @@ def _name_anew(temporary: Path, path: Path) -> None:
         os.replace(temporary, path)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically, keys in the order given.
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only process of this machine that is in this block for `folder`: what is looked at first is still so at its end.
+
+    The kernel ends that with the process, and no file stays. Where the system or the file system has no such locks, nobody waits.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def write_json(path: Path, value: Any, *, anew: bool = False) -> None:
+    """Write `value` as indented JSON, atomically, keys in the order given; `anew` as `atomic_path` has it.
 
     What UTF-8 cannot hold, such as the bytes of a file name in another encoding, is written as JSON's `\\udc80` escapes.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, anew=anew) as temporary:
         temporary.write_bytes((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from core import files
 from core.errors import UserError
 from core.files import (
+    alone_in,
     as_named,
     atomic_path,
     final_run_folder,
@@ -190,6 +192,24 @@ def test_of_two_that_make_a_file_anew_the_first_does(tmp_path: Path, monkeypatch
             temporary.write_text("first")
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path: Path) -> None:
+    """Each open folder counts as a process: two of one process exclude each other too."""
+    seen: list[str] = []
+
+    def enter() -> None:
+        with alone_in(tmp_path):
+            seen.append("second")
+
+    with alone_in(tmp_path), alone_in(tmp_path.parent):
+        second = threading.Thread(target=enter)
+        second.start()
+        second.join(0.05)
+        seen.append("first")
+    second.join()
+    assert seen == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_found_behind_what_others_make_of_it() -> None:

@@ -18,20 +18,25 @@ from tests.fuzz.world import World
 
 Pair = tuple[str, str]
 JOINED = "search --resume"  # twice: two processes that share a study
+OTHER = "train --another"  # beside a training whose weights would have the same name
 NAMES = [name for name, command in COMMANDS.items() if command.ends]
 
 
 def every_pair(most: int) -> int:
     """Every pair of commands that end by themselves, a command with itself too, or `most` of them; prints a line for each."""
-    every: list[Pair] = [*itertools.combinations_with_replacement(NAMES, 2), (JOINED, JOINED)]
+    every: list[Pair] = [*itertools.combinations_with_replacement(NAMES, 2), (JOINED, JOINED), ("train", OTHER)]
+    special = {(JOINED, JOINED): _joined, ("train", OTHER): _apart}
     chosen = every[:: max(1, len(every) // most)][:most]
     used = [name for name in NAMES if any(name in pair for pair in chosen)]
     with tempfile.TemporaryDirectory() as held:
-        world, folder = prepared([COMMANDS[name] for name in dict.fromkeys((*used, "search"))], Path(held)), Path(held) / "case"
+        world, folder = (
+            prepared([COMMANDS[name] for name in dict.fromkeys((*used, "search", "train"))], Path(held)),
+            Path(held) / "case",
+        )
         once = (fresh(Path(held) / "one"), fresh(Path(held) / "other"))
         alone = {name: laws.alone(COMMANDS[name], world, (fresh(once[0]), fresh(once[1]))).made for name in used}
         for pair in chosen:
-            wrong = _joined(world, fresh(folder)) if pair == (JOINED, JOINED) else _at_once(pair, world, fresh(folder), alone)
+            wrong = special[pair](world, fresh(folder)) if pair in special else _at_once(pair, world, fresh(folder), alone)
             print(json.dumps({"pair": pair, "broken": wrong}), flush=True)
     return 0
 
@@ -80,6 +85,20 @@ def _joined(world: World, folder: Path) -> str | None:
     done = [trial for trial in found if trial.state.name in ("COMPLETE", "PRUNED")]
     if found[:2] != first or not TRIALS <= len(done) == len(found) <= TRIALS + 1:  # both may begin the last one
         return f"the trials are {[trial.state.name for trial in found]}"
+    return _not_whole(folder, ended)
+
+
+def _apart(world: World, folder: Path) -> str | None:
+    """What is wrong with the weights of two trainings that would have one name: each has its own, beside its own card."""
+    train = COMMANDS["train"]
+    children = [begun(train, world, folder, further=further) for further in ((), ("--another",))]
+    ended = [child.ended() for child in children]
+    if any(one.status != 0 for one in ended):
+        return _said(ended)
+    weights = list(folder.glob("made/*.pth"))
+    seeds = {json.loads(Path(f"{path}.json").read_text())["seed"]: path.read_bytes() for path in weights}
+    if len(set(seeds.values())) != 2 or set(seeds) != {0, 1}:
+        return f"weights of seeds {sorted(seeds)} in {sorted(path.name for path in weights)}"
     return _not_whole(folder, ended)
 
 

@@ -10,7 +10,7 @@ EPOCHS = 6
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train in the folder one stands in; `--resume` goes on."""
+    """Train in the folder one stands in; `--resume` goes on, `--another` is another training."""
     from tests.train.linear import LINEAR
     from tests.train.trainer_laws import no_pictures
     from train.loop import run_training
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> None:
 
     Watch.epoch_ends = epoch_ends  # type: ignore[method-assign]
     folders = {"models_dir": Path("made"), "results_dir": Path("results")}
-    recipe = TfRecipe(data="digits", lr=0.05, epochs=EPOCHS, batch_size=16, limit=96, resume="--resume" in arguments, **folders)
+    recipe = TfRecipe(data="digits", lr=0.05, epochs=EPOCHS, batch_size=16, limit=96, seed=int("--another" in arguments),
+                      resume="--resume" in arguments, **folders)  # fmt: skip
     with no_pictures():
         print(run_training(recipe, LINEAR).report())

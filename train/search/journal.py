@@ -10,8 +10,6 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from core.console import console
 from core.errors import UserError
-from core.files import alive, told_if_full
+from core.files import alive, alone_in, told_if_full
 
 LOCK_SILENT_FOR_S = 30.0  # after which a lock of another machine is taken for left behind, as Optuna does
 _SAID_AFTER_S = 5.0
@@ -82,7 +80,7 @@ class JournalLock:
 
     def _take_from(self, owner: str) -> None:
         """Remove the lock of a dead owner, unless that was done meanwhile: it may be that of a living one by now."""
-        with _alone_in(self.path.parent):
+        with alone_in(self.path.parent):
             if self._held_by() == owner:
                 self.path.unlink(missing_ok=True)
 
@@ -90,20 +88,6 @@ class JournalLock:
 def _is_dead(owner: str) -> bool:
     machine, _, numbers = owner.rpartition("-")[0].rpartition("-")
     return machine == platform.node() and numbers.isdecimal() and not alive(int(numbers))
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Be the only process of this machine in this block; the kernel ends that with the process."""
-    import fcntl
-
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # no file system need have such locks
-            fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(opened)
 
 
 def journal_lock(journal: Path) -> Any:
