@@ -149,10 +149,30 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
         if sys.stdout is not None:
             sys.stdout.flush()  # here a full disk is an error like any other; at exit it would be a traceback
         return status
+    except KeyboardInterrupt as error:
+        return _interrupted(error, error, show_cause)
+    except Exception as error:
+        stopped = _stop_behind(error)
+        return _failed(error, show_cause) if stopped is None else _interrupted(stopped, error, show_cause)
+
+
+def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C or signal that an exception was made of: libraries in C++ make an ImportError of one that comes as they begin."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _interrupted(stopped: KeyboardInterrupt, error: BaseException, show_cause: bool) -> int:
+    return _report(str(stopped) or "interrupted", error, show_cause, INTERRUPTED)
+
+
+def _failed(failure: Exception, show_cause: bool) -> int:
+    """Print what went wrong; the status of the process."""
+    try:
+        raise failure
     except UserError as error:
         return _report(str(error), error, show_cause, error.exit_code)
-    except KeyboardInterrupt as error:
-        return _report(str(error) or "interrupted", error, show_cause, INTERRUPTED)
     except ModuleNotFoundError as error:
         from core.environment import how_to_install_module
 

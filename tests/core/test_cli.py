@@ -66,6 +66,16 @@ def test_every_exception_is_one_line_and_a_status(error, status, line, capsys) -
     assert capsys.readouterr().err == line
 
 
+def test_a_signal_of_which_a_library_made_an_error_of_its_own_is_an_interrupt(capsys) -> None:
+    imported = ImportError("initialization failed")
+    imported.__cause__ = KeyboardInterrupt("stopped by signal 15")
+    wrapped = UserError("a.pth cannot be exported (initialization failed); add --traceback to see where")
+    wrapped.__cause__ = imported
+    for error in (imported, wrapped):
+        assert guard(_raising(error), []) == INTERRUPTED
+        assert capsys.readouterr().err == "error: stopped by signal 15\n"
+
+
 @pytest.mark.parametrize(("module", "packages"), [("torch_lr_finder.sub", {"torch"}), ("tyro", {"torch", "tensorflow"})])
 def test_a_missing_package_of_an_extra_is_an_error_that_says_how_to_get_it(module: str, packages: set[str], capsys) -> None:
     assert guard(_raising(ModuleNotFoundError(f"No module named {module!r}", name=module)), []) == 1

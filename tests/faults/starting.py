@@ -139,6 +139,8 @@ def _become(command: Command, arguments: list[str], folder: Path, limit: int | N
     """Be the command, in a fork, to its end."""
     try:
         os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored by what a shell starts in the background
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and this by what nohup does
         os.chdir(folder)
         (folder.parent / "tmp").mkdir(exist_ok=True)
         tempfile.tempdir = str(folder.parent / "tmp")
