@@ -181,10 +181,10 @@ class Worker:
             with every(BEAT_EVERY_S, beat.touch):
                 yield
         finally:
-            for other in list(self.folder.iterdir()):
-                if other == beat or not _may_live(other.name):
-                    other.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # others are at work
+            with contextlib.suppress(OSError):  # others are at work, or somebody has removed the folder
+                for other in list(self.folder.iterdir()):
+                    if other == beat or not _may_live(other.name):
+                        other.unlink(missing_ok=True)
                 self.folder.rmdir()
 
     def _first_beat(self) -> Path:
@@ -210,8 +210,8 @@ class Worker:
 
 def _may_live(name: str) -> bool:
     """Whether a process is not known to be dead, which can be known only of this machine's."""
-    machine, process_id, _ = name.rsplit("-", 2)
-    return machine != platform.node() or alive(int(process_id))
+    machine, _, process_id = name.rpartition("-")[0].rpartition("-")
+    return machine != platform.node() or not process_id.isdecimal() or alive(int(process_id))
 
 
 def give_back_lost(study: Study, worker: Worker) -> list[int]:
