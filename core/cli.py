@@ -7,10 +7,12 @@ into `--out` and their record into `--results-dir`; trained weights go into `--m
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import signal
 import sys
 import textwrap
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from core.errors import UserError, of_system, one_line
 from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds or milliseconds: more was meant otherwise
+_AGAIN_AFTER_S = 0.01  # a destructor has ended by then
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 Main = Callable[[Sequence[str]], "int | None"]
@@ -139,7 +142,12 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
         stopping = getattr(signal, name, None)
         if stopping is not None and signal.getsignal(stopping) is not signal.SIG_IGN:  # nohup has it ignored
             signal.signal(stopping, _stop)
-    sys.exit(guard(main, arguments, show_cause=show_cause))
+    hook, sys.unraisablehook = sys.unraisablehook, _stop_later
+    try:
+        status = guard(main, arguments, show_cause=show_cause)
+    finally:
+        sys.unraisablehook = hook
+    sys.exit(status)
 
 
 def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> int:
@@ -193,7 +201,37 @@ def _failed(failure: Exception, show_cause: bool) -> int:
 def _stop(signal_number: int, _frame: object) -> NoReturn:
     """End as Ctrl-C does, cleaning up on the way, in which a second signal of the kind, as shells send, must not come between."""
     signal.signal(signal_number, signal.SIG_IGN)
-    raise KeyboardInterrupt(f"stopped by signal {signal_number}")
+    raise _Stopped(signal_number)
+
+
+class _Stopped(KeyboardInterrupt):
+    """What a signal other than Ctrl-C's becomes."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}")
+        self.signal_number = signal_number
+
+
+def _signal_main_thread(number: int) -> None:
+    if sys.platform == "win32":
+        _thread.interrupt_main(number)
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, number)  # which ends what it waits for, too
+
+
+def _stop_later(unraisable: sys.UnraisableHookArgs) -> None:
+    """Have a signal come again that came in a destructor, which lets no exception out: Python would print and forget it."""
+    stopped = unraisable.exc_value
+    if not isinstance(stopped, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    number = signal.SIGINT
+    if isinstance(stopped, _Stopped):
+        number = signal.Signals(stopped.signal_number)
+        signal.signal(number, _stop)
+    again = threading.Timer(_AGAIN_AFTER_S, _signal_main_thread, (number,))
+    again.daemon = True
+    again.start()
 
 
 def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:

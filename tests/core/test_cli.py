@@ -125,6 +125,26 @@ def test_a_signal_ends_as_an_interrupt_and_cleans_up_however_often_it_comes(name
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_that_comes_in_a_destructor_is_not_lost(name: str) -> None:
+    code = (
+        "import os, signal, time\n"
+        "from core.cli import run\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Dying:\n"
+        "    def __del__(self):\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "        time.sleep(0)\n"
+        "def main(arguments):\n"
+        "    Dying()\n"
+        "    time.sleep(60)\n"
+        "run(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    said = "interrupted" if name == "SIGINT" else f"stopped by signal {signal.SIGTERM:d}"
+    assert (done.returncode, done.stderr) == (INTERRUPTED, f"error: {said}\n")
+
+
 def test_a_signal_that_nohup_has_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGHUP, signal.SIGTERM)}
     try:
