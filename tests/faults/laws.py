@@ -187,7 +187,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def hidden(folder: Path) -> list[str]:
     """What is half-written, and locks and signs of life of those that have ended, by its name."""
-    own = [path for path in folder.rglob(".*") if path.name != ".epochs"]
+    own = [path for path in folder.rglob(".*") if not path.name.startswith(".epochs-")]
     return sorted(str(path.relative_to(folder)) for path in (*own, *folder.rglob("*.lock*"), *folder.rglob("*.workers")))
 
 

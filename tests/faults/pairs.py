@@ -95,7 +95,7 @@ def _apart(world: World, folder: Path) -> str | None:
     ended = [child.ended() for child in children]
     if any(one.status != 0 for one in ended):
         return _said(ended)
-    weights = list(folder.glob("made/*.pth"))
+    weights = sorted(folder.glob("made/*.pth"))
     seeds = {json.loads(Path(f"{path}.json").read_text())["seed"]: path.read_bytes() for path in weights}
     if len(set(seeds.values())) != 2 or set(seeds) != {0, 1}:
         return f"weights of seeds {sorted(seeds)} in {sorted(path.name for path in weights)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ def main(arguments: Sequence[str]) -> None:
 
     def epoch_ends(self: Watch, *figures: Any) -> None:
         ends(self, *figures)
-        Path(".epochs").write_text(str(len(self.history)))
-        Path(".epochs").replace("epochs")
+        noted = Path(f".epochs-{os.getpid()}")
+        noted.write_text(str(len(self.history)))
+        noted.replace("epochs")
 
     Watch.epoch_ends = epoch_ends  # type: ignore[method-assign]
     folders = {"models_dir": Path("made"), "results_dir": Path("results")}
