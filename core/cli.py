@@ -7,10 +7,12 @@ their record into `--results-dir`; trained weights go into `--models-dir` and th
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import signal
 import sys
 import textwrap
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ from core.errors import UserError, of_system, one_line
 from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
+_AGAIN_AFTER_S = 0.01  # a destructor has ended by then
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 Main = Callable[[Sequence[str]], "int | None"]
@@ -139,7 +142,12 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
         stopping = getattr(signal, name, None)
         if stopping is not None and signal.getsignal(stopping) is not signal.SIG_IGN:  # nohup has it ignored
             signal.signal(stopping, _stop)
-    sys.exit(guard(main, arguments, show_cause=show_cause))
+    hook, sys.unraisablehook = sys.unraisablehook, _stop_later
+    try:
+        status = guard(main, arguments, show_cause=show_cause)
+    finally:
+        sys.unraisablehook = hook
+    sys.exit(status)
 
 
 def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> int:
@@ -149,10 +157,30 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
         if sys.stdout is not None:
             sys.stdout.flush()  # here a full disk is an error like any other; at exit it would be a traceback
         return status
+    except KeyboardInterrupt as error:
+        return _interrupted(error, error, show_cause)
+    except Exception as error:
+        stopped = _stop_behind(error)
+        return _failed(error, show_cause) if stopped is None else _interrupted(stopped, error, show_cause)
+
+
+def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C or signal that an exception was made of: libraries in C++ make an ImportError of one that comes as they begin."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _interrupted(stopped: KeyboardInterrupt, error: BaseException, show_cause: bool) -> int:
+    return _report(str(stopped) or "interrupted", error, show_cause, INTERRUPTED)
+
+
+def _failed(failure: Exception, show_cause: bool) -> int:
+    """Print what went wrong; the status of the process."""
+    try:
+        raise failure
     except UserError as error:
         return _report(str(error), error, show_cause, error.exit_code)
-    except KeyboardInterrupt as error:
-        return _report(str(error) or "interrupted", error, show_cause, INTERRUPTED)
     except ModuleNotFoundError as error:
         from core.environment import how_to_install_module
 
@@ -173,7 +201,37 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
 def _stop(signal_number: int, _frame: object) -> NoReturn:
     """End as Ctrl-C does, with clean-up, during which a second signal of this kind (shells send two) is ignored."""
     signal.signal(signal_number, signal.SIG_IGN)
-    raise KeyboardInterrupt(f"stopped by signal {signal_number}")
+    raise _Stopped(signal_number)
+
+
+class _Stopped(KeyboardInterrupt):
+    """What a signal other than Ctrl-C's becomes."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}")
+        self.signal_number = signal_number
+
+
+def _signal_main_thread(number: int) -> None:
+    if sys.platform == "win32":
+        _thread.interrupt_main(number)
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, number)  # which ends what it waits for, too
+
+
+def _stop_later(unraisable: sys.UnraisableHookArgs) -> None:
+    """Have a signal come again that came in a destructor, which lets no exception out: Python would print and forget it."""
+    stopped = unraisable.exc_value
+    if not isinstance(stopped, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    number = signal.SIGINT
+    if isinstance(stopped, _Stopped):
+        number = signal.Signals(stopped.signal_number)
+        signal.signal(number, _stop)
+    again = threading.Timer(_AGAIN_AFTER_S, _signal_main_thread, (number,))
+    again.daemon = True
+    again.start()
 
 
 def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:

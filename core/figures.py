@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.files import atomic_path
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -48,7 +50,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     _as_it_stands(figure)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about glyphs that no font has, which `unprintable` reports
-        figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.1)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.1)
 
 
 def wrapped(title: str, width_in: float) -> str:

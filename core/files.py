@@ -75,6 +75,13 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(one_line(error)) from error
 
 
+def of_full_disk(error: BaseException | None) -> OSError | None:
+    """What of an exception and its causes says that no place was left to write; None if nothing does."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in _FULL):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 @contextmanager
 def told_if_full(path: Path) -> Iterator[None]:
     """UserError naming `path` if the block runs out of space."""
@@ -87,10 +94,11 @@ def told_if_full(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, anew: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` on success and is removed on any exception.
 
     Temporary files that killed processes left there are removed first.
+    anew: FileExistsError, and nothing replaced, if `path` exists by then, so that of two processes that make it one does.
     """
     path = Path(path)
     try:
@@ -108,19 +116,52 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
         try:
-            os.replace(temporary, path)
+            (_name_anew if anew else os.replace)(temporary, path)
+        except FileExistsError:
+            raise
         except OSError as error:  # a folder, or too long a name
             raise UserError(f"cannot write {str(path)[:_LONGEST]}: {error.strerror}; choose another name") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically, keys in the order given.
+def _name_anew(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without such links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        os.replace(temporary, path)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only process of this machine that is in this block for `folder`: what is looked at first is still so at its end.
+
+    The kernel ends that with the process, and no file stays. Where the system or the file system has no such locks, nobody waits.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
+
+
+def write_json(path: Path, value: Any, *, anew: bool = False) -> None:
+    """Write `value` as indented JSON, atomically, keys in the order given; `anew` as `atomic_path` has it.
 
     What UTF-8 cannot hold, such as the bytes of a file name in another encoding, is written as JSON's `\\udc80` escapes.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, anew=anew) as temporary:
         temporary.write_bytes((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
@@ -233,7 +274,7 @@ def _remove_abandoned(folder: Path, pattern: str) -> None:
     """Remove the partial files and folders of processes of this machine that were killed before they could do it themselves."""
     for partial in folder.glob(pattern):
         process_id = partial.name.rpartition(".partial")[0].rpartition("-")[2]
-        if not process_id.isdecimal() or _alive(int(process_id)):
+        if not process_id.isdecimal() or alive(int(process_id)):
             continue
         if partial.is_dir() and not partial.is_symlink():
             shutil.rmtree(partial, ignore_errors=True)
@@ -241,7 +282,10 @@ def _remove_abandoned(folder: Path, pattern: str) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _alive(process_id: int) -> bool:
+def alive(process_id: int) -> bool:
+    """Whether a process of this machine runs; on Windows, where asking would end it, True."""
+    if os.name == "nt":
+        return True
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, one_line
+from core.files import of_full_disk
 from core.launch import own_stdout
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     except UserError:
         raise
     except Exception as error:  # exporters raise one of many types
+        if full := of_full_disk(error):
+            raise full from None
         raise UserError(f"{source} cannot be exported ({one_line(error)}); add --traceback to see where") from error
 
     say("checking")

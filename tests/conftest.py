@@ -23,7 +23,7 @@ _MISSING = {name for name in ("tyro",) if importlib.util.find_spec(name) is None
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--framework", choices=["none", *_PREFIXES], default="none", help="run the tests of this framework only")
     parser.addoption("--fuzz-all", action="store_true", help="try hundreds of hostile inputs of each kind, not a few")
-    parser.addoption("--moments", type=int, help="how often each command is stopped by each fault")
+    parser.addoption("--moments", type=int, help="at how many random moments each command is stopped")
     parser.addoption("--all-images", action="store_true", help="hold the shipped networks to their figures on all 10,000 images")
 
 

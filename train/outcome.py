@@ -14,7 +14,7 @@ from core.console import console
 from core.environment import environment, package_versions
 from core.errors import UserError
 from core.figures import confusion_heatmap
-from core.files import atomic_path, final_run_folder, require_writable, write_json
+from core.files import alone_in, atomic_path, final_run_folder, require_writable, write_json
 from core.records import Float32Array
 from data import Dataset
 from data.sets import NAMED
@@ -201,13 +201,15 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
     if best is None:
         raise ValueError("no epoch was whole, so there is nothing to write")
     dataset = trained.images.dataset
-    weights = _still_free(weights_path(recipe, dataset, trained.suffix), recipe, dataset)
-    card = _card(trained, weights.stem)
-    _write_run(trained, card, folder, weights)
-    replaces_export = _is_of_another_training(onnx_path(weights, weights.parent), card)
-    with atomic_path(weights) as temporary:
-        save(temporary)
-        write_card(card, weights)  # before the weights have their name: alone they would stand in the way of --resume
+    recipe.models_dir.mkdir(parents=True, exist_ok=True)
+    with alone_in(recipe.models_dir):  # else two trainings that end at once may both find a name free
+        weights = _still_free(weights_path(recipe, dataset, trained.suffix), recipe, dataset)
+        card = _card(trained, weights.stem)
+        _write_run(trained, card, folder, weights)
+        replaces_export = _is_of_another_training(onnx_path(weights, weights.parent), card)
+        with atomic_path(weights) as temporary:
+            save(temporary)
+            write_card(card, weights)  # before the weights have their name: alone they would stand in the way of --resume
     run = final_run_folder(folder)
     n_validation = len(trained.images.validation)
     folder_named = recipe.data if recipe.data not in NAMED else None

@@ -10,6 +10,7 @@ import hashlib
 import json
 import typing
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,10 +185,11 @@ def _leave_out_damaged(asked: Asked, dataset: Dataset) -> Damaged:
 def agree_on_plan(work: Work) -> str:
     """The fingerprint of the plan, which the first shard writes; UserError if `--out` holds shards of another evaluation."""
     key, path = work.key, Path(work.asked.out) / PLAN
-    if path.exists():
-        require_same(read_plan(path.parent)[0], key, str(path.parent))
-    else:
-        write_json(path, {"what": "shards", "key": key, "asked": asdict(work.asked), "provider": asdict(work.provider)})
+    if not path.exists():
+        plan = {"what": "shards", "key": key, "asked": asdict(work.asked), "provider": asdict(work.provider)}
+        with suppress(FileExistsError):  # another process was quicker, of another evaluation perhaps
+            write_json(path, plan, anew=True)
+    require_same(read_plan(path.parent)[0], key, str(path.parent))
     return key_sha256(key)
 
 

@@ -169,7 +169,7 @@ def main(arguments: Sequence[str]) -> None:
     graph_of = {"torch": torch_graph, "timm": timm_graph, "keras": keras_graph}[framework]
     try:
         graph_of(Path(source), what, int(size), Path(target))
-    except UserError:
+    except (UserError, OSError):
         raise
     except Exception as error:  # exporters raise one of many types
         raise UserError(f"{source} cannot be exported ({one_line(error)})") from error

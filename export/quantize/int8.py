@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.environment import cpu_flags
 from core.errors import UserError, one_line
+from core.files import of_full_disk, told_if_full
 from models.graph.parts import hold_layout
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def prepared(core: ModelProto) -> ModelProto:
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, told_if_full(Path(folder)), _quiet():
         source, target = Path(folder) / "core.onnx", Path(folder) / "prepared.onnx"
         onnx.save(core, source)  # handed over in memory, the weights would be moved out of the graph
         # Symbolic shape inference is for transformers, and would need sympy.
@@ -138,7 +139,7 @@ def int8_core(
     }
     if calibration == "percentile":
         extra["CalibPercentile"] = PERCENTILE
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, told_if_full(Path(folder)), _quiet():
         source, target = Path(folder) / "core.onnx", Path(folder) / "int8.onnx"
         onnx.save(core, source)
         try:
@@ -157,6 +158,8 @@ def int8_core(
                 extra_options=extra,
             )
         except Exception as error:  # ONNX Runtime's errors share no base class
+            if full := of_full_disk(error):
+                raise full from None
             raise UserError(
                 f"ONNX Runtime cannot quantise the graph ({one_line(error, 160)}); add --traceback to see where"
             ) from error

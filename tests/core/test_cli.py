@@ -66,6 +66,16 @@ def test_every_exception_is_one_line_and_a_status(error, status, line, capsys) -
     assert capsys.readouterr().err == line
 
 
+def test_a_signal_of_which_a_library_made_an_error_of_its_own_is_an_interrupt(capsys) -> None:
+    imported = ImportError("initialization failed")
+    imported.__cause__ = KeyboardInterrupt("stopped by signal 15")
+    wrapped = UserError("a.pth cannot be exported (initialization failed); add --traceback to see where")
+    wrapped.__cause__ = imported
+    for error in (imported, wrapped):
+        assert guard(_raising(error), []) == INTERRUPTED
+        assert capsys.readouterr().err == "error: stopped by signal 15\n"
+
+
 @pytest.mark.parametrize(("module", "packages"), [("torch_lr_finder.sub", {"torch"}), ("tyro", {"torch", "tensorflow"})])
 def test_a_missing_package_of_an_extra_is_an_error_that_says_how_to_get_it(module: str, packages: set[str], capsys) -> None:
     assert guard(_raising(ModuleNotFoundError(f"No module named {module!r}", name=module)), []) == 1
@@ -113,6 +123,26 @@ def test_a_signal_ends_as_an_interrupt_and_cleans_up_however_often_it_comes(name
     assert done.returncode == INTERRUPTED
     assert done.stderr == f"error: stopped by signal {getattr(signal, name):d}\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_that_comes_in_a_destructor_is_not_lost(name: str) -> None:
+    code = (
+        "import os, signal, time\n"
+        "from core.cli import run\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Dying:\n"
+        "    def __del__(self):\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "        time.sleep(0)\n"
+        "def main(arguments):\n"
+        "    Dying()\n"
+        "    time.sleep(60)\n"
+        "run(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    said = "interrupted" if name == "SIGINT" else f"stopped by signal {signal.SIGTERM:d}"
+    assert (done.returncode, done.stderr) == (INTERRUPTED, f"error: {said}\n")
 
 
 def test_a_signal_that_nohup_has_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

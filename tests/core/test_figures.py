@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from core import figures
+from core.errors import UserError
 from core.figures import confusion_heatmap, new_figure, save_figure
 
 
@@ -22,6 +23,17 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
     with Image.open(tmp_path / "first.png") as picture:
         assert "Software" not in picture.info
+
+
+def test_a_picture_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(_: Figure, path: Path, **__: object) -> None:
+        Path(path).write_bytes(b"\x89PNG")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(UserError, match="free some space"):
+        save_figure(new_figure()[0], tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_pyplot_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,10 +17,12 @@ from hypothesis import strategies as st
 from core import files
 from core.errors import UserError
 from core.files import (
+    alone_in,
     as_named,
     atomic_path,
     final_run_folder,
     no_formula,
+    of_full_disk,
     read_npz,
     read_text,
     require_regular,
@@ -173,6 +176,49 @@ def test_no_cell_is_a_formula_and_every_name_is_read_back(name: str) -> None:
         float(cell)
     except ValueError:
         assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_of_two_that_make_a_file_anew_the_first_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr("os.link", refused)
+    path = tmp_path / "a"
+    with pytest.raises(FileExistsError), atomic_path(path, anew=True) as slower:
+        slower.write_text("second")
+        with atomic_path(path, anew=True) as temporary:
+            temporary.write_text("first")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path: Path) -> None:
+    """Each open folder counts as a process: two of one process exclude each other too."""
+    seen: list[str] = []
+
+    def enter() -> None:
+        with alone_in(tmp_path):
+            seen.append("second")
+
+    with alone_in(tmp_path), alone_in(tmp_path.parent):
+        second = threading.Thread(target=enter)
+        second.start()
+        second.join(0.05)
+        seen.append("first")
+    second.join()
+    assert seen == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_found_behind_what_others_make_of_it() -> None:
+    full = OSError(28, "No space left on device")
+    wrapped = RuntimeError("writing failed")
+    wrapped.__cause__ = ValueError("of")
+    wrapped.__cause__.__context__ = full
+    assert of_full_disk(wrapped) is full
+    assert of_full_disk(OSError(13, "Permission denied")) is None
 
 
 def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path: Path) -> None:

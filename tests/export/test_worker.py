@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
 from core.errors import UserError
 from export.worker import Framework, export_file
@@ -53,6 +55,15 @@ def test_the_file_carries_name_parity_and_versions(tmp_path: Path) -> None:
     assert measured.max_abs_logit_difference < 1e-5
     assert set(card.library_versions) == {"onnx"}
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_a_full_disk_is_no_fault_of_the_network(tmp_path: Path) -> None:
+    def full(*_: object) -> ModelProto:
+        raise RuntimeError("exporting failed") from OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        export(replace(framework(), core_graph=full), tmp_path / "weights_torch.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("planted", [framework(offset=2e-3), framework(core_seed=1)], ids=["a logit off", "other weights"])

@@ -1,4 +1,4 @@
-"""The laws of `tests.faults.runner` at a few moments of the quickest commands here, at many of every one by `tox -e faults`."""
+"""The laws of `tests.faults.runner` at a few moments of the quickest commands here, at 50 of every one by `tox -e faults`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from core.environment import REPOSITORY
-from tests.faults.runner import COMMANDS, FAULTS
+from tests.faults.commands import COMMANDS
+from tests.faults.runner import FAULTS
 
-QUICK = ("train", "ensemble")
+QUICK = {"train": 10, "ensemble": 10, "adopt": 10}  # moments of each where none are asked for
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the runner looks for processes in Linux's /proc")
 
 
@@ -24,19 +25,26 @@ def told(what: str, count: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+EVERY = [pytest.param(name, marks=[pytest.mark.optional] * (one.needed != "onnxruntime")) for name, one in COMMANDS.items()]
+
+
+@pytest.mark.parametrize("command", EVERY)
 def test_a_command_that_is_stopped_leaves_nothing_half_and_the_next_one_works(command: str, pytestconfig: pytest.Config) -> None:
-    moments = pytestconfig.getoption("--moments")
-    if moments is None and command not in QUICK:
+    moments = pytestconfig.getoption("--moments") or QUICK.get(command)
+    if moments is None:
         pytest.skip("tox -e faults stops every command")
-    pytest.importorskip("tyro" if command == "train" else "uvicorn" if command == "serve" else "onnxruntime")
-    found = told(command, moments or 1)
-    assert len(found) == len(FAULTS) * (moments or 1)
+    pytest.importorskip(COMMANDS[command].needed)
+    found = told(command, moments)
+    assert len(found) == moments
+    assert {one["fault"] for one in found} == set(FAULTS[:moments])
     assert [one for one in found if one["broken"]] == []
 
 
+@pytest.mark.optional
 def test_two_commands_in_one_folder_make_what_each_makes_alone(pytestconfig: pytest.Config) -> None:
-    pytest.importorskip("tyro")
-    found = told("pairs", 3 if pytestconfig.getoption("--moments") is None else 100)
+    for needed in ("tyro", "optuna"):
+        pytest.importorskip(needed)
+    few = pytestconfig.getoption("--moments") is None
+    found = told("pairs", 3 if few else 1000)
     assert len(found) >= 3
     assert [one for one in found if one["broken"]] == []

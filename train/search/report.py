@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from core.decimals import cell, counted, p_words, signed
 from core.environment import environment
 from core.figures import DPI
-from core.files import write_csv, write_json
+from core.files import atomic_path, write_csv, write_json
 from core.statistics import difference_ci95, mcnemar_p, paired_counts
 from train.recipe_choice import recipe_record
 from train.recipes import AnyRecipe
@@ -211,5 +211,6 @@ def _save(path: Path, axes: Any, title: str, **labels: str) -> None:
             legend.remove()
     figure.set_size_inches(max(8.0, 2.2 * len(drawn)), 4.5)
     figure.suptitle(title)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.console import every
 from core.errors import UserError, one_line
-from core.files import parse_json
+from core.files import alive, atomic_path, parse_json
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -53,21 +53,16 @@ def open_study(journal: Path, meaning: dict[str, Any], first: dict[str, Any], *,
     without `resume`, is not there with it, is damaged, or is of another search.
     """
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    from train.search.journal import shared
 
     _require(journal, resume)
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    lock = JournalFileOpenLock(str(journal))
-    lock.acquire()
+    if not resume:
+        _create(journal, meaning, first)
+    _cut_torn_line(journal)
     try:
-        _cut_torn_line(journal)
-    finally:
-        lock.release()
-    try:
-        storage = JournalStorage(JournalFileBackend(str(journal), lock))
         study = optuna.create_study(
-            storage=storage, study_name=NAME, load_if_exists=True, directions=_directions(meaning["objectives"]),
+            storage=shared(journal), study_name=NAME, load_if_exists=True, directions=_directions(meaning["objectives"]),
             sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_min_trials=3),
         )  # fmt: skip
@@ -75,21 +70,54 @@ def open_study(journal: Path, meaning: dict[str, Any], first: dict[str, Any], *,
     except (ValueError, KeyError, AssertionError) as error:
         raise _not_valid(journal, error) from error
     _refuse_other(journal, meant, meaning)
-    if meant is None:
-        study.enqueue_trial(first, user_attrs={START: True})
-        study.set_user_attr("meaning", meaning)
+    if meant is None:  # of an earlier version, which was stopped before it wrote that
+        _begin(study, meaning, first)
     return study
+
+
+def _create(journal: Path, meaning: dict[str, Any], first: dict[str, Any]) -> None:
+    """Make the journal of a new study, which appears when it says what it is of: another process may begin one just now."""
+    import optuna
+
+    from train.search.journal import unshared
+
+    try:
+        with atomic_path(journal, anew=True) as temporary:
+            made = optuna.create_study(storage=unshared(temporary), study_name=NAME, directions=_directions(meaning["objectives"]))
+            _begin(made, meaning, first)
+    except FileExistsError:
+        raise _is_there(journal) from None
+
+
+def _begin(study: Study, meaning: dict[str, Any], first: dict[str, Any]) -> None:
+    study.enqueue_trial(first, user_attrs={START: True})
+    study.set_user_attr("meaning", meaning)
 
 
 def _require(journal: Path, resume: bool) -> None:
     if resume and not journal.is_file():
         raise UserError(f"--resume: there is no study {journal}; leave --resume out to begin one, or pass its --study")
     if journal.exists() and not resume:
-        raise UserError(f"{journal} is a study already; --resume goes on with it, another --study FILE begins a new one")
+        raise _is_there(journal)
+
+
+def _is_there(journal: Path) -> UserError:
+    return UserError(f"{journal} is a study already; --resume goes on with it, another --study FILE begins a new one")
 
 
 def _directions(objectives: list[str]) -> list[str]:
     return ["maximize" if name == "accuracy" else "minimize" for name in objectives]
+
+
+@contextmanager
+def let_go(journal: Path) -> Iterator[None]:
+    """After the block, release the lock that Ctrl-C left, if it came between having it and knowing it."""
+    from train.search.journal import JournalLock
+
+    try:
+        yield
+    finally:
+        JournalLock(journal).release()
 
 
 def _cut_torn_line(journal: Path) -> None:
@@ -97,16 +125,18 @@ def _cut_torn_line(journal: Path) -> None:
 
     UserError if any other line is none of a journal: Optuna would go on after it.
     """
-    if not journal.is_file():
-        return
-    *lines, torn = journal.read_bytes().split(b"\n")
+    from train.search.journal import cut_torn_line, journal_lock
+
+    lock = journal_lock(journal)
+    lock.acquire()
     try:
-        for line in lines:
+        for line in journal.read_bytes().split(b"\n")[:-1]:
             parse_json(line)["op_code"]
+        cut_torn_line(journal)
     except (ValueError, KeyError, TypeError) as error:
         raise _not_valid(journal, error) from error
-    if torn:
-        os.truncate(journal, journal.stat().st_size - len(torn))
+    finally:
+        lock.release()
 
 
 def _not_valid(journal: Path, error: Exception) -> UserError:
@@ -145,17 +175,25 @@ class Worker:
 
     @contextmanager
     def living(self) -> Iterator[None]:
-        """Touch the file every few seconds while the block runs."""
-        self.folder.mkdir(exist_ok=True)
-        beat = self.folder / self.name
-        beat.touch()
+        """Touch the file every few seconds while the block runs; then remove it, and those that the dead of this machine left."""
+        beat = self._first_beat()
         try:
             with every(BEAT_EVERY_S, beat.touch):
                 yield
         finally:
-            beat.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # others are at work
+            with contextlib.suppress(OSError):  # others are at work, or somebody has removed the folder
+                for other in list(self.folder.iterdir()):
+                    if other == beat or not _may_live(other.name):
+                        other.unlink(missing_ok=True)
                 self.folder.rmdir()
+
+    def _first_beat(self) -> Path:
+        beat = self.folder / self.name
+        while not beat.exists():
+            self.folder.mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another process, the last, has just removed the folder
+                beat.touch()
+        return beat
 
     def lives(self, name: str) -> bool:
         """Whether the process of that name does: its file is young, by this file system's clock, and so is its process here."""
@@ -163,20 +201,17 @@ class Worker:
             age_s = (self.folder / self.name).stat().st_mtime - (self.folder / name).stat().st_mtime
         except OSError:
             return False
-        machine, process_id, _ = name.rsplit("-", 2)
-        return age_s < SILENT_FOR_S and (machine != platform.node() or _runs(int(process_id)))
+        return age_s < SILENT_FOR_S and _may_live(name)
+
+    def others_live(self) -> bool:
+        """Whether any other process is at work on the study."""
+        return any(self.lives(beat.name) for beat in self.folder.iterdir() if beat.name != self.name)
 
 
-def _runs(process_id: int) -> bool:
-    if os.name == "nt":  # where a signal 0 would end it
-        return True
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # it is somebody else's
-    return True
+def _may_live(name: str) -> bool:
+    """Whether a process is not known to be dead, which can be known only of this machine's."""
+    machine, _, process_id = name.rpartition("-")[0].rpartition("-")
+    return machine != platform.node() or not process_id.isdecimal() or alive(int(process_id))
 
 
 def give_back_lost(study: Study, worker: Worker) -> list[int]:
@@ -197,9 +232,10 @@ def give_back(study: Study, trial: FrozenTrial) -> bool:
     except (ValueError, RuntimeError, OptunaError):  # another process was quicker
         return False
     tries = trial.user_attrs.get("tries", 1)
-    if tries < MOST_TRIES and trial.params:
+    tried = {**trial.params, **trial.system_attrs.get("fixed_params", {})}  # it may have ended before all were drawn
+    if tries < MOST_TRIES and tried:
         attributes = {"tries": tries + 1, START: trial.user_attrs.get(START, False)}
-        study.enqueue_trial(trial.params, user_attrs=attributes)
+        study.enqueue_trial(tried, user_attrs=attributes)
     return True
 
 
@@ -208,4 +244,5 @@ def _is_lost(trial: FrozenTrial, worker: Worker) -> bool:
     if name is not None:
         return not worker.lives(name)
     began = trial.datetime_start  # its process died before it said its name, or is about to say it
-    return began is not None and (datetime.now() - began).total_seconds() > SILENT_FOR_S
+    silent = began is not None and (datetime.now() - began).total_seconds() > SILENT_FOR_S
+    return silent or not worker.others_live()

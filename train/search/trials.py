@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from core.console import console
 from core.environment import cpu_name
 from core.errors import UserError, one_line
-from core.files import final_run_folder, run_folder
+from core.files import final_run_folder, of_full_disk, run_folder
 from train.curves import Epoch
 from train.images import TrainingData, training_data
 from train.loop import Framework, run_training
@@ -25,7 +26,7 @@ from train.recipes import AnyRecipe
 from train.search.latency import p50_ms
 from train.search.report import Found, accuracy_of, done_trials, packed_right, write_search
 from train.search.space import Range, Space, recipe_of, space_of, start_of
-from train.search.study import START, Worker, distributions, give_back, give_back_lost, open_study, quiet_optuna
+from train.search.study import START, Worker, distributions, give_back, give_back_lost, let_go, open_study, quiet_optuna
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -93,13 +94,15 @@ def run_search(plan: Plan, framework: Framework) -> Found:
         **({"processor": cpu_name()} if "latency" in plan.objectives else {}),
     }
     first = {name: getattr(start, name) for name in space}
-    study = open_study(journal, meaning, first, resume=plan.resume, seed=None if plan.resume else start.seed)
-    with run_folder(what, start.results_dir) as folder:
-        stopped = _Search(plan, framework, start, space, images, study, Worker(journal)).run()
+    again = partial(open_study, journal, meaning, first, resume=True, seed=None)
+    with let_go(journal), run_folder(what, start.results_dir) as folder:
+        study = again() if plan.resume else open_study(journal, meaning, first, resume=False, seed=start.seed)
+        search = _Search(plan, framework, start, space, images, study, Worker(journal), again)
+        stopped = search.run()
         run = final_run_folder(folder)
-        found = write_search(folder, run, study, start, space, journal, stopped)
+        found = write_search(folder, run, search.study, start, space, journal, stopped)
         if found is None:
-            raise _nothing_found(study, stopped)
+            raise _nothing_found(search.study, stopped)
     if stopped:
         raise KeyboardInterrupt(f"interrupted; the best recipe so far is {found.recipe_file}; {GO_ON}")
     return found
@@ -115,7 +118,7 @@ def _nothing_found(study: Study, stopped: bool) -> BaseException:
 
 @dataclass
 class _Search:
-    """One process of a search."""
+    """One process of a search; reopened: its study, read anew from the journal."""
 
     plan: Plan
     framework: Framework
@@ -124,6 +127,7 @@ class _Search:
     images: TrainingData
     study: Study
     worker: Worker
+    reopened: Callable[[], Study]
 
     def run(self) -> bool:
         """Trials until there are enough or the time is up; whether Ctrl-C ended them."""
@@ -135,16 +139,23 @@ class _Search:
                     trial.set_user_attr("worker", self.worker.name)
                     try:
                         self._try(trial)
-                    except (KeyboardInterrupt, OutOfTimeError):
-                        give_back(self.study, _frozen(self.study, trial))
-                        raise
                     finally:
                         self.framework.release()
             except KeyboardInterrupt:
+                self._give_back()
                 return True
             except OutOfTimeError:
+                self._give_back()
                 self._say("time is up: the trial under way was stopped (--resume does it again)")
         return False
+
+    def _give_back(self) -> None:
+        """Leave the trial under way to whoever goes on; Ctrl-C may have come while Optuna read or wrote, so the journal tells."""
+        self.study = self.reopened()
+        running = self.study.get_trials(deepcopy=False, states=(_running(),))
+        for trial in running:
+            if trial.user_attrs.get("worker") == self.worker.name:
+                give_back(self.study, trial)
 
     def _goes_on(self) -> bool:
         for number in give_back_lost(self.study, self.worker):
@@ -174,6 +185,8 @@ class _Search:
         except OutOfTimeError:
             raise
         except Exception as error:  # too little memory, a network that cannot be exported: the next trial may do better
+            if of_full_disk(error):  # no trial would: whoever goes on does this one again
+                raise
             state = TrialState.FAIL
             self._failed(trial, error)
         trial.set_user_attr("elapsed_s", time.monotonic() - began_s)
@@ -247,6 +260,12 @@ class _Search:
 
     def _say(self, line: str) -> None:
         console().print(line, markup=False)
+
+
+def _running() -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState.RUNNING
 
 
 def _frozen(study: Study, trial: Trial) -> Any:

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 
+from benchmark.shards import plan
 from benchmark.shards.plan import Asked, Work, open_work, read_plan, shard_file
 from core.errors import UserError
 from models.runtimes.base import Provider
@@ -31,6 +32,21 @@ def test_every_image_is_in_one_shard_and_batches_stay_whole(n_images: int, n_sha
 def test_more_shards_than_batches_are_refused(models, tars, tmp_path) -> None:
     with pytest.raises(UserError, match="300 images are 3 batches of 128, which 4 shards cannot share; use 3 shards at most"):
         open_work(Asked(tuple(map(str, models)), str(tars), str(tmp_path), n_shards=4))
+
+
+def test_of_two_evaluations_that_begin_at_once_the_second_is_refused(models, tars, tmp_path, monkeypatch) -> None:
+    asked = Asked(tuple(map(str, models)), str(tars), str(tmp_path / "shards"))
+    first, second, whole = open_work(dataclasses.replace(asked, limit=5)), open_work(asked), plan.write_json
+
+    def slowly(*arguments: object, **further: object) -> None:
+        monkeypatch.undo()
+        plan.agree_on_plan(first)
+        whole(*arguments, **further)
+
+    monkeypatch.setattr(plan, "write_json", slowly)
+    with pytest.raises(UserError, match="holds shards of other images than these"):
+        plan.agree_on_plan(second)
+    assert plan.agree_on_plan(first)
 
 
 def test_files_sort_as_their_shards() -> None:

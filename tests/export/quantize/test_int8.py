@@ -143,6 +143,15 @@ def test_a_graph_that_cannot_be_quantised_is_one_line(core: ModelProto) -> None:
     assert "\n" not in str(raised.value)
 
 
+def test_a_full_disk_is_no_fault_of_the_graph(core: ModelProto, batches: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(27, "File too large")
+
+    monkeypatch.setattr("onnxruntime.quantization.quantize_static", full)
+    with pytest.raises(UserError, match=r"^cannot write .*: File too large; free some space"):
+        int8_core(core, batches, "minmax", reduce_range=False)
+
+
 @pytest.mark.parametrize("layout", ["nchw", "nhwc"])
 def test_transpositions_cannot_pass_into_the_preprocessing_of_a_channels_first_network(tmp_path: Path, layout: str) -> None:
     core = prepared(cut_core(load_model(write_tiny_model(tmp_path / "tiny.onnx", layout=layout))[0]))
