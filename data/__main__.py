@@ -18,7 +18,7 @@ EPILOG = """examples:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Parse the command line and do what it says."""
+    """Parse the command line and run the command."""
     options = _parser().parse_args(arguments)
     from data.catalog import open_dataset
     from data.show import show
@@ -44,14 +44,14 @@ def _parser() -> argparse.ArgumentParser:
     add_run_flag(show)
     show.add_argument("--split-seed", type=int, default=0, help="which images are validation (default: 0)")
     show.add_argument(
-        "--resize", choices=RESIZES, default=RESIZES[0], help="how a folder's images get one size (default: shortest)"
+        "--resize", choices=RESIZES, default=RESIZES[0], help="how a folder's images are brought to one size (default: shortest)"
     )
     show.add_argument(
         "--max-side",
         type=positive,
         default=MAX_SIDE,
         metavar="PX",
-        help=f"highest resolution of images of differing sizes ({MAX_SIDE})",
+        help=f"largest side that images of differing sizes are resized to ({MAX_SIDE})",
     )
     show.add_argument("--skip-damaged", action="store_true", help="leave out what cannot be decoded; lists it in damaged.csv")
     show.add_argument(

@@ -22,7 +22,7 @@ Reader = Callable[[Split], tuple[UInt8Array, Int64Array]]
 
 
 class Files(Protocol):
-    """Images that can be chosen before they are read: `data.sets.folder.ImageFolder` says what each member means."""
+    """Images that can be chosen before they are read; `data.sets.folder.ImageFolder` documents each member."""
 
     def can_choose(self, split: Split) -> bool:
         """Whether `labels` are known before any image is read."""
@@ -31,11 +31,11 @@ class Files(Protocol):
         """Index and reason of each file that cannot be decoded."""
 
     def leave_out(self, split: Split, damaged: Mapping[int, str]) -> None:
-        """Go on without these files."""
+        """Continue without these files."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know."""
+        """Notes for the user, one line each."""
 
     @property
     def damaged(self) -> tuple[tuple[Place, str], ...]:
@@ -51,7 +51,7 @@ class Files(Protocol):
         """Whether reading a whole split takes about a second at most."""
 
     def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array, Int32Array]:
-        """Images, labels, which files they are, and height and width in which each came."""
+        """Images, labels, indices of their files, and the original height and width of each."""
 
     def stream(
         self,
@@ -61,17 +61,17 @@ class Files(Protocol):
         n_processes: int | None = None,
         sizes: Int32Array | None = None,
     ) -> Generator[UInt8Array]:
-        """Images, part by part; `sizes` is filled like that which `read` gives."""
+        """Images, part by part; fills `sizes` with what `read` returns last."""
 
     def identity(self, split: Split) -> str:
-        """What tells a split's images from others, without decoding any."""
+        """A hash that identifies a split's images, without decoding any."""
 
 
 class Dataset:
-    """A data set by its official splits. Images are read when first asked for and kept.
+    """A data set with its official splits. Images are read when first asked for and kept in memory.
 
-    name: usable in file names; class_names: in the order of the labels; available: the official splits it has, which are
-    train, test, and validation where the data set brings its own; files: where the images lie as files, one each.
+    name: usable in file names; class_names: in the order of the labels; available: the official splits that exist: train, test,
+    and validation if the data set has its own; files: the images, if each is a file.
     """
 
     def __init__(
@@ -112,11 +112,11 @@ class Dataset:
         return "train" if split == "validation" and split not in self.available else split
 
     def split(self, split: Split, split_seed: int = 0, chosen: Int64Array | None = None) -> ImageSet:
-        """Train without validation, validation, or test; of it the images `chosen`, ascending indices, all if None.
+        """Train without validation, validation, or test; only the images at the ascending indices `chosen`, if given.
 
-        Validation is the data set's own, and train then whole; else 10 % of the official train split, stratified, by seed.
-        Every choice is made on validation; test is touched once, for the final figures. The seed does not move test. Only
-        the chosen images are read if they are files.
+        If the data set has its own validation split, train is whole; else validation is 10 % of the official train split,
+        stratified, chosen by the seed. Every choice is made on validation; test is used once, for the final figures, and does not
+        depend on the seed. If images are files, only the chosen ones are read.
         """
         source = self._checked_source(split)
         if chosen is not None and self._can_choose(source) and self._files is not None:
@@ -144,7 +144,7 @@ class Dataset:
         return [names[index] for index in self._members(split, known, split_seed)] if self._is_divided(split) else names
 
     def is_quick(self, split: Split) -> bool:
-        """Whether all of `split` is at hand within about a second."""
+        """Whether all of `split` can be read within about a second."""
         source = self.source(split)
         return source in self._official or self._files is None or self._files.is_quick(source)
 
@@ -157,10 +157,10 @@ class Dataset:
         n_processes: int | None = None,
         sizes: Int32Array | None = None,
     ) -> Generator[UInt8Array]:
-        """The images of `split` at the indices `chosen`, in that order, `at_once` together; no more of them are in memory.
+        """The images of `split` at the indices `chosen`, in that order, `at_once` per part; only that many are in memory.
 
-        n_processes: that decode files beside what the images are used for; the cores of this process if not given.
-        sizes: if they are files, filled with the height and width in which each came, (n_images, 2).
+        n_processes: how many decode files while the caller uses the images; the cores of this process if not given.
+        sizes: if images are files, filled with the original height and width of each, (n_images, 2).
         """
         source = self._checked_source(split)
         if not self._is_divided(split):
@@ -175,19 +175,19 @@ class Dataset:
                 yield images_u8[np.asarray(members[start : start + at_once])]
 
     def identity(self, split: Split) -> str:
-        """What tells a split's images from others: without decoding any if they are files, else the fingerprint."""
+        """A hash that identifies a split's images: without decoding any if they are files, else the fingerprint."""
         source = self._checked_source(split)
         return self._files.identity(source) if self._files is not None else self.official(source).sha256
 
     def find_damaged(self, split: Split, n_processes: int | None = None) -> dict[int, str]:
-        """Which files of the official split that `split` comes from cannot be decoded, and why; decodes them all once.
+        """Index and reason of each file that cannot be decoded, in the official split that `split` comes from; decodes all once.
 
-        Empty where images are not files. n_processes: that decode; the cores of this process if not given.
+        Empty if images are not files. n_processes: how many decode; the cores of this process if not given.
         """
         return self._files.find_damaged(self._checked_source(split), n_processes) if self._files is not None else {}
 
     def leave_out(self, split: Split, damaged: Mapping[int, str]) -> None:
-        """Go on without the files that `find_damaged` found, so that no image is read to know which there are."""
+        """Continue without the files that `find_damaged` found; the split's labels are then known without reading images."""
         if self._files is not None:
             self._files.leave_out(self._checked_source(split), damaged)
 
@@ -207,7 +207,7 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of the images read so far, and of what is left out; a line each."""
+        """Notes for the user on the images read so far, and on what is left out; one line each."""
         return self._files.notes if self._files else ()
 
     @property
@@ -218,7 +218,7 @@ class Dataset:
     def fingerprints(self) -> dict[str, str]:
         """SHA-256 of each official split that the data set has, by its name (`core.records.fingerprint`); reads them all.
 
-        After a part of a split was read by itself, only of those that were read whole: a try does not cost what it saved.
+        Once only part of a split was read, only of splits that were read whole: reading the rest would undo the saving.
         """
         splits = [split for split in self.available if split in self._official] if self._in_part else self.available
         return {split: self.official(split).sha256 for split in splits}
@@ -238,7 +238,7 @@ class Dataset:
         return split != "test" and not self.has_own_validation
 
     def _members(self, split: Split, labels: Int64Array, split_seed: int) -> Int64Array:
-        """Which images of the official split that has these `labels` are those of `split`, ascending."""
+        """Ascending indices of the images of `split` in its official split, which has these `labels`."""
         if not self._is_divided(split):
             return np.arange(len(labels), dtype=np.int64)
         train, validation = stratified_holdout(labels, VALIDATION_FRACTION, split_seed)
@@ -280,15 +280,15 @@ def open_dataset(
 ) -> Dataset:
     """The data set called `name`: "cifar10", "cifar10.1", "cifair10", "digits", or the path of a folder or of a table.
 
-    A folder holds `train/`, `val/` and `test/` with a folder for each class (some of them may be absent), class folders alone,
-    which are the test split, or images with a `metadata.csv` as Hugging Face's `imagefolder` has it; or tar
-    files in webdataset's layout, Parquet files with a column of images, or what `save_to_disk` of Hugging Face's `datasets` left.
+    A folder holds `train/`, `val/` and `test/` (some may be absent) with a folder per class; or class folders alone, taken as the
+    test split; or images with a `metadata.csv`, as in Hugging Face's `imagefolder`; or tar files in webdataset's layout, Parquet
+    files with a column of images, or what `save_to_disk` of Hugging Face's `datasets` wrote.
     A table is a CSV with the columns file and label, and perhaps split.
 
     data_dir: where CIFAR-10 lies or is downloaded to; the other data sets need none.
-    image_size: height and width that the images must come in, as a model's card states them. A folder's images are
-    fitted to it; the others have one size, and asking for a different one is a UserError.
-    class_names, reading: for a folder, whose labels are then matched by name to these, and how its images are read.
+    image_size: height and width that the images must have, as a model's card states them. A folder's images are
+    resized to it; other data sets have one size, and asking for a different one is a UserError.
+    class_names, reading: for a folder: class names that its labels are matched to, and how its images are read.
 
     >>> test = open_dataset("digits").official("test")
     >>> test.images_u8.shape, test.images_u8.dtype.name, test.class_names[:3]

@@ -97,7 +97,7 @@ def _shortened(name: str, font: FreeTypeFont | ImageFont) -> str:
 
 
 def _font(size: int, shown: str) -> FreeTypeFont | ImageFont:
-    """The font of this machine that has most of the characters `shown`; PIL's own if none can be read."""
+    """The installed font that covers most of the characters in `shown`; PIL's own if none can be read."""
     from PIL import ImageFont
 
     from core.figures import font_file

@@ -1,4 +1,4 @@
-"""Image files to one uint8 array, in parallel threads; a file that cannot be decoded is named. Many: `data.stream.decoding`."""
+"""Decodes image files to one uint8 array in threads, naming damaged ones. For many files: `data.stream.decoding`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from data.stream.parts import Place
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# What may be opened, whatever a file's extension claims: PIL knows formats that start other programs to decode (EPS).
+# Formats that may be opened, whatever the file's extension: PIL would start other programs to decode some (EPS).
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION_TAG = 0x0112
 _TURNED_BY_A_QUARTER = (5, 6, 7, 8)
@@ -32,8 +32,8 @@ _TURNED_BY_A_QUARTER = (5, 6, 7, 8)
 Result = TypeVar("Result")
 
 
-class DamagedImage(UserError):  # noqa: N818  # it is told to people as it stands
-    """A file, or a part of one, that holds no image that can be decoded; `path` and, in a few words, the `reason`."""
+class DamagedImage(UserError):  # noqa: N818  # also a record of what is wrong with a file
+    """A file, or a part of one, that cannot be decoded as an image; `path`, and the `reason` in a few words."""
 
     def __init__(self, path: Place, reason: str, message: str) -> None:
         super().__init__(message)
@@ -42,8 +42,8 @@ class DamagedImage(UserError):  # noqa: N818  # it is told to people as it stand
 
 @dataclass(frozen=True)
 class Decoded:
-    """images_u8: uint8 RGB (n_read, height, width, 3); sizes: height and width as each came; read: which of the paths asked
-    for they are, ascending; damaged: the others.
+    """images_u8: uint8 RGB (n_read, height, width, 3); sizes: original height and width of each; read: ascending indices of
+    their paths; damaged: the other paths.
     """
 
     images_u8: UInt8Array
@@ -53,7 +53,7 @@ class Decoded:
 
 
 def read_sizes(paths: Sequence[Place]) -> list[ImageSize | DamagedImage]:
-    """Height and width of each image as it is seen (EXIF orientation applied), from the headers alone, or what is wrong."""
+    """Height and width of each image after EXIF orientation, or its damage; reads only headers."""
     return list(_each(paths, _or_damage(read_size), "reading image sizes"))
 
 
@@ -69,7 +69,7 @@ def find_damaged(paths: Sequence[Place]) -> list[DamagedImage]:
 
 
 def decode_here(paths: Sequence[Place], size: ImageSize, resize: Resize = "shortest", n_threads: int | None = None) -> Decoded:
-    """Every image fitted to `size`, in threads of this process: as many as it may use cores if not given."""
+    """Every image fitted to `size`, in `n_threads` of this process; by default one per core that it may use."""
     images_u8 = np.empty((len(paths), *size, 3), dtype=np.uint8)
     found = Decoded(images_u8, [], [], [])
     for index, result in enumerate(_in_threads(paths, _or_damage(lambda path: _read(path, size, resize)), n_threads)):
@@ -83,7 +83,7 @@ def decode_here(paths: Sequence[Place], size: ImageSize, resize: Resize = "short
 
 
 def read_size(path: Place) -> ImageSize:
-    """Height and width of one image as it is seen."""
+    """Height and width of one image after EXIF orientation."""
     with _opened(path) as image:
         turned = _orientation(image) in _TURNED_BY_A_QUARTER
         return (image.width, image.height) if turned else (image.height, image.width)
@@ -95,7 +95,7 @@ def read_image(path: Place, size: ImageSize, resize: Resize = "shortest") -> UIn
 
 
 def _read(path: Place, size: ImageSize, resize: Resize) -> tuple[UInt8Array, ImageSize]:
-    """The image fitted to `size`, and the size in which it came."""
+    """The image fitted to `size`, and its original size."""
     from PIL import ImageOps
 
     with _opened(path) as image:
@@ -155,9 +155,9 @@ def _covering(image_width: int, image_height: int, size: ImageSize) -> tuple[int
 
 
 def _orientation(image: Image) -> int:
-    """EXIF orientation, 1 where the image stands as it is stored.
+    """EXIF orientation; 1 if the image is stored upright.
 
-    A PNG is asked only for what stands before its pixels: PIL would decode it all to look behind them.
+    Of a PNG only the metadata before its pixels counts: PIL would decode the whole file to read what follows them.
     """
     if image.format == "PNG" and not {"exif", "Raw profile type exif"} & set(image.info):
         return 1
@@ -166,7 +166,7 @@ def _orientation(image: Image) -> int:
 
 @contextmanager
 def _opened(path: Place) -> Iterator[Image]:
-    """The image, not yet decoded; whatever goes wrong with it becomes a UserError with its name."""
+    """The image, not yet decoded; every error becomes a DamagedImage that names the file."""
     from PIL import Image as PILImage
     from PIL import UnidentifiedImageError
 
@@ -208,7 +208,7 @@ def _in_threads(paths: Sequence[Place], work: Callable[[Place], Result], n_threa
     """`work(path)` for each path, in order."""
     from PIL import Image as PILImage
 
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # else Python prints what it logs for want of any handler
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without any handler, Python prints its log to stderr
     with warnings.catch_warnings(), ThreadPoolExecutor(n_threads or available_cores()) as pool:
         warnings.simplefilter("ignore")  # odd metadata and the like; the pixels are what counts
         warnings.simplefilter("error", PILImage.DecompressionBombWarning)

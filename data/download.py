@@ -1,4 +1,4 @@
-"""CIFAR-10 from its official host or a mirror: resumed where it broke off, checked by SHA-256, unpacked whole or not at all."""
+"""Downloads CIFAR-10 from its official host or a mirror: resumable, checked by SHA-256, unpacked atomically."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     Received = Callable[[int, int], None]  # bytes on disk, bytes in all (0 where the server does not say)
 
 _MEGABYTE = 10**6
-_ROUNDS = 3  # how often each source is asked; every round goes on where the last one stopped
-_PIECE = 2**14  # bytes; what has come of a piece is lost when the connection breaks
+_ROUNDS = 3  # how often each source is tried; every round resumes where the last one stopped
+_PIECE = 2**14  # bytes; an unfinished piece is lost when the connection breaks
 _TIMEOUTS_S = (10, 60)  # to connect, and between two pieces
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A file to be had from any of several sources, byte for byte the same."""
+    """A file that several sources offer, byte for byte the same."""
 
     file_name: str
     sha256: str
@@ -48,9 +48,9 @@ CIFAR10 = Archive(
 
 
 def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
-    """Download into `home`, made if need be, and unpack; returns the folder of the batch files.
+    """Download into `home`, created if necessary, and unpack; returns the folder of the batch files.
 
-    An archive that was put into `home` by hand is used and kept. UserError if no source gives it, naming each one's fault.
+    An archive that was put into `home` by hand is used and kept. UserError if every source fails, with the reason for each.
     """
     is_new = not home.exists()
     try:
@@ -85,11 +85,11 @@ _NO_CIFAR10 = (
 
 
 def fetch(archive: Archive, home: Path, failed: str = _NO_CIFAR10) -> Path:
-    """The archive's path in `home`, its SHA-256 checked, from the first source that gives it.
+    """The archive's path in `home`, its SHA-256 checked, from the first source that succeeds.
 
-    What one source leaves unfinished in the `.part` file the next one completes. In the first round a slow source is
-    left for the next; a source that gave a whole file of the wrong SHA-256 is not asked again. failed: what the UserError says
-    if no source gives it, with `{home}` and `{reasons}`.
+    The next source completes what the last one left in the `.part` file. In the first round a slow source is given up for
+    the next; a source that sent a whole file with the wrong SHA-256 is not tried again. failed: the UserError's message
+    if every source fails, with the fields `{home}` and `{reasons}`.
     """
     faults: dict[str, str] = {}
     for attempt in range(_ROUNDS):
@@ -99,10 +99,10 @@ def fetch(archive: Archive, home: Path, failed: str = _NO_CIFAR10) -> Path:
             fault = _try(url, archive, home, downloader)
             if fault is None:
                 return home / archive.file_name
-            # A part may have been wrong before this source went on with it: only a file all its own speaks against it.
+            # A resumed part may have been wrong before: only a file that came from this source alone proves it wrong.
             faults[url] = "wrong SHA-256 after resuming" if fault == _WRONG_SHA256 and downloader.resumed_from else fault
             moved = moved or downloader.received > 0 or fault == _WRONG_SHA256
-        if not moved:  # nobody answers: asking again would only keep the person waiting
+        if not moved:  # no source answers: a retry would only keep the user waiting
             break
     reasons = "; ".join(f"{_host(url)}: {fault}" for url, fault in faults.items())
     raise UserError(failed.format(home=home, reasons=reasons))
@@ -112,7 +112,7 @@ _WRONG_SHA256 = "wrong SHA-256"
 
 
 def _try(url: str, archive: Archive, home: Path, downloader: ResumingDownloader) -> str | None:
-    """Ask one source through pooch; None on success, else what went wrong in a few words."""
+    """Download from one source through pooch; None on success, else the reason in a few words."""
     import pooch
     import requests
 
@@ -131,19 +131,19 @@ def _try(url: str, archive: Archive, home: Path, downloader: ResumingDownloader)
         return "no connection"
     except requests.RequestException as error:
         return one_line(error, 60)
-    except ValueError:  # how pooch says that the hash differs; it has removed the file
+    except ValueError:  # pooch raises it for a wrong hash, and has removed the file
         return _WRONG_SHA256
     return None
 
 
 class _SlowError(Exception):
-    """The server would take far longer than another may."""
+    """The server is so slow that another one is likely faster."""
 
 
 class ResumingDownloader:
-    """A pooch downloader that keeps what it has in a `.part` file and asks for the rest by HTTP Range.
+    """A pooch downloader that keeps a partial download in a `.part` file and requests the rest by HTTP Range.
 
-    A server that ignores the range gives the whole file again. `received` counts this downloader's bytes,
+    A server that ignores the range sends the whole file again. `received` counts this downloader's bytes,
     `resumed_from` the bytes that were there before.
     """
 
@@ -161,7 +161,7 @@ class ResumingDownloader:
         import requests
 
         self.resumed_from = self.part.stat().st_size if self.part.exists() else 0
-        headers = {"Accept-Encoding": "identity"}  # a compressed answer would have other byte positions
+        headers = {"Accept-Encoding": "identity"}  # byte positions differ in a compressed response
         if self.resumed_from:
             headers["Range"] = f"bytes={self.resumed_from}-"
         print(self._announcement(url), file=sys.stderr)
@@ -198,7 +198,7 @@ class ResumingDownloader:
 
 
 def _continues(response: Response, offset: int) -> bool:
-    """Whether the answer begins at `offset`, as asked, and is not the whole file again."""
+    """Whether the response starts at `offset`, as requested, and is not the whole file again."""
     return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")
 
 
@@ -207,7 +207,7 @@ def _host(url: str) -> str:
 
 
 def _unpack(path: Path, home: Path) -> Path:
-    """Unpack the archive beside where it belongs, then move the finished folder there."""
+    """Unpack the archive into a temporary folder, then move the finished folder into place."""
     folder = home / BATCHES_FOLDER
     with tempfile.TemporaryDirectory(prefix=".cifar-10-", suffix=".partial", dir=home) as partial:
         try:

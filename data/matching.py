@@ -1,6 +1,6 @@
-"""The images that fit trained models: the data set that they name, read as they were trained, classes, size and splits checked.
+"""The images that fit trained models: the data set that they name, read as in training; classes, size and splits are checked.
 
-Of several models that are used together, the first says what the images must be; that the others agree is their caller's to check.
+Of several models used together the first determines the images; callers check that the others agree.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def open_matching(
 ) -> Dataset:
     """The data set `data`, or the one that the models were trained on if it is None, with the models' classes.
 
-    resize: other than the models were trained with. otherwise: what else a person can do, for the error if a folder was
-    not named. UserError if the data cannot be had or have other classes or, not being a folder, another image size.
+    resize: overrides that of the models' training. otherwise: an alternative to suggest in the error for a folder that was
+    not named. UserError if the data cannot be read, or have other classes or, not being a folder, another image size.
     """
     first = models[0]
     if data is None and first.dataset not in NAMED:
@@ -50,7 +50,7 @@ def open_matching(
 
 
 def name_on_cards(data: str) -> str:
-    """What the cards of models trained on `data`, a data set's name or a folder's path, call it."""
+    """The name that cards of models trained on `data`, a data set's name or a folder's path, give it."""
     if data in NAMED:
         return data
     from data.sets.folder import slug
@@ -63,16 +63,16 @@ def why_absent(trained: Trained, data: str | None, data_dir: Path | None) -> str
     name = data or trained.dataset
     if name in NAMED:
         return named_set(name).why_absent(data_dir)
-    if data is None:  # a model knows what its folder was called, never where it lies
+    if data is None:  # a card holds the folder's name, never its path
         return f"the image folder '{name}' was not named (--data PATH compares on its images)"
     return None
 
 
 def common_split_seed(models: Sequence[Trained], dataset: Dataset, otherwise: str) -> int:
-    """The seed that took the models' validation images out of the train split.
+    """The seed that split the models' validation images off the train split.
 
-    UserError if the models differ in it, for some have then seen what others have not, and where `require_unseen` refuses.
-    otherwise: what else a person can do, for the errors.
+    UserError if the models' seeds differ, so that some were trained on others' validation images, and from `require_unseen`.
+    otherwise: an alternative to suggest in the errors.
     """
     require_unseen(models, dataset, otherwise)
     seeds = {model.split_seed for model in models}
@@ -95,7 +95,7 @@ def require_unseen(models: Sequence[Trained], dataset: Dataset, otherwise: str =
 
 
 def fingerprint_notes(models: Sequence[Trained], split: str, sha256: str) -> list[str]:
-    """A line for the models that name other pixels or labels than those of the official `split` at hand, `sha256`."""
+    """A note naming the models whose cards state another fingerprint of the official `split` than `sha256`."""
     unlike = [model.model for model in models if model.dataset_sha256.get(split, sha256) != sha256]
     if not unlike:
         return []

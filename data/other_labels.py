@@ -1,4 +1,4 @@
-"""Other labels for the images of a data set: what people said of them, such as CIFAR-10H, instead of what they came with.
+"""Other labels for the images of a data set, such as CIFAR-10H's human votes, instead of its own.
 
 CIFAR-10H (Peterson et al. 2019, github.com/jcpeterson/cifar-10h) is an array of votes in the official order of the test images;
 CIFAR-10N's labels (`data.sets.cifar10n`) are of the training images, also in the official order.
@@ -30,12 +30,12 @@ _FORMATS = "a .npy of votes or labels in CIFAR-10's official order, CIFAR-10N's 
 
 
 def relabelled(path: Path, dataset: Dataset, image_set: ImageSet) -> tuple[ImageSet, list[str]]:
-    """The images with the labels of the file at `path`, and a note that says how many are others than before.
+    """The images with the labels of the file at `path`, and a note on how many labels changed.
 
-    .npy: votes or probabilities (n_images, n_classes), of which the class with most counts, or labels (n_images,), of all test
-    images in CIFAR-10's official order. .pt, or .pt:NAME: CIFAR-10N's, of training or validation images. CSV: a row for each
-    image, by `file` and `label` (a class by name). Images of which people were divided equally keep their label if it is among
-    the first. UserError for a file that is none of these, or that does not tell of every image.
+    .npy: votes or probabilities (n_images, n_classes), of which the largest wins, or labels (n_images,), of all test images in
+    CIFAR-10's official order. .pt, or .pt:NAME: CIFAR-10N's, of training or validation images. CSV: one row per image with `file`
+    and `label` (a class by name). An image keeps its own label if that ties for most votes. UserError for any other file, or
+    one that lacks an image.
     """
     human, which = split_choice(path)
     if human.suffix == ".pt":
@@ -76,13 +76,13 @@ def _from_array(path: Path, dataset: Dataset, image_set: ImageSet) -> Int64Array
 
 
 def _from_people(path: Path, which: str, dataset: Dataset, image_set: ImageSet) -> Int64Array:
-    """CIFAR-10N's labels of these images, which must be CIFAR-10's of the training split, by the labels that they have."""
+    """CIFAR-10N's labels of these images; UserError unless their own labels are those of CIFAR-10's training images."""
     own, said = read_human_labels(path, which)
     chosen = np.array([_official_index(name) for name in image_set.image_names])
     if dataset.is_of_files or not ((chosen >= 0) & (chosen < len(own))).all() or (own[chosen] != image_set.labels).any():
         raise UserError(
             f"--labels {path} counts CIFAR-10's training images in official order, and the {image_set.split} images of "
-            f"{dataset.name} are not these in that order; pass --split validation or train, or a CSV with a column file"
+            f"{dataset.name} are not in that order; pass --split validation or train, or a CSV with a column file"
         )
     if not ((said >= 0) & (said < image_set.n_classes)).all():
         raise UserError(f"--labels {path} holds labels that are none of the {image_set.n_classes} classes; pass {_FORMATS}")
@@ -90,7 +90,7 @@ def _from_people(path: Path, which: str, dataset: Dataset, image_set: ImageSet) 
 
 
 def _official_index(name: str) -> int:
-    """Place of an image named train/<index> in the official order of the training images; -1 for any other name."""
+    """Index of an image named train/<index> in the official order of the training images; -1 for any other name."""
     split, _, index = name.rpartition("/")
     return int(index) if split == "train" and index.isdecimal() else -1
 

@@ -1,4 +1,4 @@
-"""How the images of a folder are read; imports nothing slow, for a command's help is made from it."""
+"""How the images of a folder are read; imports nothing slow, because `--help` imports it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MAX_SIDE = 256
 
 @dataclass(frozen=True)
 class Reading:
-    """What may be chosen about a folder's images; data sets by name have one size and nothing damaged, and ignore it.
+    """Options for reading a folder's images; data sets by name ignore them: they have one size and nothing damaged.
 
-    resize: how an image becomes the size of the data set. shortest: resized, aspect kept, to just cover it, and the
-    centre cut out; squash: width and height resized each by its own factor; pad: resized, aspect kept, to just fit into
-    it, with black borders. skip_damaged: leave files out that cannot be decoded, instead of refusing the data set.
-    max_side: highest resolution, in pixels per side, that a folder of images of differing sizes is given.
+    resize: how an image is brought to the size of the data set. shortest: resized, aspect kept, to just cover it, then
+    centre-cropped; squash: width and height resized each by its own factor; pad: resized, aspect kept, to just fit into
+    it, with black borders. skip_damaged: leave out files that cannot be decoded, instead of raising UserError.
+    max_side: upper limit, in pixels, of the common side of a folder's images of differing sizes.
     """
 
     resize: Resize = "shortest"

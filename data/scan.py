@@ -14,10 +14,10 @@ from core.records import SPLITS, Split
 
 # Each split's folder; the first name is the one that messages use.
 SPLIT_FOLDERS: dict[Split, tuple[str, ...]] = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
-# Folders that are hardly classes, if a data set has no folder of the right name.
+# Folder names that are unlikely to be classes, if a data set has no folder of the right name.
 _MISSPELT = frozenset("train training trainset val valid validation dev eval test testing testset images labels".split())
 EXTENSIONS = frozenset(".avif .bmp .gif .jfif .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
-# What systems and people lay beside images: nobody takes these for images, so no note counts them.
+# Files that systems and people put beside images: nobody mistakes these for images, so no note counts them.
 _SIDE_EXTENSIONS = frozenset(".txt .md .csv .tsv .json .xml .yaml .yml .html .log .ini .db .py .pdf".split())
 _SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"))
 
@@ -26,7 +26,7 @@ Classes = dict[str, list[Path]]
 
 @dataclass
 class Passed:
-    """What was passed over: how many files by ending, links that lead nowhere, what is no regular file."""
+    """Counts of skipped files: by extension, dead links, and what is not a regular file."""
 
     endings: Counter[str] = field(default_factory=Counter)
     dead_links: int = 0
@@ -39,20 +39,19 @@ class Passed:
             counts = few([f"{count} {ending}" for ending, count in self.endings.most_common()], 8)
             heif = "; .heic and .heif must be converted first" if {".heic", ".heif"} & set(self.endings) else ""
             total = self.endings.total()
-            notes.append(f"{_files(total)} passed over, for the ending is not one of an image that can be read: {counts}{heif}")
+            notes.append(f"{_files(total)} skipped, extension not supported: {counts}{heif}")
         if self.dead_links:
-            notes.append(f"{_files(self.dead_links)} passed over: symbolic links that lead nowhere")
+            notes.append(f"{_files(self.dead_links)} skipped: symbolic links that lead nowhere")
         if self.irregular:
-            notes.append(f"{_files(self.irregular)} passed over: pipes, sockets or devices, not regular files")
+            notes.append(f"{_files(self.irregular)} skipped: pipes, sockets or devices, not regular files")
         return notes
 
 
 def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list[str]]:
-    """Image files by split and class, in sorted order, and notes on what is not read.
+    """Image files by split and class, sorted, and notes on what is not read.
 
     The classes are those of train/ if there is one; the other splits may lack some of them, but have no others. A folder
-    of class folders without train/ and test/ is a test split.
-    Raises UserError, naming what is wrong, for anything but these two layouts.
+    of class folders without train/ and test/ is a test split. Raises UserError for any other layout.
     """
     folders = _split_folders(root)
     if not folders:
@@ -92,7 +91,7 @@ def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list
 
 
 def visible(folder: Path) -> list[Path]:
-    """Entries that are neither hidden nor of a system's own making, sorted."""
+    """Entries that are neither hidden nor made by the operating system, sorted."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".") and entry.name not in _SYSTEM_FOLDERS)
 
 
@@ -185,12 +184,12 @@ def _images_under(folder: Path, passed: Passed) -> list[Path]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a name ends as an image's that can be read."""
+    """Whether a name has the extension of a supported image format."""
     return path.suffix.lower() in EXTENSIONS
 
 
 def _is_regular(path: Path) -> bool:
-    """Whether it is a file that can be read to its end: a pipe would be waited on for ever."""
+    """Whether it is a regular file: reading a pipe would block for ever."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
@@ -198,7 +197,7 @@ def _is_regular(path: Path) -> bool:
 
 
 def _tell(path: Path, passed: Passed) -> None:
-    """Count a file that is not read under what it is."""
+    """Count a file that is not read, by its kind."""
     if path.is_symlink() and not path.exists():
         passed.dead_links += 1
     elif not _is_regular(path):

@@ -50,7 +50,7 @@ class Looked:
 
 
 def look_for_duplicates(image_sets: Sequence[ImageSet], dataset: Dataset, *, exclude: bool) -> Looked:
-    """Hold the test images, and a validation split of the data set's own, against the images seen before them in training."""
+    """Search the test images, and the data set's own validation split, for images that were seen in training."""
     if "train" not in dataset.available:
         if exclude:
             raise UserError(f"--exclude duplicates needs training images, and {dataset.name} has none; add a train/ folder")
@@ -77,7 +77,7 @@ def look_for_duplicates(image_sets: Sequence[ImageSet], dataset: Dataset, *, exc
 
 
 def _names(images: ImageSet, dataset: Dataset) -> list[str]:
-    """Files, or indices in the split of the row, which need no split before them."""
+    """File names, or indices without their split, which the row names already."""
     return [name if dataset.is_of_files else name.rpartition("/")[2] for name in images.image_names]
 
 

@@ -1,4 +1,4 @@
-"""Stratified splits that come out the same on every machine and every numpy."""
+"""Stratified splits that are the same on every machine and with every numpy version."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from core.records import Int64Array
 
 
 def stratified_holdout(labels: Int64Array, fraction: float, seed: int) -> tuple[Int64Array, Int64Array]:
-    """Indices to keep and indices to hold out, both ascending; together they are every index once.
+    """Indices to keep and indices to hold out, both ascending; every index is in one of them.
 
-    Of each class `fraction` of its images is held out, rounded half up, but at least one and never all; a class of one
-    image keeps it. Which ones, `seed` decides. The raw words of PCG64 are sorted instead of calling `permutation`,
-    because numpy promises the first never to change (NEP 19) and not the second.
+    Of each class the share `fraction` is held out, rounded half up, but at least one image and never all; a class of one
+    image keeps it. `seed` decides which. The raw output of PCG64 is sorted instead of calling `permutation`,
+    because numpy guarantees that only the former never changes (NEP 19).
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, not {fraction}")
@@ -29,7 +29,7 @@ def stratified_holdout(labels: Int64Array, fraction: float, seed: int) -> tuple[
 
 
 def spread(n_images: int, wanted: int) -> Int64Array:
-    """Ascending indices of `wanted` of `n_images`, all if there are fewer, evenly spread: a folder's images lie by class."""
+    """Ascending indices of `wanted` of `n_images`, all if there are fewer, evenly spaced, because a folder is sorted by class."""
     return np.linspace(0, n_images - 1, min(wanted, n_images)).round().astype(np.int64)
 
 

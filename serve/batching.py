@@ -1,7 +1,7 @@
-"""Micro-batching by Triton's rule: whatever waits when the model is free is run together, up to a maximum.
+"""Micro-batching as in Triton: all requests that wait when the model becomes free run together, up to a maximum.
 
-docs/user_guide/batcher.md of github.com/triton-inference-server/server: no delay unless one is asked for, requests in order,
-a bounded queue. Everything but the run itself happens in the event loop, so nothing here is locked.
+docs/user_guide/batcher.md of github.com/triton-inference-server/server: no delay unless configured, requests in order,
+a bounded queue. Everything but the run itself happens in the event loop, so no locks are needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from serve.errors import Refused
 
 @dataclass(frozen=True)
 class Answer:
-    """Outputs for the images of one request; how long they waited, and how long the run of `batch_size` images took."""
+    """Outputs for the images of one request; how long it waited, and how long the run of its batch, `batch_size` images, took."""
 
     outputs: Outputs
     queue_s: float
@@ -42,9 +42,9 @@ class Waiting:
 
 
 class Machine:
-    """The processor that all models of a process share: one run at a time, on one thread, first come, first served.
+    """The processor that all models of a process share: one run at a time, started from one thread, first come, first served.
 
-    A run already uses every core; two at once would fight for them.
+    A run already uses every core; two at once would compete for them.
     """
 
     def __init__(self, executor: Executor) -> None:
@@ -55,8 +55,8 @@ class Machine:
 class Batcher:
     """The queue of one model.
 
-    run: outputs for one batch; max_waiting: images in the queue; ran(batch_size, compute_s) is called after each run, with how
-    many requests were in it.
+    run: computes the outputs of one batch; max_batch, max_waiting: images, of a run and in the queue; ran(batch_size, compute_s)
+    is called after each run, with its number of images.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Batcher:
         self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
-        """Run what waits, then end."""
+        """Run all waiting requests, then end."""
         while self._queue:
             await asyncio.sleep(0.01)
         async with self._machine.turn:  # the last batch has been answered
@@ -93,7 +93,7 @@ class Batcher:
             self._worker.cancel()
 
     def submit(self, images_u8: UInt8Array) -> asyncio.Future[Answer]:
-        """The answer to come; cancelled, the request leaves the queue. Refused (503) where the queue is full."""
+        """A future of the answer; cancelling it removes the request from the queue. Refused (503) if the queue is full."""
         if self.n_waiting + len(images_u8) > self._max_waiting:
             raise Refused(503, f"{self.n_waiting} images wait for model {self._name!r}; try again later", retry_after_s=1)
         waiting = Waiting(images_u8, asyncio.get_running_loop().create_future())
@@ -116,12 +116,12 @@ class Batcher:
             if self._max_delay_s:
                 await self._wait_for_more()
             async with self._machine.turn:
-                batch = self._take()  # only now, so that what came while another model ran is in it
+                batch = self._take()  # only now, to include requests that came while another model ran
                 if batch:
                     await self._answer(batch)
 
     async def _wait_for_more(self) -> None:
-        """Return when a batch is full, or the oldest request has waited long enough."""
+        """Return when a batch is full, or the oldest request has waited for the maximum delay."""
         while self._queue and self.n_waiting < self._max_batch:
             left_s = next(iter(self._queue)).arrived_s + self._max_delay_s - time.perf_counter()
             if left_s <= 0:
@@ -133,7 +133,7 @@ class Batcher:
                 return
 
     def _take(self) -> list[Waiting]:
-        """The oldest requests that fit into one batch, out of the queue."""
+        """Remove from the queue the oldest requests that fit into one batch."""
         batch: list[Waiting] = []
         n_images = 0
         while self._queue:

@@ -1,4 +1,4 @@
-"""The command line of `python -m serve`; nothing heavy is imported before the arguments are known to be good."""
+"""The command line of `python -m serve`; imports nothing slow before the arguments are validated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEEDED = ("httptools", "prometheus_client", "python_multipart", "starlette", "uv
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until a signal comes; 0 once the requests that were under way are answered."""
+    """Serve until a signal comes; returns 0 once pending requests are answered."""
     values = vars(parser().parse_args(arguments))
     triton, n_replicas, values["access_log"] = values.pop("triton"), values.pop("ray"), not values.pop("no_access_log")
     models = _models(values.pop("models"), values.pop("run"))
@@ -59,12 +59,12 @@ def _models(named: Sequence[Path], run_folder: Path | None) -> dict[str, Any]:
 
     run = read_run(run_folder)
     if not run.thresholds:
-        print(f"note: {run_folder} chose no threshold below which it is not sure; {HOW}", file=sys.stderr)
+        print(f"note: {run_folder} has no thresholds for 'not sure'; {HOW}", file=sys.stderr)
     return {"models": models or files_of(run, run_folder), "thresholds": run.thresholds}
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every flag with its default in its help."""
+    """The parser; each flag's help states its default."""
     default = Options(())
     command = Parser(
         prog="python -m serve",
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = command.add_argument
     runtimes = [name for name, runtime in RUNTIMES.items() if runtime.runs == ".onnx"]
-    add("models", type=Path, nargs="*", metavar="MODEL.onnx", help="contract files; each is called as its file, without ending")
+    add("models", type=Path, nargs="*", metavar="MODEL.onnx", help="contract files; a model's name is its file's, without .onnx")
     add(
         "--run",
         type=Path,
@@ -84,20 +84,20 @@ def parser() -> argparse.ArgumentParser:
     add("--host", default=default.host, help="address to listen on; 0.0.0.0 for other machines too (%(default)s)")
     add("--port", type=_port, default=default.port, help="0 takes any free one (%(default)s)")
     add("--runtime", choices=runtimes, default=default.runtime, help="what runs the models: %(choices)s (%(default)s)")
-    add("--threads", type=positive, metavar="N", help="within one run; the cores this process may use if not given")
+    add("--threads", type=positive, metavar="N", help="threads per run; the cores this process may use if not given")
     add(
         "--max-batch",
         type=positive,
         default=default.max_batch,
         metavar="N",
-        help="images of one run, and of one request (%(default)s)",
+        help="most images per run, and per request (%(default)s)",
     )
     add(
         "--max-delay-ms",
         type=_not_negative,
         default=default.max_delay_ms,
         metavar="X",
-        help="how long a batch that is not full waits for more; 0: what waits is run at once (%(default)s)",
+        help="how long a batch that is not full waits for more images; 0: it runs at once (%(default)s)",
     )
     add(
         "--max-waiting",
@@ -112,10 +112,10 @@ def parser() -> argparse.ArgumentParser:
         type=_above_zero,
         default=default.timeout_s,
         metavar="S",
-        help="seconds for a request (%(default)s)",
+        help="timeout of a request, in seconds (%(default)s)",
     )
-    add("--max-body-mb", type=_above_zero, default=default.max_body_mb, metavar="MB", help="of a request (%(default)s)")
-    add("--max-megapixels", type=_above_zero, default=default.max_megapixels, metavar="MP", help="of an image file (%(default)s)")
+    add("--max-body-mb", type=_above_zero, default=default.max_body_mb, metavar="MB", help="per request (%(default)s)")
+    add("--max-megapixels", type=_above_zero, default=default.max_megapixels, metavar="MP", help="per image file (%(default)s)")
     add(
         "--api-key",
         default=os.environ.get(API_KEY_VARIABLE) or None,
@@ -127,7 +127,7 @@ def parser() -> argparse.ArgumentParser:
         type=fraction,
         default=default.unsure_below,
         metavar="P",
-        help="top probability below which people are told 'not sure', where neither --run nor the card says (%(default)s)",
+        help="top probability below which the answer is 'not sure', if neither --run nor the card has a threshold (%(default)s)",
     )
     add(
         "--reload-every",
@@ -135,7 +135,7 @@ def parser() -> argparse.ArgumentParser:
         type=seconds,
         default=default.reload_every_s,
         metavar="S",
-        help="seconds between looks for a changed file; 0: never (%(default)s)",
+        help="seconds between checks for a changed file; 0: never (%(default)s)",
     )
     add("--no-access-log", action="store_true", help="print no line per request")
     add("--ray", type=positive, metavar="N", help="serve by N replicas under Ray Serve, here or on the cluster of $RAY_ADDRESS")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 
-class Refused(Exception):  # noqa: N818  # a request that is refused is no fault of the program
-    """A request that gets no answer: `status` is HTTP's, the message becomes ``{"error": message}``.
+class Refused(Exception):  # noqa: N818  # a refused request is not an error of the program
+    """A request that is refused with HTTP's `status`; the message becomes ``{"error": message}``.
 
-    retry_after_s: after how many seconds to try again, for what will pass; close: whether the connection is of no more use.
+    retry_after_s: seconds after which to retry a temporary failure; close: whether to close the connection.
     """
 
     def __init__(self, status: int, message: str, *, retry_after_s: int | None = None, close: bool = False) -> None:

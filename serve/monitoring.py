@@ -1,4 +1,4 @@
-"""What is counted: for Prometheus under /metrics, for V2 clients as a model's statistics, and a JSON line per request."""
+"""Monitoring: Prometheus metrics under /metrics, a model's statistics for V2 clients, and a JSON line per request."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 @dataclass
 class Total:
-    """How often, and for how many nanoseconds together, as the protocol's statistics have it."""
+    """A count and a total duration in nanoseconds, as in the protocol's statistics."""
 
     count: int = 0
     ns: int = 0
 
     def add(self, seconds: float) -> None:
-        """One more."""
+        """Count one event of this duration."""
         self.count += 1
         self.ns += int(seconds * 1e9)
 
     def as_json(self) -> dict[str, int]:
-        """For the protocol."""
+        """The protocol's JSON."""
         return {"count": self.count, "ns": self.ns}
 
 
 @dataclass
 class Statistics:
-    """Of one model since the server started, for `GET v2/models/NAME/stats`; all in the event loop's thread."""
+    """Statistics of one model since the server started, for `GET v2/models/NAME/stats`; used only in the event loop's thread."""
 
     n_images: int = 0
     n_runs: int = 0
@@ -100,7 +100,7 @@ class Metrics:
     """Counters and histograms in a registry of their own, so that a process may hold several servers."""
 
     def __init__(self, max_batch: int) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which few read
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and few read them
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         counter = partial(Counter, registry=self.registry, namespace="netassay")

@@ -1,4 +1,4 @@
-"""What `python -m serve` was asked for; imports nothing slow, for the command's help is made from it."""
+"""The options of `python -m serve`; imports nothing slow, because `--help` imports it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from core.errors import UserError
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for.
+    """The options of the server.
 
-    models: contract files, each served under its name without ending; host, port: where to listen, port 0 for any free one;
-    max_batch: images of one run and of one request; max_delay_ms: how long a batch that is not full waits for more;
-    max_waiting: images that may wait for each model; timeout_s: for a request, from its first byte to its answer;
-    max_body_mb, max_megapixels: of one request; api_key: what requests must carry, if anything; unsure_below: the top
-    probability below which people are told "not sure", if neither a run nor a model's card has another; reload_every_s: how
-    often files are looked at for a change, 0 for never; thresholds: those of a run, by the SHA-256 of a model's file, or of the
-    files that a mean is of.
+    models: contract files, each served under its name without extension; host, port: where to listen, port 0 for any free one;
+    max_batch: most images per run and per request; max_delay_ms: how long a batch that is not full waits for more;
+    max_waiting: most images in each model's queue; timeout_s: for a request, from its first byte to its answer;
+    max_body_mb, max_megapixels: per request; api_key: key that requests must carry, None for no key; unsure_below: the top
+    probability below which an answer is "not sure", if neither a run nor a model's card has a threshold; reload_every_s: how
+    often files are checked for changes, 0 for never; thresholds: of a run, by the SHA-256 of the model file, or of all member
+    files of a mean.
     """
 
     models: tuple[Path, ...]

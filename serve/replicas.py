@@ -1,4 +1,4 @@
-"""The same application under Ray Serve: replicas of it in processes of their own, on this machine or on those of a cluster."""
+"""The same application under Ray Serve: replicas in separate processes, on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from serve.repository import open_checked
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-WAITING_PER_REPLICA = 1024  # requests that a replica holds at once: its own queue batches them, and refuses what is too much
+WAITING_PER_REPLICA = 1024  # requests that a replica holds at once: its own queue batches them, and refuses excess ones
 QUIET = {"log_level": "ERROR"}
 CLUSTER = "RAY_ADDRESS"  # as Ray reads it: a cluster's address; without it, one is started here
 
 
 def serve_replicas(options: Options, n_replicas: int) -> int:
-    """Serve until SIGTERM or Ctrl-C and return 0; UserError if Ray lacks a package, cores or the port.
+    """Serve until SIGTERM or Ctrl-C, then return 0; UserError if a package, enough cores or the port is missing.
 
-    Each replica opens every model and has `options.threads` cores to itself, by default an equal share of this machine's.
+    Each replica opens every model and has `options.threads` cores of its own, by default an equal share of this machine's.
     """
     if not options.port:
         raise UserError("--ray needs a port to be named; pass --port N, such as 8000")
@@ -38,7 +38,7 @@ def serve_replicas(options: Options, n_replicas: int) -> int:
         raise UserError(f"{need}, and this machine has {available_cores()}; lower --ray or --threads, or set ${CLUSTER}")
     options = dataclasses.replace(options, models=tuple(path.resolve() for path in options.models), threads=threads)
     for path in options.models:
-        open_checked(path, options)  # what cannot be served is told here, and not by a replica
+        open_checked(path, options)  # report an invalid model here, not in a replica
     try:
         import ray
         from ray import serve
@@ -63,9 +63,7 @@ def serve_replicas(options: Options, n_replicas: int) -> int:
         print(f"serving {names} at {at} by {n_replicas} replicas of {threads} threads (page {at}/, API {at}/docs)", file=sys.stderr)
         stopped = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(
-                number, lambda *_: stopped.set()
-            )  # only now: Ray has put its own in their place, which end with its status
+            signal.signal(number, lambda *_: stopped.set())  # only now: Ray installs its own handlers, which exit with its status
         stopped.wait()
         serve.shutdown()
     except (RuntimeError, ray.exceptions.RayError) as error:
@@ -76,7 +74,7 @@ def serve_replicas(options: Options, n_replicas: int) -> int:
 
 
 def _application(options: Options) -> object:
-    """What each replica calls to get its application."""
+    """The function that each replica calls to build its application."""
 
     def application() -> Starlette:
         from serve.app import build

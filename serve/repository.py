@@ -1,4 +1,4 @@
-"""The models that are served: each open, checked, with its queue and its statistics; and their files' successors."""
+"""The served models: each opened and checked, with its queue and statistics, and reloaded if its file changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Stamp = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Served:
-    """A model as it is served now; `stamp` and `sha256` tell its file from a later one."""
+    """A model as it is served now; `stamp` and `sha256` identify this version of its file."""
 
     classifier: Classifier
     card: ModelCard
@@ -53,7 +53,7 @@ class Repository:
 
     @property
     def names(self) -> list[str]:
-        """In the order in which they were given."""
+        """The models' names, in the order given."""
         return list(self.paths)
 
     def start(self) -> None:
@@ -64,7 +64,7 @@ class Repository:
             self._serve(name, classifier, self._stamps[name])
 
     async def stop(self) -> None:
-        """Answer what waits, then end."""
+        """Answer all waiting requests, then end."""
         for served in self._served.values():
             await served.batcher.stop()
         self._served.clear()
@@ -73,7 +73,7 @@ class Repository:
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model can be asked."""
+        """Whether every model accepts requests."""
         return set(self._served) == set(self.paths)
 
     def get(self, name: str, version: str | None = None) -> Served:
@@ -85,13 +85,13 @@ class Repository:
         return self._served[name]
 
     async def infer(self, served: Served, images_u8: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], timeout_s: float) -> Answer:
-        """The answer for the images of one request, whose waiting ends when this is cancelled.
+        """The answer for the images of one request; cancelling this removes the request from the queue.
 
-        Raises Refused: 503 where the queue is full, 504 where the time is over, 500 where the model fails.
+        Raises Refused: 503 if the queue is full, 504 after `timeout_s`, 500 if the model fails.
         """
         name, loop = served.signature.name, asyncio.get_running_loop()
         arrived_s = loop.time()
-        # The model may have been replaced while the request's body was on its way: the queue of the one before is closed by now.
+        # The model may have been reloaded while the request's body arrived: the old model's queue is closed by now.
         batcher = self._served.get(name, served).batcher
         try:
             answer = await asyncio.wait_for(batcher.submit(images_u8), timeout_s)
@@ -110,7 +110,7 @@ class Repository:
         return answer
 
     async def watch_files(self) -> None:
-        """Put a changed file in the place of the one before, once it has stopped changing and passed its check."""
+        """Reload a changed file once it has stopped changing."""
         seen = dict(self._stamps)
         while True:
             await asyncio.sleep(self.options.reload_every_s)
@@ -121,7 +121,7 @@ class Repository:
                     await self.reload(name)
 
     async def reload(self, name: str) -> None:
-        """Serve what the model's file holds now; what fails its check changes nothing and is told in the log."""
+        """Serve the file's present content; if it fails its check, keep the old model and log why."""
         stamp = self._stamps[name]
         try:
             classifier = await asyncio.to_thread(open_checked, self.paths[name], self.options)
@@ -164,9 +164,9 @@ class Repository:
 
 
 def open_checked(path: Path, options: Options) -> Classifier:
-    """The model, whose first answers are believable: finite, probabilities the softmax of logits, the same alone and in a batch.
+    """The model, after checks: outputs are finite, the same alone and in a batch, and probabilities the softmax of logits.
 
-    Every batch size that is to come is not tried, but the largest is, so that memory that is lacking is lacking now.
+    The largest batch size is run too, so that too little memory is noticed now.
     """
     classifier = open_model(path, options.runtime, threads=options.threads)
     card = classifier.card
@@ -181,7 +181,7 @@ def open_checked(path: Path, options: Options) -> Classifier:
 
 
 def stamp_of(path: Path) -> Stamp:
-    """What changes with a file: its time, size and inode; zeros where it is gone."""
+    """Modification time, size and inode of a file, to detect a change; zeros if it is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -190,6 +190,6 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def _check_alike(now: ModelCard, new: ModelCard, path: Path) -> None:
-    """UserError if clients that know the one would misread the other."""
+    """UserError if clients of the old model would misinterpret the new one's answers."""
     if new.class_names != now.class_names or (new.image_height, new.image_width) != (now.image_height, now.image_width):
         raise UserError(f"{path} has other classes or another image size than the model that is served; restart to serve it")

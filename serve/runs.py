@@ -1,4 +1,4 @@
-"""What a run folder of the benchmark says of serving its models: their files, and how likely a class must be to be told."""
+"""Reads from a run folder of the benchmark the model files to serve, and the thresholds below which an answer is 'not sure'."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 from core.errors import UserError, one_line
 from core.files import parse_json, read_text, sha256_of_file
 
-NEVER_SURE = 2.0  # above every probability: no threshold kept the error that was stated
+NEVER_SURE = 2.0  # above every probability: no threshold met --max-error
 HOW = "python -m benchmark --ensemble --max-error 0.01 chooses thresholds"
 
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """The models of a run by the SHA-256 of their files, and its thresholds by those of the members: one, or several of a mean."""
+    """The models of a run by the SHA-256 of their files, and its thresholds by the hashes of a model or of a mean's members."""
 
     files: Mapping[str, Path]
     thresholds: Mapping[frozenset[str], float]
 
 
 def read_run(folder: Path) -> MeasuredRun:
-    """What `run.json` holds; UserError if it is not that of a benchmark."""
+    """The models and thresholds in `run.json`; UserError if it is not that of a benchmark."""
     path = folder / "run.json"
     try:
         run: dict[str, Any] = parse_json(read_text(path))
@@ -43,12 +43,12 @@ def read_run(folder: Path) -> MeasuredRun:
 
 
 def files_of(run: MeasuredRun, folder: Path) -> tuple[Path, ...]:
-    """The files of the models, as they were measured; UserError if one is gone or has changed since."""
+    """The measured model files; UserError if one is gone or has changed since."""
     if not run.files:
         raise UserError(f"{folder} measured no model file; name the models to serve before --run")
     for sha256, path in run.files.items():
         if not path.is_file():
-            raise UserError(f"{path}, which {folder} measured, is not there; stand where the run was made, or name the models")
+            raise UserError(f"{path}, which {folder} measured, is missing; run this where the run was made, or name the models")
         if sha256_of_file(path) != sha256:
             raise UserError(f"{path} has changed since {folder} measured it; run the benchmark again, or name the models")
     return tuple(run.files.values())

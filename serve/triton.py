@@ -1,4 +1,4 @@
-"""A model repository that NVIDIA Triton loads as it is, for when one process is not enough.
+"""Writes a model repository that NVIDIA Triton loads without changes, for when one process is not enough.
 
 docs/user_guide/model_repository.md and docs/user_guide/model_configuration.md of github.com/triton-inference-server/server.
 """
@@ -21,9 +21,9 @@ LABELS = "labels.txt"
 
 
 def write_repository(options: Options, folder: Path) -> list[Path]:
-    """`NAME/config.pbtxt`, `NAME/labels.txt` and `NAME/1/model.onnx` in `folder` for each model; the folders of the models.
+    """Write `NAME/config.pbtxt`, `NAME/labels.txt` and `NAME/1/model.onnx` into `folder` for each model; returns their folders.
 
-    Raises UserError for a file that is no contract model, and where `folder` has a model of that name already.
+    Raises UserError for a file without the contract, and if `folder` already has a model of that name.
     """
     named = names_of(options.models)
     taken = [name for name in named if (folder / name).exists()]

@@ -34,10 +34,10 @@ def test_the_figures_quoted_are_those_simulated(simulation: ModuleType) -> None:
         f"repeat {found['repeated, 10000 shards, spot']:.1%}",
         f"({found['repeated, 1000 shards, spot']:.0%} with 10 per machine)",
         f"{found['GB of logits per model']:,.0f} GB per model",
-        f"are {found['GB of scalars per model']:.0f} GB",
+        f"take {found['GB of scalars per model']:.0f} GB",
         f"{found['days to decode again']:.1f} days",
         f"{round(found['machine days, 1,000 models, decoding each time'], -2):,.0f} machine days",
-        f"{round(found['machine days, 1,000 models, decoding once'], -2):,.0f} if a decoding",
+        f"{round(found['machine days, 1,000 models, decoding once'], -2):,.0f} if all share",
         f"{found['pairs of 1,000 models']:,.0f} pairs",
         f"{found['GB of right or wrong']:.0f} GB.",
     ]

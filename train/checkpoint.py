@@ -1,6 +1,6 @@
-"""What a killed training goes on from: its file's name, and whether it belongs to the recipe at hand; for both frameworks.
+"""Checkpoints from which --resume continues a training: file name, content, and the check that one fits the recipe.
 
-Everything random in an epoch comes from the seed and the epoch's number, so that no state of a random generator is kept.
+Everything random in an epoch is derived from the seed and the epoch's number, so no generator's state is stored.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from train.recipes import Recipe
 from train.watch import Watch
 
 FORMAT = 1
-# What the readers of torch, numpy and zip archives raise for bytes that they did not write
+# What torch, numpy and zipfile raise for an invalid file
 UNREADABLE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, LookupError, TypeError, ValueError,
               AttributeError, MemoryError, zlib.error)  # fmt: skip
 
 
 class Checkpointed(Protocol):
-    """What of a framework is written after every epoch and read again."""
+    """The part of a framework's state that is written after every epoch and can be restored."""
 
     def write_checkpoint(self, path: Path, progress: str, best_weights: Any) -> None:
         """Write everything that the next step depends on, with the text `progress` and the best weights so far."""
 
     def read_checkpoint(self, path: Path) -> Any:
-        """What `path` holds, of which `["progress"]` is the text; nothing in the file is executed. One of UNREADABLE else."""
+        """The content of `path`, with the text as `["progress"]`; executes nothing in it. Raises one of UNREADABLE if invalid."""
 
     def restore(self, held: Any) -> Any:
-        """Go back to what `read_checkpoint` gave; returns the best weights. One of UNREADABLE for what does not fit."""
+        """Restore what `read_checkpoint` returned; returns the best weights. Raises one of UNREADABLE if it does not fit."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """The part of a checkpoint that is not numbers of the network; travels as JSON.
+    """The part of a checkpoint besides the network's numbers; stored as JSON.
 
-    recipe: hyperparameters as asked for; dataset_sha256: fingerprints of the data; history: every whole epoch;
-    extra: what the trainer wants to know again.
+    recipe: hyperparameters as requested; dataset_sha256: fingerprints of the data; history: every finished epoch;
+    extra: further values for the trainer.
     """
 
     recipe: dict[str, Any]
@@ -61,7 +61,7 @@ class Progress:
 
     @classmethod
     def from_json(cls, text: str) -> Progress:
-        """ValueError, KeyError or TypeError for a text that is none."""
+        """The inverse of `to_json`; ValueError, KeyError or TypeError for any other text."""
         values = parse_json(text)
         return cls(**{**values, "history": [Epoch(**row) for row in values["history"]]})
 
@@ -72,7 +72,7 @@ def checkpoint_path(weights: Path) -> Path:
 
 
 def require(path: Path, recipe: Recipe) -> bool:
-    """Whether to go on from `path`: True with --resume; UserError if there is nothing to go on from."""
+    """Whether to continue from `path`: True with --resume; UserError if that file is missing."""
     if recipe.resume and not path.is_file():
         raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training, or pass its --name")
     if path.is_file() and not recipe.resume:
@@ -92,9 +92,9 @@ def write_checkpoint(
 
 
 def read_checkpoint(path: Path, recipe: Recipe, dataset: Dataset, state: Checkpointed, watch: Watch) -> dict[str, Any]:
-    """Bring `state` and `watch` to where the checkpoint was written; returns its `extra`.
+    """Restore `state` and `watch` from the checkpoint; returns its `extra`.
 
-    UserError for one that is damaged, or of another recipe or data set.
+    UserError if it is damaged, or of another recipe or data set.
     """
     try:
         stored = state.read_checkpoint(path)
@@ -117,7 +117,7 @@ def _refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Datas
     if progress.format != FORMAT:
         raise UserError(f"{path} has format {progress.format}, this program reads {FORMAT}; leave --resume out to begin anew")
     asked_for = json.loads(json.dumps(recipe.hyperparameters()))
-    # Where the images lie is not what they are: the fingerprints below say that.
+    # The path of the images may differ: the fingerprints below identify them.
     compared = [name for name in {**progress.recipe, **asked_for} if name != "data"]
     differing = [name for name in compared if progress.recipe.get(name) != asked_for.get(name)]
     if differing:

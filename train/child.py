@@ -1,4 +1,4 @@
-"""`train(recipe)` from Python: each training in a process of its own, so that one session may train in both frameworks."""
+"""`train(recipe)` from Python: each training runs in its own process, so that one session may use both frameworks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from train.outcome import Outcome
     from train.recipes import AnyRecipe
 
-# By recipe: the module whose `train` takes it, and the package that this needs, which is also the extra that brings it
+# By recipe: the module whose `train` takes it, and the framework's package, which is also the name of the extra
 TRAINERS = {
     "TorchRecipe": ("train.torch.trainer", "torch"),
     "TfRecipe": ("train.tf.trainer", "tensorflow"),
@@ -28,8 +28,8 @@ def train(recipe: AnyRecipe, *, quiet: bool = False) -> Outcome:
 
     The outcome's `weights` is the file's path, `card` its model card, `figures` the validation accuracy (a fraction) and NLL
     (nats) of the best epoch, `history` a row for each epoch, `run` the folder with the curves.
-    Raises UserError for input that cannot be used or a loss that is not finite, and KeyboardInterrupt when interrupted; both
-    say where the best weights so far are, if an epoch was whole.
+    Raises UserError for invalid input or a loss that is not finite, and KeyboardInterrupt when interrupted; both
+    name the file of the best weights so far, if an epoch finished.
 
         train(TorchRecipe(data="path/to/folder", image_size=64, epochs=5)).weights
         train(TfRecipe(data="path/to/folder", name="mine"), quiet=True).figures["validation_accuracy"]
@@ -56,7 +56,7 @@ def main(_arguments: Sequence[str]) -> None:
         raise UserError(f"{job['kind']} needs {package}, which is not installed; {how_to_install(package)}")
     recipe = getattr(recipes, job["kind"]).from_dict(job["recipe"])
     outcome = importlib.import_module(module).train(recipe)
-    values = {**asdict(outcome), "card": None}  # which lies beside the weights
+    values = {**asdict(outcome), "card": None}  # the parent reads it from beside the weights
     print(json.dumps(values, default=str), file=channel, flush=True)
 
 

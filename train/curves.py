@@ -1,4 +1,4 @@
-"""What a training looked like: its history as CSV and curves, and the range test's."""
+"""The history of a training as CSV and curves, and the points of a range test as CSV."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.files import write_csv
 class Epoch:
     """A row of history.csv: losses in nats per image, accuracies as fractions, measured after `epoch` (from 1).
 
-    lr: the rate this epoch trained at; images_per_s: of the training part alone; elapsed_s: since the first step.
+    lr: learning rate of the epoch's last step; images_per_s: of training without validation; elapsed_s: since the first step.
     """
 
     epoch: int
@@ -29,7 +29,7 @@ class Epoch:
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:
-    """One row an epoch, plain decimals."""
+    """Write one row per epoch, in plain decimals."""
     write_csv(path, [field.name for field in dataclasses.fields(Epoch)], (_plain(dataclasses.astuple(row)) for row in history))
 
 
@@ -51,10 +51,10 @@ def plot_history(folder: Path, history: Sequence[Epoch], best_epoch: int) -> Non
 
 
 def write_range_test(path: Path, rates: Sequence[float], losses: Sequence[float]) -> None:
-    """One row a step of the learning-rate range test: the rate and the smoothed loss."""
+    """Write one row per step of the learning-rate range test: the rate and the smoothed loss."""
     write_csv(path, ["lr", "smoothed_loss"], map(_plain, zip(rates, losses, strict=True)))
 
 
 def _plain(row: Sequence[float]) -> list[str]:
-    """Ten decimals at most and never an exponent, so that every reader takes it."""
+    """Ten decimals at most and never an exponent, so that every program can parse it."""
     return [str(value) if isinstance(value, int) else f"{value:.10f}".rstrip("0").rstrip(".") for value in row]

@@ -1,4 +1,4 @@
-"""The images a recipe trains on and is judged by, and the order in which they come; the same for both frameworks."""
+"""The training and validation images of a recipe, and their order; the same for both frameworks."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class TrainingData:
 
 
 def training_data(recipe: Recipe) -> TrainingData:
-    """What `recipe` trains on; UserError for data that cannot be read. Notes on the data go to stderr.
+    """The images that `recipe` trains on; UserError for data that cannot be read. Notes on the data go to stderr.
 
-    Without a limit every split is read here, test too, whose fingerprint goes into the card: what is wrong with it should be
-    known before an hour of training, not after. With a limit only the images that it leaves are read.
+    Without a limit every split is read here, test too, because its fingerprint goes into the card and errors in it should
+    show before an hour of training, not after. With a limit only the chosen images are read.
     """
     dataset = open_dataset(recipe.data, recipe.data_dir, reading=recipe.reading())
     seed = recipe.split_seed
@@ -48,7 +48,7 @@ def training_data(recipe: Recipe) -> TrainingData:
 
 
 def _enlarged(recipe: Recipe, images: ImageSet) -> list[str]:
-    """A line if a folder's images are smaller than what the network is to see; those of data sets by name always are."""
+    """A note if a folder's images are smaller than the network's input; none for data sets by name, whose images always are."""
     side = min(images.image_height, images.image_width)
     if recipe.data in NAMED or recipe.image_size <= side:
         return []
@@ -59,21 +59,21 @@ def _enlarged(recipe: Recipe, images: ImageSet) -> list[str]:
 
 
 def stratified_order(labels: Int64Array, seed: int) -> Int64Array:
-    """A shuffle of all indices in which every beginning has each class in proportion, to within one image of it."""
+    """A shuffle of all indices in which every prefix has each class in proportion, to within one image."""
     generator = np.random.default_rng(seed)
     rank = np.empty(len(labels))
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        # the k-th image of a class, in random order, comes when (k + ½) / n of everything has
+        # the k-th of a class's n images, in random order, gets the relative position (k + ½) / n
         rank[generator.permutation(members)] = (np.arange(len(members)) + 0.5) / len(members)
     ties = generator.random(len(labels))
     return np.asarray(np.lexsort((ties, rank)), dtype=np.int64)
 
 
 def epoch_batches(n_images: int, batch_size: int, generator: np.random.Generator) -> list[Int64Array]:
-    """One epoch's steps as indices: every image once, shuffled, in as few steps as `batch_size` allows, nearly equally long.
+    """The image indices of each step of an epoch: every image once, shuffled, in ⌈n_images / batch_size⌉ nearly equal batches.
 
-    Equal steps, because a last one of one or two images would spoil the statistics of batch normalisation.
+    Equal ones, because a last batch of one or two images would spoil the statistics of batch normalisation.
     """
     order = generator.permutation(n_images).astype(np.int64)
     return list(np.array_split(order, n_batches(n_images, batch_size)))
@@ -86,7 +86,7 @@ def batch_sizes(n_images: int, n_steps: int) -> list[int]:
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """The seed of everything random in `epoch`, so that any epoch can be had again without the ones before it."""
+    """The seed of everything random in `epoch`, so that any epoch can be repeated without those before it."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]) >> 1  # TensorFlow takes 31 bits
 
 
@@ -96,7 +96,7 @@ def n_batches(n_images: int, batch_size: int) -> int:
 
 
 def confusion_of(labels: Int64Array, predicted: Int64Array, n_classes: int) -> Int64Array:
-    """Counts, rows true, columns predicted, (n_classes, n_classes)."""
+    """Confusion matrix of counts, (n_classes, n_classes): rows are true classes, columns predicted ones."""
     flat = np.bincount(labels * n_classes + predicted, minlength=n_classes**2)
     return flat.reshape(n_classes, n_classes).astype(np.int64)
 

@@ -1,6 +1,6 @@
-"""One training, top to bottom, the same for both frameworks: data, model, loop, evaluation, writing, and what ends it early.
+"""One training from start to end, the same for both frameworks: data, model, loop, evaluation, writing, and early ends.
 
-A framework brings only what it does differently, as one `Framework`: `train/torch/trainer.py` and `train/tf/trainer.py` make it.
+What a framework does differently is one `Framework`, defined in `train/torch/trainer.py` and `train/tf/trainer.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_we
 from train.recipes import AnyRecipe
 from train.watch import NotFiniteLossError, StepClock, Watch
 
-TRY_SIZE = 64  # pixels a side with which a CPU trains on thousands of images in a minute
+TRY_SIZE = 64  # pixels per side, at which a CPU trains on thousands of images per minute
 Precision = Literal["fp32", "bf16"]
 Heard = Callable[[Epoch, NDArray[np.bool_]], object]  # an epoch's row, and which validation images were right after it
 
@@ -40,14 +40,14 @@ class Batches(Protocol):
         """Batches in an epoch."""
 
     def epoch(self, number: int) -> Iterable[tuple[Any, Any]]:
-        """Images and labels of epoch `number`, from 0; everything random in them comes from the seed and this number."""
+        """Images and labels of epoch `number`, from 0; everything random in them is derived from the seed and this number."""
 
 
 class State(Checkpointed, Protocol):
     """Everything that changes while a network trains.
 
     judged: the network that is validated and shipped; lr: the learning rate of the last step;
-    extra: what the start found out and the run's record is to tell, such as suggested_lr.
+    extra: values found at the start, for the run's record, such as suggested_lr.
     """
 
     lr: float
@@ -64,16 +64,16 @@ class State(Checkpointed, Protocol):
         """Move the running average of the weights, after a step."""
 
     def wait(self) -> None:
-        """Return once the device has done all that it was told."""
+        """Return once the device has finished all pending work."""
 
     def update_judged(self) -> None:
-        """Give the judged network the weights of now."""
+        """Give the judged network the current weights."""
 
     def copy_weights(self) -> Any:
         """A copy of the judged network's weights."""
 
     def restore_weights(self, weights: Any) -> None:
-        """Give the judged network these weights of `copy_weights`, as `save` will write them."""
+        """Give the judged network these weights, from `copy_weights`, in the precision in which `save` writes them."""
 
     def save(self, path: Path) -> None:
         """Write the judged network's weights."""
@@ -81,9 +81,9 @@ class State(Checkpointed, Protocol):
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes that train one network, each on its share of every batch; the first, rank 0, alone prints and writes.
+    """The processes that train one network, each on its share of every batch; only the first, rank 0, prints and writes.
 
-    gather: this process' rows → those of all, in the order of their ranks.
+    gather: this process's rows → those of all processes, in the order of their ranks.
     """
 
     rank: int = 0
@@ -91,7 +91,7 @@ class Ranks:
     gather: Callable[[Float32Array], Float32Array] = lambda own: own
 
     def share(self, n: int) -> slice:
-        """The part of `n` things that is this process'; the parts are nearly equal, the larger ones first, as by array_split."""
+        """The part of `n` items for this process; parts are nearly equal, the larger ones first, as in numpy's array_split."""
         least, more = divmod(n, self.size)
         first = self.rank * least + min(self.rank, more)
         return slice(first, first + least + (self.rank < more))
@@ -102,11 +102,11 @@ ALONE = Ranks()
 
 @dataclass(frozen=True)
 class Setting:
-    """What a framework starts from.
+    """The input of a framework's `start`.
 
-    recipe: with weights "none" if a checkpoint will be read; images: the training images; soft_labels: theirs, as
-    `train.learning.teacher.soft_labels` gives them; device, precision: as
-    `choose_device` and `precision_of` gave them; folder: of the run, for what the start writes.
+    recipe: with weights "none" if a checkpoint will be read; images: the training images; soft_labels: theirs, from
+    `train.learning.teacher.soft_labels`; device, precision: from `choose_device` and `precision_of`; folder: of the run, for
+    files that `start` writes.
     """
 
     recipe: Any
@@ -126,10 +126,10 @@ class Framework:
 
     run: the end of the run folder's name; backend: the name in cards; suffix: of weights files;
     choose_device: --device → the device, UserError if it is absent; precision_of: recipe, device → "fp32" or "bf16";
-    preprocessing_of: arch, image size → what the network wants its pixels made into;
+    preprocessing_of: arch, image size → the network's preprocessing; start: makes batches and state;
     evaluation_batch_size: image size → images evaluated at once;
     logits_of: network, images, preprocessing, what to call after each batch → float32 (n_images, n_classes), in fp32;
-    switches: environment variables that decide how it computes; release: give back what a training that has ended still holds;
+    switches: environment variables that affect how it computes; release: frees memory that a finished training still holds;
     ranks: the processes that train together.
     """
 
@@ -150,11 +150,11 @@ class Framework:
 def run_training(
     recipe: AnyRecipe, framework: Framework, *, images: TrainingData | None = None, heard: Heard = lambda _row, _right: None
 ) -> Outcome:
-    """Train by `recipe`; returns where everything is.
+    """Train by `recipe`; returns the paths of all files and the validation accuracy.
 
-    images: those of the recipe, if they are read already. `heard` is called after each epoch; what it raises ends the
-    training, and nothing is kept. Raises UserError for input that cannot be used, and, with the best weights so far written,
-    for a loss that is not finite; KeyboardInterrupt, with the same, when interrupted.
+    images: those of the recipe, if they are read already. `heard` is called after each epoch; an exception from it ends the
+    training, and nothing is kept. Raises UserError for invalid input and, after writing the best weights so far, for a loss
+    that is not finite; KeyboardInterrupt, also after writing them, when interrupted.
     """
     check_writable(recipe.models_dir)
     device = framework.choose_device(recipe.device)
@@ -167,7 +167,7 @@ def run_training(
 
 
 def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
-    """A line if a quick try, which --limit makes of a training, would take many minutes for the size of its images."""
+    """A note if a quick try, with --limit, would take many minutes because its images are large."""
     if device != "cpu" or recipe.limit is None or recipe.image_size < 2 * TRY_SIZE:
         return []
     factor = round((recipe.image_size / TRY_SIZE) ** 2)
@@ -175,7 +175,7 @@ def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
 
 
 def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path, images: TrainingData, heard: Heard) -> Outcome:
-    # what is there already
+    # existing files
     weights = free_weights_path(recipe, images.dataset, framework.suffix)
     checkpoint = checkpoint_path(weights)
     resuming = require(checkpoint, recipe)
@@ -238,7 +238,7 @@ class _Loop:
     heard: Heard
 
     def run(self, batches: Batches, state: State, watch: Watch) -> None:
-        """Train, validate and leave a checkpoint, epoch by epoch; the last needs none."""
+        """Train, validate and write a checkpoint, epoch by epoch; none after the last."""
         recipe, validation, ranks = self.recipe, self.images.validation, self.framework.ranks
         mine = validation if ranks == ALONE else validation.take(np.arange(len(validation))[ranks.share(len(validation))])
         clock = StepClock(state.wait if recipe.profile else lambda: None)
@@ -262,7 +262,7 @@ class _Loop:
         for n_images, (images, labels) in zip(sizes, batches.epoch(len(watch.history)), strict=True):
             clock.lap("data")
             mean_loss, n_right = state.step(images, labels)
-            clock.lap("forward_backward")  # the update of the weights too, which Keras has in the same graph
+            clock.lap("forward_backward")  # includes the update of the weights, which Keras does in the same graph
             watch.step(n_images, mean_loss, n_right)
             state.follow()
             clock.lap("other")

@@ -1,4 +1,4 @@
-"""What a training leaves: weights with their card, and the run folder; the same for both frameworks."""
+"""The files that a training writes: weights with their card, and the run folder; the same for both frameworks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from train.watch import Watch
 class Outcome:
     """Where a training left its files, and how good it was.
 
-    weights: the file that `python -m export.to_onnx` takes; card: what lies beside it; run: the folder of the run;
-    validation_accuracy: a fraction, of the best epoch (from 1); history: every whole epoch;
+    weights: the file that `python -m export.to_onnx` takes; card: the model card beside it; run: the folder of the run;
+    validation_accuracy: a fraction, at `best_epoch` (from 1); history: every finished epoch;
     stopped: why it ended early, None if it did not.
     """
 
@@ -44,16 +44,16 @@ class Outcome:
     best_epoch: int
     history: tuple[Epoch, ...] = ()
     stopped: str | None = None
-    image_folder: str | None = None  # --data, where that was a path, which the export has to be told
-    replaces_export: bool = False  # an ONNX file of weights that this training replaced lies where the export would go
+    image_folder: str | None = None  # --data if that was a path, which the export needs too
+    replaces_export: bool = False  # the export's target exists, made from weights that this training replaced
 
     @property
     def figures(self) -> dict[str, float]:
-        """Those of the card: validation_accuracy (a fraction), validation_nll (nats), epochs_run, train_elapsed_s."""
+        """The card's figures: validation_accuracy (a fraction), validation_nll (nats), epochs_run, train_elapsed_s."""
         return self.card.figures
 
     def report(self) -> str:
-        """Everything a person wants to know next, a line each."""
+        """The paths, the validation accuracy and the next command, one line each."""
         command = f"python -m export.to_onnx {shlex.quote(str(self.weights))}"
         if self.image_folder is not None:
             command += f" --data {shlex.quote(self.image_folder)}"
@@ -68,7 +68,7 @@ class Outcome:
         )
 
     def raise_if_stopped(self) -> Outcome:
-        """Itself, where the training ran to its end; else the exception that says what stopped it and where the best is."""
+        """Returns itself if the training ran to its end; else raises the reason, with the path of the best weights."""
         if self.stopped is None:
             return self
         message = (
@@ -84,17 +84,17 @@ INTERRUPTED = "interrupted"
 
 
 class DivergedError(UserError):
-    """A training that its loss ended: with other hyperparameters it might go well."""
+    """A training whose loss was no longer finite: other hyperparameters may succeed."""
 
 
 def nothing_to_keep(stopped: str) -> KeyboardInterrupt | UserError:
-    """The exception for a training that stopped before its first epoch was whole."""
+    """The exception for a training that stopped before its first epoch finished."""
     message = f"{stopped}, before the first epoch finished; no weights were saved"
     return KeyboardInterrupt(message) if stopped == INTERRUPTED else DivergedError(f"{message}; pass a lower --lr")
 
 
 def check_writable(models_dir: Path) -> None:
-    """UserError if `models_dir` cannot be written to, which is better known before training than after."""
+    """UserError if `models_dir` cannot be written to; called before training, not after."""
     require_writable(models_dir, "--models-dir")
 
 
@@ -104,9 +104,9 @@ def weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
 
 
 def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
-    """`weights_path`, or if a file of another training has that name, the first free one that begins so, with a note.
+    """`weights_path`; if another training's file has that name, the first free numbered name, with a note.
 
-    With --force the file is replaced; UserError if --name names one of another training.
+    With --force that file is replaced; UserError if --name names a file of another training.
     """
     weights = weights_path(recipe, dataset, suffix)
     why = None if recipe.force else of_another_training(weights, recipe, dataset)
@@ -123,15 +123,15 @@ def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
 
 
 def _free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
-    """The first of NAME-2, NAME-3, … that is not there, or is of the same training."""
+    """The first of NAME-2, NAME-3, … that does not exist, or is of the same training."""
     numbered = (weights.with_name(f"{weights.stem}-{number}{weights.suffix}") for number in itertools.count(2))
     return next(path for path in numbered if of_another_training(path, recipe, dataset) is None)
 
 
 def of_another_training(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> str | None:
-    """In words, how the training that left `weights` differs from one by `recipe` on `dataset`.
+    """How the training that wrote `weights` differs from one by `recipe` on `dataset`, in words.
 
-    None if there is no such file, or the same training would only be done again. Reads the images if there is one.
+    None if the file does not exist or is of the same training. Reads the images if the file exists.
     """
     if not weights.exists():
         return None
@@ -139,14 +139,14 @@ def of_another_training(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> s
         card = read_card(weights)
     except UserError:
         return "has no card that tells of its training"
-    as_default = type(recipe)().hyperparameters()  # what a card of an earlier version leaves out was so
+    as_default = type(recipe)().hyperparameters()  # cards of earlier versions lack newer fields, which had these values
     card = dataclasses.replace(card, recipe={**as_default, **card.recipe})
     changed = differences(card, _resolved(recipe), dataset.fingerprints())
     return f"is of another training ({', '.join(changed[:4])})" if changed else None
 
 
 def _resolved(recipe: AnyRecipe) -> dict[str, Any]:
-    """The hyperparameters of `recipe` as a card would state them, without those that only a training finds out."""
+    """The hyperparameters of `recipe` as a card would state them, without those that are known only after training."""
     asked_for = recipe.hyperparameters()
     if recipe.lr is None:
         asked_for["lr"] = recipe.DEFAULT_LR
@@ -155,19 +155,19 @@ def _resolved(recipe: AnyRecipe) -> dict[str, Any]:
 
 
 def _still_free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
-    """`weights`, or where another training has meanwhile written that file, the first free name that begins so."""
-    # A machine that computes in bf16 writes so of a recipe that left it open.
+    """`weights`; if another training has written that file meanwhile, the first free numbered name."""
+    # The recipe may have said "auto", while the card states the precision that was used.
     asked_for = dataclasses.replace(recipe, precision="auto")
     if recipe.force or of_another_training(weights, asked_for, dataset) is None:
         return weights
     free = _free(weights, asked_for, dataset)
-    if recipe.name is not None:  # otherwise it was said before the training
+    if recipe.name is not None:  # otherwise a note was printed before the training
         console().print(f"note: another training has meanwhile written {weights}; these weights go to {free}", markup=False)
     return free
 
 
 def _is_of_another_training(onnx: Path, card: ModelCard) -> bool:
-    """Whether an ONNX file is there that the export of these weights replaces only with --force."""
+    """Whether the file `onnx` exists and the export of these weights would need --force to replace it."""
     if not onnx.exists():
         return False
     from models.graph.contract import load_model
@@ -180,7 +180,7 @@ def _is_of_another_training(onnx: Path, card: ModelCard) -> bool:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a trainer knows at the end; `validation_logits` are those of the best weights."""
+    """The result of a training, to be written; `validation_logits` are those of the best weights."""
 
     recipe: AnyRecipe
     images: TrainingData
@@ -196,7 +196,7 @@ class Trained:
 
 
 def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) -> Outcome:
-    """Write weights (by `save`), card and everything of the run folder; returns where they are."""
+    """Write weights (by `save`), card and the files of the run folder; returns their paths."""
     best, recipe = trained.watch.best, trained.recipe
     if best is None:
         raise ValueError("no epoch was whole, so there is nothing to write")
@@ -209,7 +209,7 @@ def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) 
         replaces_export = _is_of_another_training(onnx_path(weights, weights.parent), card)
         with atomic_path(weights) as temporary:
             save(temporary)
-            write_card(card, weights)  # before the weights have their name: alone they would stand in the way of --resume
+            write_card(card, weights)  # before the weights appear: weights without a card would block --resume
     run = final_run_folder(folder)
     n_validation = len(trained.images.validation)
     folder_named = recipe.data if recipe.data not in NAMED else None

@@ -1,6 +1,6 @@
-"""How a command's user asks for a recipe: by name, by a file, and by flags, which change what these say.
+"""Reads a recipe from the command line: by name or file, with flags that override its values.
 
-Imports neither numpy nor a framework: a command's help is made from it.
+Imports neither numpy nor a framework, because `--help` imports it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Kind = TypeVar("Kind", bound=Recipe)
 
 
 def named(kind: type[Kind], name: str) -> Kind:
-    """The recipe of that name, or of the file of that name; UserError if there is none."""
+    """The recipe of that name, or in the .json file of that name; UserError if there is none."""
     if Path(name).suffix == ".json":
         return from_file(kind, Path(name))
     if name not in RECIPES[kind]:
@@ -35,17 +35,17 @@ def named(kind: type[Kind], name: str) -> Kind:
     return cast(Kind, RECIPES[kind][name])
 
 
-NOT_IN_FILES = (*PLACES, "recipe", "limit", "device", "precision")  # of one machine, or of a try
+NOT_IN_FILES = (*PLACES, "recipe", "limit", "device", "precision")  # specific to one machine or to a quick try
 
 
 def recipe_record(recipe: AnyRecipe, found: dict[str, Any]) -> dict[str, Any]:
-    """What a recipe's file holds, ready for JSON; found: facts that people may want to know, which no reader needs."""
+    """The content of a recipe's file, ready for JSON; found: results for information only, which `from_file` ignores."""
     fields = {name: value for name, value in recipe.as_dict().items() if name not in NOT_IN_FILES}
     return {"kind": type(recipe).__name__, "fields": fields, "found": found}
 
 
 def from_file(kind: type[Kind], path: Path) -> Kind:
-    """The recipe that `recipe_record` made; UserError for a file that is none, or is of the other framework."""
+    """The recipe that `recipe_record` stored; UserError for an invalid file, or one of the other framework."""
     try:
         record = parse_json(read_text(path))
         of_kind, fields = record["kind"], dict(record["fields"])
@@ -84,7 +84,7 @@ def from_command_line(kind: type[Kind], arguments: Sequence[str], command: str) 
 
 
 def _out_of_the_box(said: str) -> str:
-    """What is wrong, of tyro's box: what, a rule, and what --help tells too; title and rule come first where stdout is ASCII."""
+    """The error in tyro's box, which holds it, a rule, and hints; if stdout is ASCII, a title and a rule come first."""
     lines = [line.strip("│ ") for line in said.splitlines()]
     boxed = bool(lines) and lines[0].startswith("╭")
     parts: list[list[str]] = [[]]
@@ -100,7 +100,7 @@ def _out_of_the_box(said: str) -> str:
 
 
 def _recipe_asked_for(arguments: Sequence[str]) -> str:
-    """The value of --recipe, which decides what every other flag means when it is left out."""
+    """The value of --recipe, which sets the default of every other flag."""
     asked_for = "default"
     for argument, following in itertools.pairwise([*arguments, asked_for]):
         if argument == "--recipe":

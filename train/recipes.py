@@ -1,6 +1,6 @@
-"""Training recipes: frozen values, each a flag of a command. A recipe states only what differs from its base.
+"""Training recipes: frozen dataclasses whose fields are the commands' flags. A recipe states only what differs from its base.
 
-Imports neither numpy nor a framework: a command's help is made from this file.
+Imports neither numpy nor a framework, because `--help` imports it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.files import MODELS_DIR, RESULTS_DIR
 from data.reading import MAX_SIDE, Reading, Resize
 
-# Where things lie on one machine, and how a run was watched: kept in the run's record, left out of the card, which travels.
+# Paths and options of one machine and run: kept in the run's record, left out of the card, which is shared.
 PLACES = ("data_dir", "models_dir", "results_dir", "name", "force", "resume", "profile", "replicas")
 FOLDERS = ("data_dir", "models_dir", "results_dir")
 WEIGHTS_ENDINGS = (".pth", ".keras", ".onnx")
@@ -26,7 +26,7 @@ FLAG = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What both frameworks share."""
+    """The fields that both frameworks share."""
 
     DEFAULT_LR: ClassVar[float]
 
@@ -41,11 +41,11 @@ class Recipe:
     resize: Resize = "shortest"
     """How a folder's images get one size; shortest: cover it, cut out the centre; squash: change the aspect; pad: add borders."""
     max_side: int = MAX_SIDE
-    """A folder's images of differing sizes become at most this many pixels a side, or --image-size where that is more."""
+    """A folder's images of differing sizes get at most this many pixels per side, or --image-size if that is more."""
     skip_damaged: FLAG = False
     """Leave out files of a folder that cannot be decoded, and say how many, instead of stopping."""
     weights: str = "none"
-    """First weights."""
+    """Initial weights."""
     image_size: int = 32
     """Side of the square that the network sees, in pixels."""
     horizontal_flip: bool = True
@@ -55,9 +55,9 @@ class Recipe:
     cutout: float = 0.0
     """Side of a square, as a fraction of the image's, that is blanked at a random place of every training image."""
     mixup: float = 0.0
-    """Blend each training batch with its own images in another order, share from Beta(this, this); 0: not."""
+    """Blend each training batch with its own images in another order, share drawn from Beta(this, this); 0: off."""
     cutmix: float = 0.0
-    """As --mixup, but a rectangle of the other image replaces that of the first; with both flags, either by chance."""
+    """Like --mixup, but paste a rectangle of the other image; with both flags, PyTorch picks one per batch, Keras applies both."""
     randaugment: FLAG = False
     """Two random operations on each training image (Cubuk et al. 2020)."""
     random_erasing: float = 0.0
@@ -71,42 +71,42 @@ class Recipe:
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd: with Nesterov's momentum of 0.9."""
     weight_decay: float = 0.0
-    """Pull of the weights towards 0, added to the gradient; biases and normalisations are spared."""
+    """L2 penalty, added to the gradient; not for biases and normalisations."""
     label_smoothing: float = 0.0
     """Share of each label that is spread over all classes (Szegedy et al. 2016)."""
     teacher: Annotated[str | None, tyro.conf.arg(metavar="FILE")] = None
-    """ONNX file of another classifier of these classes, whose probabilities are mixed into the labels; best one that is better."""
+    """ONNX file of a better classifier of these classes, whose probabilities are mixed into the labels."""
     teacher_share: float = 0.5
     """Share of the teacher's probabilities in the labels."""
     teacher_temperature: float = 2.0
-    """The teacher's logits are divided by this: above 1, it tells more of what an image is like besides."""
+    """The teacher's logits are divided by this; above 1, less probable classes get more weight."""
     ema_decay: float = 0.0
-    """Keep a running average of weights and statistics with this decay a step, and judge and ship it; 0: not."""
+    """Keep a running average of weights and statistics with this decay per step, and validate and save that; 0: off."""
     whitening: FLAG = False
-    """Never change the first convolution, which --weights none fills with whitening filters of the training images' patches."""
+    """Freeze the first convolution; --weights none fills it with whitening filters of the training images' patches."""
     zero_init_residual: FLAG = False
     """Start the scale of each residual block's last normalisation at 0, so that the block begins as the identity, with --weights
     none (Goyal et al. 2017)."""
     bias_lr: float = 1.0
     """Factor on the learning rate of the biases of normalisations, with --optimizer sgd; 64 made small networks learn faster."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of training; auto: bf16 where the hardware computes in it and that pays. Evaluation is always in fp32."""
+    """Of training; auto: bf16 if the hardware supports it and gains by it. Evaluation is always in fp32."""
     limit: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Train on this many images only, equally many per cent of each class, for a quick try; validation in proportion."""
+    """Train on this many images only, the same share of each class, for a quick try; validation in proportion."""
     split_seed: int = 0
     """Chooses the 10 % of the training images that are kept for validation, where there is no val/ folder."""
     seed: int = 0
-    """Of everything random in training: first weights, order of the images, augmentation."""
+    """Of everything random in training: initial weights, order of the images, augmentation."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto: a GPU if there is one."""
     name: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Name of the weights file, without its ending; left out: --arch and the data set's name, as in resnet18_cifar10."""
+    """Name of the weights file, without extension; left out: --arch and the data set's name, as in resnet18_cifar10."""
     force: FLAG = False
-    """Replace a weights file of that name though another recipe, seed or other images made it."""
+    """Replace a weights file of that name even if it is of another recipe, seed or data set."""
     resume: FLAG = False
-    """Go on after the last whole epoch of a training that was killed or interrupted, by the same recipe."""
+    """Continue after the last finished epoch of a training that was killed or interrupted, by the same recipe."""
     profile: FLAG = False
-    """Tell after each epoch how a step's time was spent: waiting for data, forward, backward and update, other."""
+    """Print after each epoch how a step's time was spent: waiting for data; forward, backward and update; other."""
     models_dir: Path = MODELS_DIR
     """Folder for the weights and their card."""
     results_dir: Annotated[Path, tyro.conf.arg(name="out")] = RESULTS_DIR
@@ -141,7 +141,7 @@ class Recipe:
 
     @property
     def most_epochs_without_a_better(self) -> int:
-        """After so many epochs without a better validation accuracy a training ends early."""
+        """Number of epochs without a better validation accuracy after which training stops early."""
         return self.epochs
 
     def _check(self, name: str, holds: Any, law: str) -> None:
@@ -152,7 +152,7 @@ class Recipe:
             raise UserError(f"{flag} must be {law}, not {shown}; see --help")
 
     def reading(self) -> Reading:
-        """How the images of a folder are read: in no lower resolution than the network sees."""
+        """How the images of a folder are read: at least at the network's resolution."""
         return Reading(self.resize, self.skip_damaged, max(self.max_side, self.image_size))
 
     def as_dict(self) -> dict[str, Any]:
@@ -161,19 +161,19 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The recipe that `as_dict` was called of."""
+        """The inverse of `as_dict`."""
         folders = {name: Path(values[name]) for name in FOLDERS if values[name] is not None}
         return cls(**{**values, **folders})
 
     def hyperparameters(self) -> dict[str, Any]:
-        """`as_dict` without the places of one machine, of other files only the name: what a model card records."""
+        """`as_dict` for a model card: without PLACES, and with only the names of other files."""
         values = {name: value for name, value in self.as_dict().items() if name not in PLACES}
         files = [name for name in ("weights", "recipe", "teacher") if values[name] is not None]
         return values | {name: Path(values[name]).name for name in files}
 
 
 def usable_file_name(name: str) -> bool:
-    """Whether `name`, with an ending put to it, is one file of the folder it is written to, and can be printed."""
+    """Whether `name` plus an extension is a printable file name, without a folder."""
     return name.isprintable() and bool(name.strip()) and name[0] not in ".-" and not set(name) & set("/\\")
 
 
@@ -190,10 +190,10 @@ class TorchRecipe(Recipe):
     """efficientnet_lite0, or any classifier of torchvision by name: resnet34, mobilenet_v3_small, convnext_tiny, vit_b_16, …"""
     image_size: int = 224
     start_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Train the first epochs on images this small, growing to --image-size after two thirds of them; left out: no growing."""
+    """Train the first epochs on images this small, growing to --image-size after two thirds of the epochs; left out: no growing."""
     epochs: int = 20
     weights: str = "imagenet"
-    """First weights: imagenet, none (random), or the path of a .pth file."""
+    """Initial weights: imagenet, none (random), or the path of a .pth file."""
     min_crop_area: float = 0.08
     """Random crops cover from this fraction of an image to all of it; 1: no cropping."""
     trivialaugment: FLAG = False
@@ -201,7 +201,7 @@ class TorchRecipe(Recipe):
     schedule: Literal["step", "onecycle"] = "step"
     """How the learning rate changes; onecycle: up over a fifth of all steps, then down to 0 (Smith and Topin 2018)."""
     lr_step_epochs: int = 7
-    """Epochs after which --schedule step lowers the learning rate, again and again."""
+    """--schedule step lowers the learning rate every time this many epochs have passed."""
     lr_gamma: float = 0.1
     """Factor by which it falls."""
     find_lr: FLAG = False
@@ -209,9 +209,9 @@ class TorchRecipe(Recipe):
     find_lr_steps: int = 100
     """Training steps of the range test."""
     compile: FLAG = False
-    """Train through torch.compile, which costs minutes at the start."""
+    """Train with torch.compile, which costs minutes at the start."""
     half_weights: FLAG = False
-    """Write the weights as fp16, half the size; every reader turns them back, and validation judges them so."""
+    """Save the weights as fp16, half the size; every reader converts them back, and validation uses the rounded ones."""
 
     def __post_init__(self) -> None:
         """UserError for a value no training can have."""
@@ -241,16 +241,16 @@ class TfRecipe(Recipe):
     arch: str = "resnet18"
     """resnet18 and resnet34 of our own, or any of keras.applications by name: MobileNetV3Small, EfficientNetB0, …"""
     weights: str = "none"
-    """First weights: none (random), imagenet (only for keras.applications), or the path of a .keras file."""
+    """Initial weights: none (random), imagenet (only for keras.applications), or the path of a .keras file."""
     shift: float = 0.05
     fill: Literal["nearest", "reflect"] = "nearest"
-    """What a shift uncovers shows the border's pixel, or the image mirrored."""
+    """Fill the area that a shift uncovers with the nearest border pixel, or the mirrored image."""
     schedule: Literal["constant", "onecycle"] = "constant"
     """How the learning rate changes; onecycle: up over a fifth of all steps, then down to 0 (Smith and Topin 2018)."""
     patience: int = 8
     """Stop after this many epochs without a better validation accuracy."""
     jit: FLAG = False
-    """Train through XLA, which is slower for this network on a CPU, and there in fp32."""
+    """Train with XLA; on a CPU that is slower for this network, and always in fp32."""
     replicas: int = 1
     """Devices of this machine that share each batch, by TensorFlow's MirroredStrategy: GPUs, or parts of the CPU."""
 
@@ -266,8 +266,8 @@ class TfRecipe(Recipe):
         return self.patience
 
 
-# The facts that the fast recipes of both frameworks share; the PyTorch twin also grows its images, and the Keras twin,
-# which takes twice as long a step on a CPU, sees fewer pixels less often.
+# What the fast recipes of both frameworks share; PyTorch's also grows its images, and Keras', whose step takes twice as long
+# on a CPU, has smaller images and fewer epochs.
 _FAST: dict[str, Any] = {
     "recipe": "fast", "image_size": 64, "epochs": 24, "batch_size": 128, "shift": 0.125, "cutout": 0.25,
     "optimizer": "sgd", "weight_decay": 5e-4, "lr": 0.1, "schedule": "onecycle", "label_smoothing": 0.1, "ema_decay": 0.998,

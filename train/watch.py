@@ -1,4 +1,4 @@
-"""What the training loop reports to: progress on the screen, the history, the best weights so far, where the time goes."""
+"""Receives the training loop's progress: shows it, keeps the history and the best weights so far, and times the steps."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ PARTS = ("data", "forward_backward", "other")  # of a training step
 
 
 class NotFiniteLossError(Exception):
-    """A loss became infinite or NaN: no step after it can help."""
+    """A loss became infinite or NaN: training cannot recover."""
 
 
 class Watch:
     """Follows a training step by step and epoch by epoch.
 
     ticks_per_epoch: training steps and validation batches together, what the bar counts.
-    history: one row for each whole epoch; best: the row of the highest validation accuracy, the earliest of equals, and
-    best_weights: what `copy_weights` gave at its end.
+    history: one row per finished epoch; best: the row of the highest validation accuracy, of equal ones the earliest;
+    best_weights: the result of `copy_weights` at its end.
     """
 
     def __init__(self, n_epochs: int, ticks_per_epoch: int, copy_weights: Callable[[], Any]) -> None:
@@ -41,15 +41,15 @@ class Watch:
         self._elapsed_before_s = 0.0
 
     def restore(self, history: list[Epoch], best_weights: Any) -> None:
-        """Go on after the whole epochs of `history`, whose best left `best_weights`; call before `running`."""
+        """Continue after the finished epochs of `history`, with the weights of the best; call before `running`."""
         self.history = list(history)
-        self.best = max(history, key=lambda row: row.validation_accuracy)  # max gives the first of equals
+        self.best = max(history, key=lambda row: row.validation_accuracy)  # of equal ones max returns the first
         self.best_weights = best_weights
         self._elapsed_before_s = history[-1].elapsed_s
 
     @property
     def epochs_without_a_better(self) -> int:
-        """Whole epochs since the best one."""
+        """Finished epochs since the best one."""
         return len(self.history) - (self.best.epoch if self.best else 0)
 
     def say(self, line: str) -> None:
@@ -75,7 +75,7 @@ class Watch:
             self._display.update(self._task, description=f"epoch {len(self.history) + 1}/{self.n_epochs}")
 
     def step(self, n_images: int, mean_loss: float, n_right: float) -> None:
-        """Call after every training step; raises NotFiniteLossError where the loss says that training is lost."""
+        """Call after every training step; raises NotFiniteLossError if the loss is not finite."""
         if not math.isfinite(mean_loss):
             raise NotFiniteLossError(f"the loss became {mean_loss} in epoch {len(self.history) + 1}")
         self._n_images += n_images
@@ -133,7 +133,7 @@ class Watch:
 class StepClock:
     """Adds up seconds by part of a step; every moment between `begin` and the last `lap` belongs to one part.
 
-    wait: called before each look at the time, to let work end that a device does on its own; doing nothing spares that time.
+    wait: called before the clock is read, to let asynchronous work of a device finish; by default it does not wait.
     """
 
     def __init__(self, wait: Callable[[], object] = lambda: None) -> None:
@@ -160,7 +160,7 @@ class StepClock:
         return {part: seconds / total if total else 0.0 for part, seconds in self.seconds.items()}
 
     def line(self) -> str:
-        """What a person reads."""
+        """The time per step and the shares, as a line to print."""
         step_ms = 1000 * sum(self.seconds.values()) / max(1, self.n_steps)
         shares = ", ".join(f"{part.replace('_', '/')} {share:.1%}" for part, share in self.shares().items())
         return f"step {step_ms:,.1f} ms: {shares}"

@@ -1,6 +1,6 @@
 """Corruptions of uint8 RGB images, (n_images, height, width, 3) → the same, as in Hendrycks and Dietterich (2019).
 
-Each takes the images, its own strength and a generator of random numbers; pixels are computed in [0, 1] and cut off to whole
+Each takes the images, its own strength and a random generator; pixels are computed in [0, 1] and truncated to whole
 numbers, as in the authors' code. What is drawn for an image does not depend on how many follow it.
 """
 
@@ -36,13 +36,13 @@ def impulse_noise(images_u8: UInt8Array, amount: float, random: Random) -> UInt8
 
 
 def speckle_noise(images_u8: UInt8Array, sigma: float, random: Random) -> UInt8Array:
-    """Add normal noise that is the stronger the brighter the value."""
+    """Add normal noise whose standard deviation is `sigma` times the value."""
     images = _unit(images_u8)
     return _to_u8(images + sigma * images * random.standard_normal(images.shape, dtype=np.float32))
 
 
 def gaussian_blur(images_u8: UInt8Array, sigma: float, random: Random) -> UInt8Array:
-    """Blur by a Gaussian of `sigma` pixels; beyond its border an image goes on as at the border."""
+    """Blur by a Gaussian of `sigma` pixels; border pixels are repeated outwards."""
     from scipy.ndimage import gaussian_filter
 
     return _to_u8(gaussian_filter(_unit(images_u8), (0, sigma, sigma, 0), mode="nearest"))
@@ -69,7 +69,7 @@ def saturate(images_u8: UInt8Array, factor_and_added: tuple[float, float], rando
 
 
 def contrast(images_u8: UInt8Array, factor: float, random: Random) -> UInt8Array:
-    """Bring each channel nearer to its mean over the image."""
+    """Multiply each channel's distance from its mean over the image by `factor`."""
     images = _unit(images_u8)
     means = images.mean(axis=(1, 2), keepdims=True)
     return _to_u8((images - means) * factor + means)
@@ -81,7 +81,7 @@ def jpeg_compression(images_u8: UInt8Array, quality: float, random: Random) -> U
 
 
 def pixelate(images_u8: UInt8Array, share: float, random: Random) -> UInt8Array:
-    """Shrink both sides to `share` of them and enlarge again, by boxes."""
+    """Shrink both sides to the fraction `share` and enlarge them again, with box filters."""
     from PIL import Image
 
     height, width = images_u8.shape[1:3]

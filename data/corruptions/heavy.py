@@ -1,6 +1,6 @@
-"""The corruptions that take more than a few lines, by the optional package imagecorruptions-imaug: for images of 64 pixels or more.
+"""The eight corruptions of the optional package imagecorruptions-imaug, for images of 64 pixels or more.
 
-Their severities are ImageNet-C's (Hendrycks and Dietterich 2019), which leave little of smaller images.
+Their severities are ImageNet-C's (Hendrycks and Dietterich 2019), which make smaller images unrecognisable.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def require_heavy(image_set: ImageSet) -> None:
 def corrupted_heavily(images_u8: UInt8Array, name: str, severity: int, seed: int = 0) -> UInt8Array:
     """The images, uint8 RGB (n_images, height, width, 3), corrupted by one of `NAMES` at `severity` 1 to 5.
 
-    Each image has dice of its own, and the same for one `seed`, however many there are.
+    Each image has its own random numbers, which depend on `seed` and its index, not on how many images there are.
     """
     changed = [_corrupted(image_u8, name, severity, (seed, zlib.crc32(name.encode()), severity, index))
                for index, image_u8 in enumerate(images_u8)]  # fmt: skip
@@ -46,12 +46,12 @@ def _corrupted(image_u8: UInt8Array, name: str, severity: int, seed: tuple[int, 
     import imagecorruptions
 
     number = int(np.random.default_rng(seed).integers(2**32))
-    own: dict[str, Any] = {"seed": number} if name == "glass_blur" else {}  # the others have numpy's global dice
+    own: dict[str, Any] = {"seed": number} if name == "glass_blur" else {}  # the others use numpy's global generator
     before = np.random.get_state()
     np.random.seed(number)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of libraries beneath it, about each other
+            warnings.simplefilter("ignore")  # its dependencies warn about each other
             changed: UInt8Array = imagecorruptions.corrupt(
                 np.ascontiguousarray(image_u8), severity=severity, corruption_name=name, **own
             )

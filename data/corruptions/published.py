@@ -16,12 +16,12 @@ LABELS_FILE = "labels.npy"
 
 
 def arrays_in(folder: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of every .npy file but the labels, by its name, not yet read; UserError that names one which is no array."""
+    """The memory-mapped array of every .npy file but the labels, by file name; UserError naming a file that is not an array."""
     return {path.stem: array_of(path) for path in sorted(folder.glob("*.npy")) if path.name != LABELS_FILE}
 
 
 def array_of(path: Path) -> NDArray[Any]:
-    """The array of a file, which stays there: what is asked for by index is read, and no more of it stays in memory."""
+    """The array of a file, memory-mapped: only what is indexed is read."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # a pickle could run code
     except (OSError, ValueError, EOFError) as error:
@@ -32,7 +32,10 @@ def array_of(path: Path) -> NDArray[Any]:
 
 
 def official_indices(image_set: ImageSet, what: str) -> Int64Array:
-    """The index in the official test split that each image's name tells; UserError if there is none: `what` is of no others."""
+    """Each image's index in the official test split, taken from its name, (n_images,).
+
+    UserError, naming the data set `what`, if an image is not of that split.
+    """
     found = [re.fullmatch(r"test/(\d+)", name) for name in image_set.image_names]
     if any(match is None for match in found):
         raise UserError(f"{what} is of CIFAR-10's test images, and these are of {image_set.name}; pass --data cifar10")
@@ -40,7 +43,7 @@ def official_indices(image_set: ImageSet, what: str) -> Int64Array:
 
 
 def require_labels(path: Path, labels: NDArray[Any], indices: Int64Array, image_set: ImageSet, instead: str = "") -> None:
-    """UserError unless the first of `labels` are those of the images here: else these are in another order."""
+    """UserError unless `labels` at `indices` equal the labels of the images here: else the images are in another order."""
     outside = labels.ndim != 1 or (len(indices) and indices.max() >= len(labels))
     if outside or (labels[indices] != image_set.labels).any():
         raise UserError(

@@ -1,7 +1,7 @@
 """Our corruptions by name, the one list of them, each with five severities: CIFAR-10-C's below 64 pixels, ImageNet-C's above.
 
-The constants are those of Hendrycks and Dietterich (2019), `make_cifar_c.py` and `make_imagenet_c.py`. The images that come of
-them are ours all the same: not those of the published files, whose figures they must not be held against.
+The constants are those of Hendrycks and Dietterich (2019), `make_cifar_c.py` and `make_imagenet_c.py`. The resulting images still
+differ from those of the published files, so figures on the two must not be compared.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.records import UInt8Array
 from data.corruptions import functions
 
 SEVERITIES = (1, 2, 3, 4, 5)
-LARGE_SIDE = 64  # pixels of the shorter side, from which on ImageNet-C's severities are taken
+LARGE_SIDE = 64  # pixels of the shorter side; from this size on ImageNet-C's severities are used
 CHUNK = 256  # images at a time
 
 

@@ -1,7 +1,7 @@
 """The sequences of CIFAR-10-P: each test image in some thirty frames, a perturbation growing from one to the next.
 
-Source: Hendrycks and Dietterich (2019), `make_cifar_p.py`, `cifar-p-eval.py`. In a sequence of noise the first frame is the image
-itself and every other one is it with noise of its own, so that a frame is compared with the first one and not with the one before.
+Source: Hendrycks and Dietterich (2019), `make_cifar_p.py`, `cifar-p-eval.py`. In a noise sequence the first frame is the image
+itself and every other frame adds independent noise, so each is compared with the first frame, not with the one before.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from core.records import ImageSet, Int64Array, UInt8Array
 from data.corruptions.published import LABELS_FILE, array_of, arrays_in, official_indices, require_labels
 
 PUBLISHED = "CIFAR-10-P"
-# What the authors take the mean over; `snow`, `shear`, `speckle_noise`, `gaussian_blur` and stronger noise are beside it.
+# What the authors average; `snow`, `shear`, `speckle_noise`, `gaussian_blur` and stronger noise do not count.
 COUNTED = (
     "gaussian_noise", "shot_noise", "motion_blur", "zoom_blur", "spatter", "brightness", "translate", "rotate", "tilt", "scale",
 )  # fmt: skip
-_N_CHECKED = 64  # images whose frames are held against the images here
-_LEAST_ALIKE = 0.8  # of them nearer to their own image than to another: of strangers half are
+_N_CHECKED = 64  # images whose frames are compared with the images here
+_LEAST_ALIKE = 0.8  # share that must be nearer to their own image than to another; by chance it is half
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Sequences:
 
     @property
     def counted(self) -> tuple[str, ...]:
-        """The perturbations that the mean is over, as far as there are files."""
+        """The perturbations that are averaged, of those that have a file."""
         return tuple(name for name in COUNTED if name in self.arrays)
 
     def n_frames(self, name: str) -> int:
@@ -61,10 +61,10 @@ def is_noise(name: str) -> bool:
 
 
 def published_sequences(folder: Path, image_set: ImageSet) -> Sequences:
-    """The published sequences of the same test images: `<perturbation>.npy`, an image after the other in the official order.
+    """The published sequences of the same test images: `<perturbation>.npy`, one image after the other in the official order.
 
-    There are no labels among these files, so their frames are held against the images here; if labels lie beside them, these are
-    too. UserError where a file is of another shape or of other images.
+    The archive has no labels, so frames are compared with the images here; labels beside the files, if any, are checked too.
+    UserError for a file of another shape or of other images.
     """
     arrays = arrays_in(folder)
     found = Sequences(arrays, official_indices(image_set, PUBLISHED))
@@ -87,7 +87,7 @@ def published_sequences(folder: Path, image_set: ImageSet) -> Sequences:
 
 
 def _are_of(array: NDArray[Any], indices: Int64Array, images_u8: UInt8Array) -> bool:
-    """Whether sequences have a frame that is nearer to their own image than any is to the next image; True of one image alone."""
+    """Whether most sequences come nearer, by their nearest frame, to their own image than to another; True for one image alone."""
     chosen = np.unique(np.linspace(0, len(indices) - 1, min(_N_CHECKED, len(indices))).astype(np.int64))
     if len(chosen) < 2:
         return True

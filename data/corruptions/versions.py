@@ -17,13 +17,13 @@ from data.corruptions.registry import CORRUPTIONS, SEVERITIES, corrupted
 
 OURS, PUBLISHED = "our corruptions", "CIFAR-10-C"
 WITH_HEAVY = "our corruptions and imagecorruptions'"
-# For choosing models, say the authors, and never in the mean.
+# Meant for choosing models, the authors say; they do not count in the mean.
 EXTRA = ("gaussian_blur", "saturate", "spatter", "speckle_noise")
 
 
 @dataclass(frozen=True)
 class Versions:
-    """what: whose corruptions these are; names: of the corruptions; make(name, severity): all images, uint8, in their order."""
+    """what: the origin of the corruptions; names: of the corruptions; make(name, severity): all images, uint8, in order."""
 
     what: str
     names: tuple[str, ...]
@@ -31,12 +31,12 @@ class Versions:
 
     @property
     def counted(self) -> tuple[str, ...]:
-        """The corruptions that a mean is over."""
+        """The corruptions that are averaged."""
         return tuple(name for name in self.names if name not in EXTRA) if self.what == PUBLISHED else self.names
 
 
 def our_versions(image_set: ImageSet, seed: int, *, heavy: bool = False) -> Versions:
-    """The images by each of our corruptions, and if `heavy` by those of an optional package; UserError if that cannot be."""
+    """The images by each of our corruptions, and if `heavy` by those of the optional package; UserError from `require_heavy`."""
     if heavy:
         require_heavy(image_set)
     names = (*CORRUPTIONS, *(NAMES if heavy else ()))
@@ -51,8 +51,8 @@ def _ours(images_u8: UInt8Array, seed: int, name: str, severity: int) -> UInt8Ar
 def published_versions(folder: Path, image_set: ImageSet) -> Versions:
     """The published versions of the same test images, found by their index: `<corruption>.npy`, severities one after the other.
 
-    UserError where files are missing or of another shape, or their labels are not those of the images here: then the images are
-    in another order, and each would be judged by the label of some other.
+    UserError for files that are missing or of another shape, or whose labels are not those of the images here: the images would
+    then be in another order, and each be judged by the label of another.
     """
     files = [path for path in folder.glob("*.npy") if path.name != LABELS_FILE]
     if not files or not (folder / LABELS_FILE).is_file():

@@ -1,1 +1,1 @@
-"""Images that a test is better without: those seen in training, and those that a list names."""
+"""Images to leave out of a test: those seen in training, and those that a list names."""

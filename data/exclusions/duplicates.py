@@ -1,8 +1,8 @@
-"""Images of one split that are also in another: same pixels, or looks so alike that one was made from the other.
+"""Images of one split that are also in another: with the same pixels, or so alike that one was made from the other.
 
-Every accuracy rests on test images that no model was trained on. Same pixels are found by a digest. Near duplicates are
-found by thumbnails of 8×8 and 16×16 areas, each channel less its mean and the whole of unit length, whose product is a
-correlation that brightness, contrast, scale and compression hardly move.
+Accuracy is only valid on test images that no model was trained on. Same pixels are found by a digest. Near duplicates are
+found by thumbnails of 8×8 and 16×16 areas, centred per channel and normalised to unit length: their product is a
+correlation that brightness, contrast, scale and compression hardly change.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from core.records import Float32Array, ImageSet, Int64Array, Split, UInt8Array
 if TYPE_CHECKING:
     from data.catalog import Dataset
 
-# A pair is near if its thumbnails correlate by this much, and it stands out: what is missing to 1 is at most this share of
-# what is missing to the tenth-best training image. Without the second, all centred digits, all blue skies would be near.
+# A pair is near if its thumbnails correlate by this much and stand out: 1 - correlation is at most this share of the same
+# for the tenth-best training image. Without the second condition all centred digits or blue skies would be near.
 _LEAST_CORRELATION = 0.9
 _STANDS_OUT = 0.2
 _RIVAL = 10
-_LEAST_CONTRAST = 4.0  # standard deviation in grey levels; of a flat image only the noise would be compared
+_LEAST_CONTRAST = 4.0  # standard deviation in grey levels; in flatter images only noise would be compared
 _BLOCK_VALUES = 2**24  # of correlations at once: 64 MiB
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """For each judged image, (n_images,), the index of the training image with the same pixels, and of one that is near; -1: none.
+    """For each judged image, (n_images,), the index of the training image with the same pixels, and of a near one; -1: none.
 
-    near: None if it was not looked for.
+    near: None if near duplicates were not searched for.
     """
 
     exact: Int64Array
@@ -43,7 +43,7 @@ class Duplicates:
 
     @property
     def found(self) -> Int64Array:
-        """Indices of the judged images that are training images too, one way or the other, ascending."""
+        """Ascending indices of the judged images that are exact or near duplicates of a training image."""
         return np.flatnonzero((self.exact >= 0) | (self.near >= 0 if self.near is not None else False)).astype(np.int64)
 
 
@@ -62,8 +62,8 @@ def find_duplicates(judged_u8: UInt8Array, train_u8: UInt8Array, *, near: bool =
 
 
 def seen_in_training(dataset: Dataset, split: Split, split_seed: int = 0) -> list[ImageSet]:
-    """What a network may have met before it is judged on `split`: the training images; before the test images also the
-    validation images of a data set that has its own, by which epochs and ensembles are chosen.
+    """The images that a model judged on `split` may have seen: the training images; for test also the validation images of a
+    data set with its own validation split, on which epochs and ensembles are chosen.
 
     Empty if the data set has no training images.
     """
@@ -80,7 +80,7 @@ def joined(image_sets: Sequence[ImageSet]) -> UInt8Array:
 
 
 def without(judged: ImageSet, duplicates: Duplicates) -> ImageSet:
-    """The judged images that are no training images, with a fingerprint of their own; UserError if none is left."""
+    """The judged images without the duplicates found, with their own fingerprint; UserError if none is left."""
     remaining = np.setdiff1d(np.arange(len(judged)), duplicates.found)
     if not len(remaining):
         raise UserError(
@@ -91,9 +91,9 @@ def without(judged: ImageSet, duplicates: Duplicates) -> ImageSet:
 
 
 def duplicates_note(judged: ImageSet, duplicates: Duplicates, *, excluded: bool, with_validation: bool = False) -> list[str]:
-    """What a person should know of them: no line if there are none.
+    """A note on the duplicates, as a list: empty if there are none.
 
-    with_validation: whether they were looked for among validation images too.
+    with_validation: whether validation images were searched too.
     """
     n_exact = int((duplicates.exact >= 0).sum())
     n_near = 0 if duplicates.near is None else int((duplicates.near >= 0).sum())
@@ -111,7 +111,7 @@ def duplicates_note(judged: ImageSet, duplicates: Duplicates, *, excluded: bool,
 
 
 def conflicting_labels(*image_sets: ImageSet) -> int:
-    """Number of images whose very pixels occur with another label too."""
+    """Number of images whose exact pixels also occur with another label."""
     labels: dict[bytes, list[int]] = {}
     for images in image_sets:
         for digest, label in zip(_digests(images.images_u8), images.labels, strict=True):
@@ -120,7 +120,7 @@ def conflicting_labels(*image_sets: ImageSet) -> int:
 
 
 def conflict_note(*image_sets: ImageSet) -> list[str]:
-    """A line where images have two labels, for at least one of them must be wrong."""
+    """A note if the same pixels occur with two labels: at least one must be wrong."""
     count = conflicting_labels(*image_sets)
     if not count:
         return []
@@ -129,8 +129,8 @@ def conflict_note(*image_sets: ImageSet) -> list[str]:
 
 
 def thumbnails(images_u8: UInt8Array, side: int) -> tuple[Float32Array, Float32Array]:
-    """Means of side×side areas, each channel less its mean and the whole of unit length, float32 (n_images, side × side × 3),
-    and the standard deviation they had, (n_images,), in grey levels.
+    """Means of side×side areas, centred per channel and of unit length, float32 (n_images, side × side × 3), and their
+    standard deviation before that, (n_images,), in grey levels.
     """
     n_images, height, width, _ = images_u8.shape
     values = np.empty((n_images, side, side, 3), dtype=np.float32)
@@ -152,7 +152,7 @@ def _edges(size: int, side: int) -> Int64Array:
 
 
 def _area_sums(values: UInt8Array | Float32Array, side: int) -> Float32Array:
-    """(n, size, k) → (n, side, k): sums over `side` runs of neighbours, exact, for they are whole numbers below 2²⁴."""
+    """(n, size, k) → (n, side, k): sums over `side` runs of neighbours; exact, being whole numbers below 2²⁴."""
     n, size, k = values.shape
     if size % side:
         return np.add.reduceat(values, _edges(size, side), axis=1, dtype=np.float32)
@@ -164,7 +164,7 @@ def _area_sums(values: UInt8Array | Float32Array, side: int) -> Float32Array:
 
 
 def _near(judged_u8: UInt8Array, train_u8: UInt8Array) -> Int64Array:
-    """Index of the training image that each judged image is a near duplicate of, (n_images,); -1: of none."""
+    """Index of the training image that each judged image is a near duplicate of, (n_images,); -1 for none."""
     coarse, contrast = thumbnails(judged_u8, 8)
     train_coarse, train_contrast = thumbnails(train_u8, 8)
     train_coarse[train_contrast < _LEAST_CONTRAST] = 0  # correlates with nothing

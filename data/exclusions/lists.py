@@ -1,7 +1,7 @@
-"""Lists of images that are better left out of a test: CIFAR-10's disputed labels, ciFAIR's duplicates, or anybody's own.
+"""Lists of images to leave out of a test: CIFAR-10's disputed labels, ciFAIR's duplicates, or a user's own.
 
-An index counts images in the official order of CIFAR-10's test split, so such a list is taken only where the labels come in
-that order; files that were sorted or shuffled since have other images at these places. A list of files is matched by name.
+An index counts images in the official order of CIFAR-10's test split, so such a list is accepted only if the labels are in
+that order: in sorted or shuffled files the indices mean other images. A list of files is matched by name.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DISPUTED = Archive(
         for at in ("5457895eee26e49187de5c4d6617b9de6f172221", "main")
     ),
 )
-FEWEST_VOTES = 3  # of five, that confirm a label which is not disputed
+FEWEST_VOTES = 3  # of five; a label with fewer confirmations is disputed
 OFFICIAL_LABELS = "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5"  # SHA-256 of the 10,000, one byte each
 INDEX_COLUMNS = ("TestID", "index", "id")
 FILE_COLUMNS = ("file", "file_name", "filename", "path")
@@ -48,7 +48,7 @@ def listed(what: str, dataset: Dataset, image_set: ImageSet, data_dir: Path | No
     """Which of the images are in the list `what`, (n_images,): "disputed", or the path of a CSV or of cleanlab's JSON.
 
     A CSV has a column `file` (image names as a run stores them, or files' own names), or `TestID` or `index` (official indices
-    of CIFAR-10's test images). UserError for a list that cannot be had or read, or whose images cannot be known.
+    of CIFAR-10's test images). UserError for a list that cannot be downloaded or read, or does not fit these images.
     """
     path = _disputed(data_dir) if what == DISPUTED_NAME else Path(what)
     files, indices = _read(path)
@@ -95,7 +95,7 @@ def _read(path: Path) -> tuple[set[str], set[int]]:
 
 
 def _votes(text: str, path: Path) -> set[int]:
-    """Indices of cleanlab's JSON that fewer than three of five people confirm."""
+    """Indices in cleanlab's JSON whose label fewer than three of five people confirmed."""
     try:
         entries: Any = parse_json(text)
         return {int(entry["id"]) for entry in entries if int(entry["mturk"]["given"]) < FEWEST_VOTES}
@@ -123,19 +123,19 @@ def _rows(text: str, path: Path) -> tuple[set[str], set[int]]:
 
 
 def require_official_order(what: str, dataset: Dataset, image_set: ImageSet) -> None:
-    """UserError unless these are CIFAR-10's test images in official order, by their labels."""
+    """UserError unless these are, judging by their labels, CIFAR-10's test images in official order."""
     if image_set.split == "test" and not dataset.is_of_files:
         labels = dataset.labels("test", 0)
         if hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest() == OFFICIAL_LABELS:
             return
     raise UserError(
         f"{what} counts CIFAR-10's test images in official order, and the {image_set.split} images of {dataset.name} are "
-        "not these in that order; pass a CSV with a column file"
+        "not in that order; pass a CSV with a column file"
     )
 
 
 def _named(files: Collection[str], image_set: ImageSet, path: Path) -> NDArray[np.bool_]:
-    """Which images have one of these names, whole or the file's own; UserError for a short name that two images have."""
+    """Which images have one of these names, with or without folders; UserError for a bare file name that two images have."""
     names = image_set.image_names
     own = [Path(name).name for name in names]
     short = {file for file in files if "/" not in file}

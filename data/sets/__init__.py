@@ -1,9 +1,9 @@
-"""One file per data set; those that have a name stand here, and nowhere else.
+"""One file per data set; `NAMED` is the only list of those that have a name.
 
 A data set by name is a module with CLASS_NAMES, in the order of the labels, IMAGE_SIZE (height, width), `reader(data_dir)`, which
-gives a function from "train" or "test" to uint8 RGB images and labels, and `why_absent(data_dir)`: None if reading needs no
-download, else in words what is missing and what to do. One that lacks a split has AVAILABLE, the splits that it has. One whose
-images test models of another data set has TESTS_MODELS_OF, that one's name, and its classes.
+returns a function from "train" or "test" to uint8 RGB images and labels, and `why_absent(data_dir)`: None if reading needs no
+download, else what is missing and what to do. One that lacks a split has AVAILABLE, the splits that it has. One whose
+images test models of another data set has that one's classes, and its name as TESTS_MODELS_OF.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WHAT_DATA_TAKES = f"{', '.join(NAMED)}, a folder of images by class, a CSV of fi
 
 
 class NamedSet(Protocol):
-    """What the module of a data set offers."""
+    """The interface of a data set's module."""
 
     CLASS_NAMES: tuple[str, ...]
     IMAGE_SIZE: tuple[int, int]
@@ -42,7 +42,7 @@ class NamedSet(Protocol):
 
 
 def named_set(name: str) -> NamedSet:
-    """The module of the data set `name`, imported; KeyError for none of `NAMED`."""
+    """The module of the data set `name`, imported; KeyError for a name not in `NAMED`."""
     return cast("NamedSet", importlib.import_module(NAMED[name]))
 
 

@@ -1,4 +1,4 @@
-"""Pickles that hold builtin values and numpy arrays, read without running anything that they name."""
+"""Reads pickles of builtin values and numpy arrays without calling anything else that they name."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 
 class ForbiddenNameError(Exception):
-    """A pickle asks for something else than numpy's arrays."""
+    """A pickle names something other than numpy's arrays."""
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Unpickles builtin values and numpy arrays; refuses every other name, so that no file can make anything run."""
+    """Unpickles builtin values and numpy arrays; refuses every other name, so that no file can run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {
-            # Taken from an array, because numpy 2 moved the module and warns at its old name.
+            # Taken from an array, because numpy 2 moved the module and warns if the old name is imported.
             ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
             ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
             ("numpy", "ndarray"): np.ndarray,
@@ -30,15 +30,15 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def unpickle(file: BinaryIO, encoding: str = "ASCII") -> Any:
-    """The next value of a pickle; `encoding`, as pickle.load has it, of what Python 2 wrote.
+    """The next value of a pickle; `encoding`: of strings that Python 2 wrote, as in pickle.load.
 
-    ForbiddenNameError for a name that is not of numpy's arrays; a damaged pickle raises almost anything.
+    ForbiddenNameError for any name but numpy's arrays; a damaged pickle may raise almost any exception.
     """
     return _ArraysOnly(file, encoding=encoding).load()
 
 
 def _bytes_of(text: str, encoding: str) -> bytes:
-    """`_codecs.encode` as far as pickles of bytes need it: no codec of anybody's is looked up."""
+    """`_codecs.encode` as far as pickles of bytes need it: no registered codec is looked up."""
     if encoding != "latin1":
         raise ForbiddenNameError(f"the codec {encoding[:40]}")
     return text.encode("latin1")

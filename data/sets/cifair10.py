@@ -21,7 +21,7 @@ FOLDER = "ciFAIR-10"
 
 
 def reader(data_dir: Path | None) -> Callable[[str], tuple[UInt8Array, Int64Array]]:
-    """A function that reads a split; UserError where the files are not there, for they are not downloaded."""
+    """A function that reads a split; UserError if the files are missing: they are never downloaded."""
     absent = why_absent(data_dir)
     if absent is not None:
         raise UserError(absent)
@@ -29,7 +29,7 @@ def reader(data_dir: Path | None) -> Callable[[str], tuple[UInt8Array, Int64Arra
 
 
 def why_absent(data_dir: Path | None) -> str | None:
-    """Where it was looked for and how to get it; None where it is there."""
+    """Where it was searched for and how to get it; None if it is there."""
     if (_folder(data_dir) / BATCH_FILES["test"][0]).is_file():
         return None
     how = "unpack ciFAIR-10 as github.com/cvjena/cifair says, and say where it lies with --data-dir"
@@ -37,6 +37,6 @@ def why_absent(data_dir: Path | None) -> str | None:
 
 
 def _folder(data_dir: Path | None) -> Path:
-    """The folder `ciFAIR-10` in the one named, or the one named if that is what it is called: CIFAR-10 is never taken for it."""
+    """`ciFAIR-10` in the given folder, or that folder if it has this name, so that CIFAR-10 is never mistaken for it."""
     home = home_folder(data_dir)
     return home if home.resolve().name == FOLDER else home / FOLDER

@@ -1,4 +1,4 @@
-"""CIFAR-10 in its official layout, read without running anything a file may hold.
+"""CIFAR-10 in its official layout, read without running code from its pickles.
 
 Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 """
@@ -30,7 +30,7 @@ def reader(data_dir: Path | None) -> Callable[[str], tuple[UInt8Array, Int64Arra
 
 
 def why_absent(data_dir: Path | None) -> str | None:
-    """Where it was looked for and how to get it; None if it is there."""
+    """Where it was searched for and how to get it; None if it is there."""
     home = home_folder(data_dir)
     if find_batches(home) is not None:
         return None
@@ -91,7 +91,7 @@ def _load(path: Path) -> dict[bytes, Any]:
 
 
 def _check_class_names(path: Path) -> None:
-    """Refuse a folder whose meta file names other classes than CIFAR-10's; one without that file is taken as it is."""
+    """UserError if the meta file names other classes than CIFAR-10's; a folder without that file is accepted."""
     if not path.exists():
         return
     names = _load(path).get(b"label_names")

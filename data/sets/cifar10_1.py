@@ -24,7 +24,7 @@ IMAGES_FILE, LABELS_FILE = "cifar10.1_v6_data.npy", "cifar10.1_v6_labels.npy"
 
 
 def reader(data_dir: Path | None) -> Callable[[str], tuple[UInt8Array, Int64Array]]:
-    """A function that reads the test split; UserError where the files are not there, for they are not downloaded."""
+    """A function that reads the test split; UserError if the files are missing: they are never downloaded."""
     absent = why_absent(data_dir)
     if absent is not None:
         raise UserError(absent)
@@ -34,7 +34,7 @@ def reader(data_dir: Path | None) -> Callable[[str], tuple[UInt8Array, Int64Arra
 
 
 def why_absent(data_dir: Path | None) -> str | None:
-    """Where it was looked for and how to get it; None where it is there."""
+    """Where it was searched for and how to get it; None if it is there."""
     home = home_folder(data_dir)
     if _find(home) is not None:
         return None
@@ -43,7 +43,7 @@ def why_absent(data_dir: Path | None) -> str | None:
 
 
 def read(folder: Path) -> tuple[UInt8Array, Int64Array]:
-    """Images, uint8 RGB (n_images, 32, 32, 3), and labels, int64 (n_images,); UserError where the files hold something else."""
+    """Images, uint8 RGB (n_images, 32, 32, 3), and labels, int64 (n_images,); UserError if the files hold anything else."""
     images_u8, labels = _array(folder / IMAGES_FILE), _array(folder / LABELS_FILE)
     if images_u8.dtype != np.uint8 or images_u8.ndim != 4 or images_u8.shape[1:] != (*IMAGE_SIZE, 3) or not len(images_u8):
         raise _invalid(folder / IMAGES_FILE, f"it holds {images_u8.dtype} of shape {images_u8.shape}, not uint8 (n, 32, 32, 3)")

@@ -13,7 +13,7 @@ BATCH_FILES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": (
 
 
 def home_folder(data_dir: Path | None) -> Path:
-    """Where CIFAR-10 is looked for and downloaded to."""
+    """The folder in which CIFAR-10 is searched for, and to which it is downloaded."""
     if data_dir is not None:
         return Path(data_dir).expanduser()
     named = os.environ.get(ENVIRONMENT_VARIABLE)
@@ -30,5 +30,5 @@ def find_batches(home: Path) -> Path | None:
 
 
 def _data_folder() -> Path:
-    """Beside the code in a checkout; where it is installed, in the folder one stands in."""
+    """Beside the code in a checkout; if the package is installed, in the current folder."""
     return REPOSITORY / "data" if is_checkout() else Path("data")

@@ -1,4 +1,4 @@
-"""CIFAR-10N: what people on Amazon's Mechanical Turk called CIFAR-10's 50,000 training images.
+"""CIFAR-10N: labels of CIFAR-10's 50,000 training images by people on Amazon's Mechanical Turk.
 
 Source: Wei et al. 2022, "Learning with noisy labels revisited", arXiv 2110.12088;
 CIFAR-10_human.pt of github.com/UCSC-REAL/cifar-10-100n.
@@ -25,13 +25,13 @@ _BEFORE_THE_VALUE = 3  # pickles of torch.save's older format: a magic number, a
 
 
 def split_choice(path: Path) -> tuple[Path, str]:
-    """The file and the name of the labels in it, for `FILE.pt` (the majority's) or `FILE.pt:NAME`."""
+    """Splits `FILE.pt` (the majority's labels) or `FILE.pt:NAME` into the file and the name of the labels in it."""
     file, colon, name = path.name.rpartition(":")
     return (path.with_name(file), name) if colon and file.endswith(".pt") else (path, USUAL)
 
 
 def read_human_labels(path: Path, name: str) -> tuple[Int64Array, Int64Array]:
-    """CIFAR-10's own labels and people's, each int64 (n_images,), in the official order of the training images.
+    """CIFAR-10's own and the human labels, each int64 (n_images,), in the official order of the training images.
 
     UserError for a file that is not CIFAR-10N's, or has no labels of that name.
     """
@@ -68,7 +68,7 @@ def _load(path: Path) -> dict[Any, Any]:
 
 
 def _value(file: BinaryIO) -> Any:
-    """What torch.save wrote, in its zip or in its older format, if that is builtin values and numpy arrays."""
+    """What torch.save wrote, in its zip or older format; only builtin values and numpy arrays are accepted."""
     if not zipfile.is_zipfile(file):
         file.seek(0)
         for _ in range(_BEFORE_THE_VALUE):

@@ -1,4 +1,4 @@
-"""The one size that a folder's images of differing sizes get, and what a person should know of what that costs them."""
+"""The common size that a folder's images of differing sizes are resized to, and notes on what they lose by it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LEAST_CUT = 0.01  # share of its area below which nobody needs to know that an 
 
 
 def common_size(sizes: Counter[ImageSize], reading: Reading) -> ImageSize:
-    """Height and width: the size itself if there is but one, else a square of the median shorter side (to pad: the longer side).
+    """Height and width: the size itself if there is only one, else a square of the median shorter side (for pad: longer side).
 
     sizes: how many images have each, at least one; the square's side is at most `reading.max_side`.
     """
@@ -22,7 +22,7 @@ def common_size(sizes: Counter[ImageSize], reading: Reading) -> ImageSize:
 
 
 def median_side(sizes: Counter[ImageSize], resize: Resize) -> int:
-    """The median shorter side, or to pad the median longer side, in pixels, rounded down."""
+    """The median shorter side, or for pad the median longer side, in pixels, rounded down."""
     sides = Counter[int]()
     for size, count in sizes.items():
         sides[(max if resize == "pad" else min)(size)] += count
@@ -30,7 +30,7 @@ def median_side(sizes: Counter[ImageSize], resize: Resize) -> int:
 
 
 def cap_note(sizes: Counter[ImageSize], reading: Reading) -> list[str]:
-    """Says where the cap on the resolution took pixels away."""
+    """A note if the limit on the resolution shrinks the images."""
     side, cap = median_side(sizes, reading.resize) if len(sizes) > 1 else 0, reading.max_side
     if side <= cap:
         return []
@@ -42,7 +42,7 @@ def cap_note(sizes: Counter[ImageSize], reading: Reading) -> list[str]:
 
 
 def cut_note(sizes: Counter[ImageSize], image_size: ImageSize, resize: Resize) -> list[str]:
-    """Says how much of the images the centre crop to `image_size` takes away."""
+    """A note on how much of the images the centre crop to `image_size` removes."""
     from data.decode import share_cut_away
 
     if resize != "shortest":

@@ -24,12 +24,12 @@ _SCALE = 4  # 8×8 becomes 32×32
 
 
 def reader(_data_dir: Path | None) -> Callable[[str], tuple[UInt8Array, Int64Array]]:
-    """Reads a split: the images come with scikit-learn."""
+    """The function that reads a split; the images come with scikit-learn."""
     return read
 
 
 def why_absent(_data_dir: Path | None) -> None:
-    """Nothing is ever missing."""
+    """None: the images are always there."""
 
 
 def read(split: str) -> tuple[UInt8Array, Int64Array]:
@@ -48,8 +48,8 @@ def read(split: str) -> tuple[UInt8Array, Int64Array]:
 def enlarge(ink: Int64Array) -> UInt8Array:
     """Levels 0 to 16, (n_images, 8, 8), as white on black uint8 RGB, (n_images, 32, 32, 3), by bilinear interpolation.
 
-    Pixel centres lie at half-integers, as in PIL and torchvision. In whole numbers throughout, so that the pixels, and
-    with them the fingerprint, depend on no library's rounding.
+    Pixel centres lie at half-integers, as in PIL and torchvision. Integer arithmetic throughout, so that the pixels, and
+    hence the fingerprint, depend on no library's rounding.
     """
     weights = _bilinear_weights()  # (32, 8), each row sums to 8
     scaled = weights @ ink.astype(np.int64) @ weights.T  # (n_images, 32, 32), 0 to 16 × 64
@@ -59,7 +59,7 @@ def enlarge(ink: Int64Array) -> UInt8Array:
 
 
 def _bilinear_weights() -> Int64Array:
-    """Eighths of each source pixel in each enlarged one: centre (i + 0.5) / 4 - 0.5, clamped to the image."""
+    """Weight, in eighths, of each source pixel in each enlarged one, (32, 8): centre (i + 0.5) / 4 - 0.5, clamped to the image."""
     weights = np.zeros((_SIDE * _SCALE, _SIDE), dtype=np.int64)
     for i in range(_SIDE * _SCALE):
         low, eighths = divmod(2 * i + 1 - _SCALE, 2 * _SCALE)
@@ -79,7 +79,7 @@ def _table() -> Int64Array:
 
 
 def _bundled_table() -> Int64Array | None:
-    """The table read from scikit-learn's own file, None if it lies elsewhere: importing scikit-learn takes seconds."""
+    """The table read from scikit-learn's own file, because importing scikit-learn takes seconds; None if it lies elsewhere."""
     spec = importlib.util.find_spec("sklearn")
     if spec is None:
         raise UserError("the digits come with scikit-learn, which is not installed; pip install scikit-learn")

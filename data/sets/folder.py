@@ -1,7 +1,7 @@
 """Any labelled image files: a folder in the ImageFolder layout (`train/<class>/*.jpg`, `val/<class>/*.jpg`, `test/<class>/*.png`),
 class folders alone, a table of files and labels, or images packed into tar, Parquet or Arrow files (`data.stream.packed`).
 
-How images of differing sizes become one array stands at `ImageFolder`; what is read and what is passed over in `data.scan`.
+`ImageFolder` documents how images of differing sizes become one array, `data.scan` what is read and what is skipped.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from data.decode import DamagedImage
 
 _NAMED_DAMAGE = 10  # damaged files that an error names; `data show --skip-damaged` lists them all
-# What may be read beside the images asked for without anyone waiting for it: about a second of decoding on one core.
+# Up to this much a whole split may be read though fewer images are needed: about a second of decoding on one core.
 _QUICK_FILES, _QUICK_BYTES = 3000, 30e6
 
 
 class ImageFolder:
     """The images under a folder's `train/`, `val/` (or `valid/`, `validation/`) and `test/`; some of them may be absent.
 
-    Where all images of all splits share one size, that is the resolution of the data set and no pixel is changed.
+    If all images of all splits share one size, that is the resolution of the data set and no pixel is changed.
     Otherwise every image is fitted to S×S as `reading.resize` says (`data.decode.fit`): by default resized, aspect kept, so
-    that its shorter side is S, and the centre cut out. S is the median shorter side over all splits (to pad: the longer
+    that its shorter side is S, then centre-cropped. S is the median shorter side over all splits (for pad: the longer
     side), at most `reading.max_side`. The sizes come from the files' headers, so the resolution does not depend on which
     split is read. `image_size` (height, width) overrides it.
 
-    class_names: the order of the labels if a model states it, of which the folder's classes may be some; else the
-    folder's own names, sorted. Images become RGB, turned as their EXIF orientation says; transparency is dropped, as
-    torchvision does. Files are in sorted order within their class, packed images in the order of their files.
+    class_names: a model's classes in the order of its labels, of which the folder may have only some; else the
+    folder's own names, sorted. Images become RGB, with EXIF orientation applied; transparency is dropped, as
+    in torchvision. Files are sorted within their class, packed images in the order of their files.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ImageFolder:
             self._labels[split] = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
         self._sizes: dict[Split, Counter[ImageSize]] = {}
         self._damaged: dict[Place, DamagedImage] = {}
-        self._whole_identity: dict[Split, str] = {}  # of the splits without damaged files, what it was with them
+        self._whole_identity: dict[Split, str] = {}  # identity, with damaged files, of the splits from which they were left out
 
     @property
     def available(self) -> tuple[Split, ...]:
@@ -99,7 +99,7 @@ class ImageFolder:
         return damage_among(self._places[split], self.image_size, self._reading.resize, n_processes)
 
     def leave_out(self, split: Split, damaged: Mapping[int, str]) -> None:
-        """Go on without the files of a split that `find_damaged` found: from here on it has the others alone, in their order.
+        """Remove the files that `find_damaged` found from a split; the others keep their order.
 
         Its `identity` stays that of all files. UserError if nothing is left.
         """
@@ -120,7 +120,7 @@ class ImageFolder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of what was read so far, and of what was not."""
+        """Notes for the user on what was read so far, and what was not."""
         sizes = self._every_size()
         shrunk = cap_note(sizes, self._reading) if self._image_size is None else []
         cut = cut_note(sizes, self.image_size, self._reading.resize) if sizes else []
@@ -162,17 +162,17 @@ class ImageFolder:
         return [self._name(path) for path in self._places[split]]
 
     def is_quick(self, split: Split) -> bool:
-        """Whether a whole split is decoded in about a second; decides by the number and size of its files, not by a clock."""
+        """Whether a whole split is decoded in about a second, estimated from the number and size of its files."""
         places = self._places[split]
         if len(places) > _QUICK_FILES:
             return False
         return sum(place.stat().st_size if isinstance(place, Path) else len(place.read()) for place in places) <= _QUICK_BYTES
 
     def read(self, split: Split, chosen: Int64Array | None = None) -> tuple[UInt8Array, Int64Array, Int64Array, Int32Array]:
-        """Images, uint8 RGB (n_images, height, width, 3), labels, (n_images,), and which files they are, (n_images,).
+        """Images, uint8 RGB (n_images, height, width, 3), labels, (n_images,), indices of their files, (n_images,), and the
+        original height and width of each, (n_images, 2).
 
-        Last the height and width in which each came, (n_images, 2).
-        chosen: ascending indices of the files to read; all if None. UserError, naming them, if files are damaged.
+        chosen: ascending indices of the files to read; all if None. UserError naming the damaged files, unless they are skipped.
         """
         from data.decode import DamagedImage
         from data.stream.decoding import decode_all
@@ -182,7 +182,7 @@ class ImageFolder:
             found = decode_all(places, self.image_size, self._reading.resize, skip_damaged=self._reading.skip_damaged)
         except DamagedImage as damage:
             raise self._all_damage() from damage
-        if self._image_size is not None:  # else the headers have told
+        if self._image_size is not None:  # else the sizes are known from the headers
             heights_and_widths, counts = np.unique(found.sizes, axis=0, return_counts=True)
             self._sizes[split] = Counter({(int(h), int(w)): int(n) for (h, w), n in zip(heights_and_widths, counts, strict=True)})
         self._damaged |= {damage.path: damage for damage in found.damaged}
@@ -199,11 +199,10 @@ class ImageFolder:
         n_processes: int | None = None,
         sizes: Int32Array | None = None,
     ) -> Generator[UInt8Array]:
-        """The images of the files `chosen`, in that order, `at_once` together, decoded a little ahead of their use.
+        """The images of the files `chosen`, in that order, `at_once` per part, decoded a little ahead of their use.
 
-        sizes: to be filled, as far as images were read, with the height and width in which each came, (n_images, 2).
-        UserError for the first that is damaged: the others would be other batches than of a run that leaves it out. `leave_out`
-        leaves it out of all.
+        sizes: filled, as images are read, with the original height and width of each, (n_images, 2).
+        UserError for the first damaged image: skipping it here would shift the batches that follow; call `leave_out` before.
         """
         from data.stream.decoding import decoded
 
@@ -218,7 +217,7 @@ class ImageFolder:
                 yield part.images_u8
 
     def identity(self, split: Split) -> str:
-        """SHA-256 of what a split's images are without decoding any: their names, where they lie, bytes, labels and size."""
+        """SHA-256 that identifies a split without decoding: of file names and sizes, labels, class names, image size and resize."""
         if split in self._whole_identity:
             return self._whole_identity[split]
         digest = hashlib.sha256(repr((self.class_names, self.image_size, self._reading.resize)).encode())
@@ -277,7 +276,7 @@ class ImageFolder:
         return UserError(f"none of the {n_images} {split} images in {self._root} can be decoded; replace them")
 
     def _all_damage(self) -> UserError:
-        """The error that names every damaged file of every split, so that one round of mending is enough."""
+        """The error that names every damaged file of every split, so that all can be repaired at once."""
         from data.decode import find_damaged
 
         damaged = [damage for places in self._places.values() for damage in find_damaged(places)]
@@ -304,14 +303,14 @@ def _files_of(source: Path, least_classes: int) -> tuple[dict[Split, Classes], l
 
 
 def _by_number(own: Sequence[str], class_names: Sequence[str]) -> tuple[str, ...]:
-    """The model's names of labels that are whole numbers, as they stand in most packed files; `own` if they are not all of that."""
+    """The model's class names for labels that are all indices, as in most packed files; else `own`."""
     if all(name.isdecimal() and int(name) < len(class_names) for name in own):
         return tuple(class_names[int(name)] for name in own)
     return tuple(own)
 
 
 def slug(folder: Path, reserved: Collection[str] = ()) -> str:
-    """The base name of a folder, or of a table without its ending: lower-case letters, digits, '_', '-'; none of `reserved`."""
+    """The base name of a folder, or of a table without its extension: lower-case letters, digits, '_', '-'; never in `reserved`."""
     path = folder.resolve()
     base = path.stem if (path.suffix.lower() in TABLES or is_packed_file(path)) and path.is_file() else path.name
     name = re.sub(r"[^a-z0-9_-]+", "-", base.lower()).strip("-") or "folder"

@@ -1,6 +1,6 @@
-"""Images whose labels stand in a table: a CSV of files and labels, or the metadata of a Hugging Face `imagefolder`.
+"""Images whose labels are in a table: a CSV of files and labels, or the metadata of a Hugging Face `imagefolder`.
 
-Both become what `data.scan.scan` makes of an image folder: files by split and class.
+Both are read into the form that `data.scan.scan` returns for an image folder: files by split and class.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Entry:
 def metadata_files(root: Path) -> list[Path]:
     """The tables of a Hugging Face `imagefolder`: beside the images of each split, or one for all; none in other folders.
 
-    A `metadata.csv` that names no labels is somebody's notes on an image folder.
+    A `metadata.csv` without columns of files and labels is ignored: it is unrelated to the data set's layout.
     """
     folders = [root, *(root / name for name in _SPLIT_NAMES)]
     tables = [folder / name for folder in folders for name in METADATA if (folder / name).is_file()]
@@ -132,7 +132,7 @@ def _column(table: Path, row: Mapping[str, str], names: Sequence[str], what: str
 
 
 def _existing(folder: Path, name: str) -> Path:
-    """The file that a row names, below the table's folder; a name from Windows is read as it was meant."""
+    """The file that a row names, below the table's folder; backslashes of a Windows path are accepted."""
     path = folder / name
     return path if path.exists() or "\\" not in name else folder / name.replace("\\", "/")
 
@@ -163,7 +163,7 @@ def _check_files(entries: Sequence[_Entry], source: str) -> None:
 
 
 def _class_names(by_split: Mapping[Split, Mapping[Path, str]], source: str) -> list[str]:
-    """Every class, whole numbers in their order, other names sorted; those of the training images if there are any."""
+    """Every class, whole numbers in numeric order, other names sorted; those of the training images if there are any."""
     every = {label for found in by_split.values() for label in found.values()}
     names = set(by_split["train"].values()) or every
     if every - names:

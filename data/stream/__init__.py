@@ -1,1 +1,1 @@
-"""Images that are read one part after another: those packed into large files, and decoding in processes beside what uses them."""
+"""Images read one part after another: from packed files, and decoded in other processes while the caller uses them."""

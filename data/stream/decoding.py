@@ -1,4 +1,4 @@
-"""Images decoded part by part, in order: few of them in threads here, many in processes beside whatever uses them."""
+"""Images decoded part by part, in order: a few in threads of this process, many in other processes while the caller works."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from data.decode import DamagedImage, Decoded, decode_here
 from data.reading import ImageSize, Resize
 from data.stream.parts import Place, as_json
 
-AT_ONCE = 128  # images that a process decodes before it hands them on: the batch in which models predict
-FEW = 2048  # for fewer a process would take longer to start than to decode
+AT_ONCE = 128  # images that a process decodes before it returns them: the batch size of predictions
+FEW = 2048  # for fewer, starting a process takes longer than decoding
 
 
 @dataclass
 class Everything:
-    """images_u8: uint8 RGB (n_read, height, width, 3), on disk if they are many; sizes: int32 height and width in which each came,
-    (n_read, 2); read: which of the places they are, ascending, (n_read,); damaged: the others.
+    """images_u8: uint8 RGB (n_read, height, width, 3), on disk if they are many; sizes: original height and width of each, int32
+    (n_read, 2); read: ascending indices of their places, (n_read,); damaged: the other places.
     """
 
     images_u8: UInt8Array
@@ -34,7 +34,7 @@ class Everything:
 
 
 def decode_all(places: Sequence[Place], size: ImageSize, resize: Resize = "shortest", *, skip_damaged: bool = False) -> Everything:
-    """Every image fitted to `size`, memory flat in their number; DamagedImage at the first that is not whole, unless skipped."""
+    """Every image fitted to `size`, in constant memory; raises DamagedImage at the first damaged one, unless they are skipped."""
     n_places = len(places)
     every = Everything(new_array((n_places, *size, 3)), np.empty(n_places, np.int64), np.empty((n_places, 2), np.int32))
     n_read = start = 0
@@ -59,7 +59,7 @@ def decode_all(places: Sequence[Place], size: ImageSize, resize: Resize = "short
 def damage_among(
     places: Sequence[Place], size: ImageSize, resize: Resize = "shortest", n_processes: int | None = None
 ) -> dict[int, str]:
-    """Index and reason of each of `places` that cannot be decoded, ascending; decodes them all, memory flat in their number."""
+    """Index and reason of each of `places` that cannot be decoded, ascending; decodes them all, in constant memory."""
     found: dict[int, str] = {}
     start = 0
     with progress() as display, closing(decoded(places, size, resize, n_processes)) as parts:
@@ -76,9 +76,10 @@ def damage_among(
 def decoded(
     places: Sequence[Place], size: ImageSize, resize: Resize = "shortest", n_processes: int | None = None, at_once: int = AT_ONCE
 ) -> Generator[Decoded]:
-    """Parts of `at_once` places, in order, each with its damaged images left out and named.
+    """Decodes parts of `at_once` places, in order; damaged images are left out and named.
 
-    n_processes: that decode, if there are many; the cores this process may use if not given. A few parts at most are decoded ahead.
+    n_processes: how many decode, if there are many places; by default one per core that this process may use. At most a few
+    parts are decoded ahead.
     """
     starts = range(0, len(places), at_once)
     if len(places) <= FEW:
@@ -98,7 +99,7 @@ def decoded(
 
 
 def _unpacked(answer: bytes, places: Sequence[Place], start: int, size: ImageSize) -> Decoded:
-    """What `data.stream.worker` made of the places from `start` on."""
+    """The answer of `data.stream.worker` for the places from `start` on."""
     head, _, pixels = answer.partition(b"\n")
     said = json.loads(head)
     images_u8 = np.frombuffer(pixels, np.uint8).reshape(-1, *size, 3)

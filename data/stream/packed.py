@@ -1,4 +1,4 @@
-"""Images packed into large files: which of them a path holds, by split, and their labels."""
+"""Images packed into large files: finds those of a path, by split, and their labels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SPLIT_NAMES = {name: split for split, names in SPLIT_FOLDERS.items() for name i
 
 @dataclass(frozen=True)
 class Packed:
-    """Images by split in the order of their files. names: their classes; labels: index among these of each code of a label."""
+    """Images by split in the order of their files. names: of the classes; labels: the class index for each label code."""
 
     names: tuple[str, ...]
     parts: dict[Split, Parts]
@@ -34,9 +34,9 @@ class Packed:
 
 
 def open_packed(root: Path) -> Packed | None:
-    """What `root`, a file or a folder, holds in tar, Parquet or Arrow files; None if it holds none of them.
+    """The images of tar, Parquet or Arrow files in `root`, a file or a folder; None if it has no such files.
 
-    A file's split is that of its folder (`train/`, `val/`, `test/`) or of how its name begins (`train-00000.tar`); else test.
+    A file's split is that of its folder (`train/`, `val/`, `test/`) or of its name's prefix (`train-00000.tar`); else test.
     """
     kind, files = _files(root)
     if not files:
@@ -63,12 +63,12 @@ def open_packed(root: Path) -> Packed | None:
 
 
 def is_packed_file(path: Path) -> bool:
-    """Whether a path's name is that of one such file."""
+    """Whether a path has the extension of a tar or Parquet file."""
     return path.suffix.lower() in ENDINGS
 
 
 def _files(root: Path) -> tuple[str, dict[Split, list[Path]]]:
-    """The kind of the files, and the files of each split; none if there are none."""
+    """The kind of the files, and the files of each split; both empty if there are none."""
     if root.is_file():
         return ENDINGS[root.suffix.lower()], {_split_of(root, root.parent): [root]}
     if (root / "dataset_dict.json").is_file() or (root / "state.json").is_file():
@@ -97,7 +97,7 @@ def _split_of(path: Path, root: Path) -> Split:
 
 
 def _saved_to_disk(root: Path) -> dict[Split, list[Path]]:
-    """The Arrow files of a saved data set, or of each split of several."""
+    """The Arrow files of a saved `Dataset`, or of each split of a saved `DatasetDict`."""
     if (root / "state.json").is_file():
         found = {_split_in(root): sorted(root.glob("*.arrow"))}
     else:

@@ -1,4 +1,4 @@
-"""Where one image lies: a file of its own, or a part of a larger one, which is read in place and never unpacked to disk."""
+"""Where one image lies: in its own file, or inside a larger one, which is read in place and never unpacked to disk."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from core.errors import UserError
 from core.records import IN_MEMORY_LABELS_BYTES, PART, Int64Array, OnDisk, in_parts, new_array
 
-MOST_BYTES = 2**28  # of one image: a length that a file states is no reason to take that much memory
+MOST_BYTES = 2**28  # of one image: a stated length must not make this process allocate any amount of memory
 TAR, PARQUET, ARROW = "tar", "parquet", "arrow"
-# container: index of the file; number: row, or where a tar member's header begins; first: row group, or where its bytes begin;
-# second: row in the group, or how many bytes; label: code of the label's text.
+# container: index of the file; number: row, or offset of a tar member's header; first: row group, or offset of its bytes;
+# second: row in the group, or number of bytes; label: code of the label's text.
 RECORD = np.dtype([("container", "<i4"), ("number", "<i8"), ("first", "<i8"), ("second", "<i8"), ("label", "<i4")])
 
 
@@ -47,7 +47,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """What the image is called inside its container: the tar member's name, or the row."""
+        """The image's name inside its container: the tar member's name, or the row."""
         return _member_name(self.container, self.number) if self.kind == TAR else str(self.number)
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Part:
         return f"{self.container}/{name if name.isprintable() else repr(name)}"
 
     def as_json(self) -> list[Any]:
-        """What `place_of` makes a part of again."""
+        """A list from which `place_of` restores this part."""
         return [str(self.container), self.kind, self.column, self.number, self.first, self.second]
 
 
@@ -63,17 +63,17 @@ Place = Path | Part
 
 
 def as_json(place: Place) -> Any:
-    """A place as JSON can hold it."""
+    """A place as a JSON value."""
     return str(place) if isinstance(place, Path) else place.as_json()
 
 
 def place_of(value: Any) -> Place:
-    """The place that `as_json` made `value` of."""
+    """The place from which `as_json` made `value`."""
     return Path(value) if isinstance(value, str) else Part(Path(value[0]), *value[1:])
 
 
 class Parts(Sequence[Part]):
-    """Parts of some containers, made as they are asked for; where they lie stands on disk. chosen: indices of records."""
+    """Parts of some containers, created on access from records on disk. chosen: indices of records; all if None."""
 
     def __init__(
         self,
@@ -99,11 +99,11 @@ class Parts(Sequence[Part]):
         return self._part(self.records[self._chosen[index]])
 
     def of(self, chosen: Int64Array | range) -> Parts:
-        """Those at the indices `chosen`, which are of the records."""
+        """The parts at the record indices `chosen`."""
         return Parts(self.containers, self.kind, self.column, self.records, chosen)
 
     def without(self, indices: Int64Array) -> Parts:
-        """All but the records at `indices`, ascending: those that follow move up. Nothing may be chosen yet."""
+        """All but the records at the ascending `indices`; later records move up. Call before any are chosen."""
         records = new_array((len(self.records) - len(indices),), RECORD, in_memory_bytes=IN_MEMORY_LABELS_BYTES)
         done = 0
         for start, part in zip(range(0, len(self.records), PART), in_parts(self.records), strict=False):
@@ -114,7 +114,7 @@ class Parts(Sequence[Part]):
         return Parts(self.containers, self.kind, self.column, records)
 
     def labels(self, of_code: Int64Array) -> Int64Array:
-        """The label of each image, (n_images,), whatever is chosen, on disk if they are many; of_code: labels by their codes."""
+        """The label of every record, (n_records,), chosen or not, on disk if they are many; of_code: the label of each code."""
         labels = new_array((len(self.records),), np.int64, in_memory_bytes=IN_MEMORY_LABELS_BYTES)
         for start, part in zip(range(0, len(labels), PART), in_parts(self.records), strict=False):
             labels[start : start + len(part)] = of_code[part["label"]]
@@ -126,39 +126,39 @@ class Parts(Sequence[Part]):
 
 
 class Growing:
-    """Records that come one container after another, in a temporary file: millions of them take no memory."""
+    """Records added one container after another to a temporary file, so that millions of them take no memory."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # the array that is made of it keeps its contents
-        weakref.finalize(self, self._file.close)  # of one that is given up
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # the array that maps it keeps its contents
+        weakref.finalize(self, self._file.close)  # if `finished` is never called
         self._n_records = 0
 
     def add(self, records: NDArray[Any]) -> None:
-        """The next records."""
+        """Append records."""
         self._file.write(records.tobytes())
         self._n_records += len(records)
 
     def finished(self) -> NDArray[Any]:
-        """All of them, in order; nothing may be added any more."""
+        """All records, in order; nothing may be added afterwards."""
         with self._file as file:
             file.flush()
             return OnDisk(file, RECORD, "r+", shape=(self._n_records,)) if self._n_records else np.empty(0, RECORD)
 
 
 def require_pyarrow(what: Path) -> Any:
-    """pyarrow; UserError that says how to install it."""
+    """The module pyarrow; UserError with how to install it if it is missing."""
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         from core.environment import how_to_install
 
-        raise UserError(f"to read {what} needs pyarrow; install it with {how_to_install('parquet')}") from error
+        raise UserError(f"reading {what} needs pyarrow; install it with {how_to_install('parquet')}") from error
     return pyarrow
 
 
 def image_bytes(cell: Any) -> bytes:
-    """The image of a table's cell: bytes, or `{"bytes": …}` as Hugging Face keeps it; ValueError for anything else."""
+    """The encoded image in a table's cell: bytes, or `{"bytes": …}` as Hugging Face stores it; ValueError for anything else."""
     found = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(found, bytes):
         raise ValueError("its row holds no bytes of an image")
@@ -179,7 +179,7 @@ def _arrow_group(path: Path, group: int, column: str) -> Any:
 
 @lru_cache(maxsize=4)
 def arrow_batches(path: Path) -> list[Any]:
-    """The record batches of a file of `save_to_disk`, mapped and not copied."""
+    """The record batches of a file that `save_to_disk` wrote, memory-mapped."""
     arrow = require_pyarrow(path)
     return list(arrow.ipc.open_stream(arrow.memory_map(str(path))))
 

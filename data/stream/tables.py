@@ -1,4 +1,4 @@
-"""Tables with a column of images: Parquet files, and what `save_to_disk` of Hugging Face's `datasets` leaves (Arrow files)."""
+"""Tables with a column of images: Parquet files, and the Arrow files that `save_to_disk` of Hugging Face's `datasets` writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE_COLUMNS = ("image", "img", "jpg", "png", "image_bytes", "bytes")
 
 
 class Indexed:
-    """What containers hold, as it is found. texts: of the labels, by their codes. column: that of the images."""
+    """An index of containers, filled one by one. texts: the label text of each code; column: of the images."""
 
     def __init__(self, column: str = "") -> None:
         self.column = column
@@ -38,12 +38,12 @@ class Indexed:
         self._records.add(records)
 
     def finished(self) -> NDArray[Any]:
-        """Where each image lies and its label, `data.stream.parts.RECORD`, all containers being added."""
+        """Position and label of each image as `data.stream.parts.RECORD`, once all containers are added."""
         return self._records.finished()
 
 
 def index_parquet(paths: Sequence[Path]) -> Indexed:
-    """Where every image of some Parquet files lies, in their order, and its label; UserError if a file has none."""
+    """Position and label of every image of some Parquet files, in their order; UserError if a file lacks one of these columns."""
     arrow = require_pyarrow(paths[0])
     indexed = Indexed()
     for number, path in enumerate(paths):
@@ -59,7 +59,7 @@ def index_parquet(paths: Sequence[Path]) -> Indexed:
 
 
 def index_arrow(paths: Sequence[Path]) -> Indexed:
-    """The same of the Arrow files of one `save_to_disk`."""
+    """The same for the Arrow files that one `save_to_disk` wrote."""
     arrow = require_pyarrow(paths[0])
     indexed = Indexed()
     for number, path in enumerate(paths):
@@ -91,7 +91,7 @@ def _add(indexed: Indexed, path: Path, number: int, sizes: Sequence[int], labels
 
 
 def _columns(path: Path, schema: Any, indexed: Indexed) -> str:
-    """The column of labels; that of the images, and the classes if the schema states them, go into `indexed`."""
+    """The column of labels; sets the column of images, and the classes if the schema states them, in `indexed`."""
     features = _features(schema)
     images = [name for name in schema.names if _kind(features.get(name)) == "Image"]
     images += [name for name in IMAGE_COLUMNS if name in schema.names]
@@ -108,7 +108,7 @@ def _columns(path: Path, schema: Any, indexed: Indexed) -> str:
 
 
 def _features(schema: Any) -> dict[str, Any]:
-    """What Hugging Face keeps in the metadata of a schema: the feature of each column."""
+    """The feature of each column, from Hugging Face's metadata in the schema; empty without valid metadata."""
     try:
         found = parse_json((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
@@ -121,5 +121,5 @@ def _kind(feature: Any) -> str:
 
 
 def sorted_names(names: Iterable[str]) -> list[str]:
-    """Class names, whole numbers in their order, other names sorted."""
+    """Class names: whole numbers in numeric order, then other names sorted."""
     return sorted(names, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))

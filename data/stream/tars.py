@@ -26,7 +26,7 @@ _KINDS: dict[bytes, Literal["file", "folder"]] = {b"0": "file", b"\0": "file", b
 
 
 def index_tars(paths: Sequence[Path]) -> Indexed:
-    """Where every image of some tar files lies, in their order, and its label; UserError for a broken file or no label."""
+    """Position and label of every image of some tar files, in their order; UserError for a damaged file or a missing label."""
     indexed = Indexed()
     skipped: Counter[str] = Counter()
     with progress() as display:
@@ -34,12 +34,12 @@ def index_tars(paths: Sequence[Path]) -> Indexed:
             indexed.add(*_index(path, number, skipped))
     if skipped:
         counts = ", ".join(f"{count:,} {what}" for what, count in skipped.most_common())
-        indexed.notes.append(f"members of tar files passed over: {counts}")
+        indexed.notes.append(f"members of tar files skipped: {counts}")
     return indexed
 
 
 class Member(NamedTuple):
-    """What a tar file holds. header, start: where its header and its bytes begin; kind: None for links, devices and the like."""
+    """A member of a tar file. header, start: offsets of its header and its bytes; kind: None for links, devices and the like."""
 
     name: str
     kind: Literal["file", "folder"] | None
@@ -81,9 +81,9 @@ def _index(path: Path, number: int, skipped: Counter[str]) -> tuple[np.ndarray, 
 
 
 def members(path: Path, data: mmap.mmap) -> list[Member]:
-    """Every member of a tar file, of which `data` are the bytes.
+    """Every member of the tar file with the bytes `data`.
 
-    Plain headers, of which most files are made, are read here: tarfile takes six times as long, a minute per million images.
+    Plain headers, which most files consist of, are read here: tarfile takes six times as long, a minute per million images.
     """
     found: list[Member] = []
     at = 0
@@ -114,7 +114,7 @@ def _by_tarfile(path: Path) -> list[Member]:
 
 
 def _split_name(name: str) -> tuple[str, str]:
-    """Key and ending of a member as webdataset parts them: the key ends at the first dot of the last name."""
+    """Key and extension of a member as webdataset splits them: the key ends at the first dot of the base name."""
     folder, slash, last = name.rpartition("/")
     stem, _, rest = last.partition(".")
     return folder + slash + stem, f".{rest.rpartition('.')[2].lower()}" if rest else ""

@@ -1,1 +1,1 @@
-"""What people use: a page to try the models, `POST /predict` for image files, and the description of the whole API."""
+"""For people: a page to try the models, `POST /predict` for image files, and the description of the whole API."""

@@ -1,4 +1,4 @@
-"""What people use: the page, `POST /predict` for image files, and the description of it all."""
+"""The endpoints for people: the page, `POST /predict` for image files, and the description of the whole API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from serve.web.bodies import Bodies, unless_disconnected
 
 PAGE = Path(__file__).resolve().parent / "page"
 UNSURE_BELOW = "unsure_below"  # a model's own threshold among the figures of its card, chosen on validation images
-DECODERS = 2  # pictures that are decoded at the same time: each may take several bytes a pixel
+DECODERS = 2  # pictures that are decoded at the same time: each may take several bytes per pixel
 TOP = 5
 QUERY = {"model", "top"}
 
@@ -57,12 +57,12 @@ class People:
         return JSONResponse(description(self.repository.names))
 
     async def settings(self, _: Request) -> Response:
-        """What the page has to know before the first picture."""
+        """Settings that the page needs before the first picture."""
         options = self.repository.options
         return JSONResponse({"max_body_bytes": options.max_body_bytes, "needs_key": options.api_key is not None})
 
     async def predict(self, request: Request) -> Response:
-        """Classes and probabilities of one picture, from every model or those that are asked for."""
+        """Classes and probabilities of one picture, from every model or those that the query names."""
         options = self.repository.options
         if unknown := set(request.query_params) - QUERY:
             raise Refused(400, f"there is no query parameter {', '.join(map(repr, sorted(unknown)))}; there are 'model' and 'top'")
@@ -102,7 +102,7 @@ class People:
 
 
 def _mean(asked: Sequence[Served], answers: Sequence[Answer], n_top: int, options: Options) -> dict[str, Any] | None:
-    """The mean of the single models' probabilities, class by class; None if there are not two of the same classes."""
+    """The mean of the probabilities of the single models that share the first one's classes; None if fewer than two do."""
     first = asked[0].card
     alike = [
         (served, answer)
@@ -127,7 +127,7 @@ def _mean(asked: Sequence[Served], answers: Sequence[Answer], n_top: int, option
 
 
 def _threshold(members: Sequence[Served], options: Options) -> float:
-    """The top probability from which a model, or the mean of several, is sure: of the run, of the card, of the command."""
+    """The top probability from which a model, or the mean of several, is sure: the run's, else the card's, else --unsure-below."""
     of_run = options.thresholds.get(frozenset(served.sha256 for served in members))
     if of_run is not None:
         return of_run
@@ -135,13 +135,13 @@ def _threshold(members: Sequence[Served], options: Options) -> float:
 
 
 def _told(name: str, class_names: Sequence[str], probabilities: Float32Array, n_top: int) -> dict[str, Any]:
-    """The best classes."""
+    """The name and the `n_top` most probable classes, as JSON."""
     best = np.argsort(-probabilities, kind="stable")[:n_top]
     return {"model": name, "top": [{"class": class_names[at], "probability": float(probabilities[at])} for at in best]}
 
 
 def _confidence(probabilities: Float32Array, unsure_below: float) -> dict[str, Any]:
-    """Whether the best class is likely enough to be told."""
+    """Whether the top probability reaches the threshold, and the threshold, as JSON."""
     return {"sure": bool(probabilities.max() >= unsure_below), "unsure_below": float(unsure_below)}
 
 

@@ -1,4 +1,4 @@
-"""Image files that people send, in memory: the same pixels that `data.decode` reads from a folder, within bounds."""
+"""Decodes uploaded image files in memory, to the same pixels as `data.decode`, with a limit on their number."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as it is seen (EXIF orientation applied), RGB; `format` as PIL calls it."""
+    """An RGB image with EXIF orientation applied; `format` is PIL's name for it."""
 
     image: Image
     format: str
 
     def fitted(self, size: ImageSize, resize: str) -> UInt8Array:
-        """uint8 (1, height, width, 3) for a model of that image size, resized as its card says."""
+        """uint8 (1, height, width, 3), fitted to `size` by `resize`, as a model's card states them."""
         how = next((one for one in RESIZES if one == resize), RESIZES[0])
         try:
             return np.asarray(fit(self.image, size, how))[None]
@@ -40,9 +40,9 @@ class Picture:
 
 
 def read_picture(data: bytes, max_pixels: int) -> Picture:
-    """The picture that a file's bytes hold, the first one of an animation.
+    """The picture in a file's bytes; the first frame of an animation.
 
-    Refused: 400 if it is empty or damaged, 413 if it has more than `max_pixels`, 415 for what is no JPEG, PNG or WebP.
+    Refused: 400 if it is empty or damaged, 413 above `max_pixels`, 415 if it is not JPEG, PNG or WebP.
     """
     if not data:
         raise Refused(400, "the request is empty; send the bytes of a JPEG, PNG or WebP image")

@@ -1,4 +1,4 @@
-"""The API in OpenAPI 3.1's words, which /docs shows and clients can be made from."""
+"""The API as an OpenAPI 3.1 document, which /docs shows and clients can be generated from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ERROR = {
 
 
 def description(names: Sequence[str]) -> Json:
-    """The whole description; `names` of the models that are served."""
+    """The whole document; names: of the served models."""
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "enum": list(names)}}
     of_model = "/v2/models/{name}"
     return {
@@ -60,9 +60,9 @@ def _predict(names: Sequence[str]) -> Json:
         "summary": "Classes and probabilities of one picture",
         "description": "JPEG, PNG or WebP of any size: turned as its EXIF says, resized as each model's card says.",
         "parameters": [
-            {"name": "model", "in": "query", "description": "once for each model; all where missing",
+            {"name": "model", "in": "query", "description": "once per model; all models if absent",
              "schema": {"type": "array", "items": {"type": "string", "enum": list(names)}}},
-            {"name": "top", "in": "query", "description": "classes of each model", "schema": {"type": "integer", "default": 5}},
+            {"name": "top", "in": "query", "description": "classes per model", "schema": {"type": "integer", "default": 5}},
         ],
         "requestBody": {
             "required": True,
@@ -106,7 +106,7 @@ def _answering(summary: str, media_type: str, schema: Json, parameters: Sequence
 
 
 def _responses(schema: Json) -> Json:
-    busy = {**ERROR, "description": "Too much waits; try again after Retry-After seconds"}
+    busy = {**ERROR, "description": "Busy; retry after Retry-After seconds"}
     late = {**ERROR, "description": "No answer within the server's or the request's own timeout"}
     answered = {"description": "The answer", "content": {"application/json": {"schema": schema}}}
     return {"200": answered, "503": busy, "504": late, "default": ERROR}

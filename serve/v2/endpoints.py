@@ -28,7 +28,7 @@ class V2:
         self.repository, self.bodies = repository, bodies
 
     def routes(self) -> list[Route]:
-        """All paths; those of a model are there with and without a version."""
+        """All paths; those of a model exist with and without a version."""
         of_models = [("", self.metadata, "GET"), ("/ready", self.ready, "GET"), ("/infer", self.infer, "POST"),
                      ("/config", self.config, "GET"), ("/stats", self.stats, "GET")]  # fmt: skip
         return [
@@ -53,12 +53,12 @@ class V2:
         return JSONResponse({"live": True})
 
     async def all_ready(self, _: Request) -> Response:
-        """Whether every model can be asked."""
+        """Whether every model accepts requests."""
         ready = self.repository.is_ready
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     async def ready(self, request: Request) -> Response:
-        """Whether one model can be asked."""
+        """Whether one model accepts requests."""
         return JSONResponse({"name": self._served(request).signature.name, "ready": True})
 
     async def metadata(self, request: Request) -> Response:
@@ -87,11 +87,11 @@ class V2:
         return JSONResponse({"model_stats": statistics})
 
     async def index(self, _: Request) -> Response:
-        """The models there are."""
+        """The index of all models."""
         return JSONResponse([{"name": name, "version": VERSION, "state": "READY", "reason": ""} for name in self.repository.names])
 
     async def infer(self, request: Request) -> Response:
-        """Logits and probabilities."""
+        """Logits and probabilities of a batch of images."""
         served = self._served(request)
         timeout_s = self.repository.options.timeout_s
         async with self.bodies.read(request, timeout_s) as body:

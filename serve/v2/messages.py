@@ -1,6 +1,6 @@
-"""Inference requests and answers of the V2 protocol, between bytes and arrays; knows nothing of HTTP beyond one header.
+"""Inference requests and answers of the V2 protocol, from bytes to arrays and back; independent of HTTP but for one header.
 
-Each function that reads what a client sent raises Refused (status 400) that says what is wrong with it.
+Each function that reads a client's data raises Refused (status 400) if it is invalid.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from models.runtimes.outputs import Outputs
 from serve.errors import Refused
 
 HEADER_LENGTH = "Inference-Header-Content-Length"  # bytes of JSON in front of the tensors' bytes
-VERSION = "1"  # a file has no versions; clients that ask for one ask for this
+VERSION = "1"  # files have no versions; this is the one that clients may ask for
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives, as far as a message depends on it."""
+    """The properties of a model that messages depend on."""
 
     name: str
     class_names: tuple[str, ...]
@@ -33,13 +33,13 @@ class Signature:
 
     @property
     def image_bytes(self) -> int:
-        """Of one image."""
+        """Bytes of one image."""
         return self.image_height * self.image_width * 3
 
 
 @dataclass(frozen=True)
 class WantedOutput:
-    """One output of the answer: in bytes or as JSON; n_top: the best so many classes as text instead of all values, 0 for all."""
+    """One output of the answer: as bytes or JSON; n_top: only so many best classes, as text; 0: all values."""
 
     name: str
     is_binary: bool = False
@@ -48,7 +48,7 @@ class WantedOutput:
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """images_u8: uint8 (n, height, width, 3), read-only; id: to be repeated in the answer; timeout_s: the client's own limit."""
+    """images_u8: uint8 (n, height, width, 3), read-only; id: repeated in the answer; timeout_s: the client's own limit."""
 
     images_u8: UInt8Array
     outputs: tuple[WantedOutput, ...]
@@ -57,15 +57,15 @@ class InferenceRequest:
 
 
 def read_request(body: bytes, header_length: int | None, signature: Signature) -> InferenceRequest:
-    """The request that a body holds.
+    """The request in a body.
 
-    header_length: what the header `Inference-Header-Content-Length` says, None if it is missing: the body is JSON alone;
-    0: the body is the images' bytes alone.
+    header_length: value of the header `Inference-Header-Content-Length`. None, without it: the body is only JSON; 0: the body is
+    only the images' bytes.
     """
     if header_length == 0:
         n_images, left = divmod(len(body), signature.image_bytes)
         if left:
-            raise Refused(400, f"{len(body)} bytes are no whole number of images of {signature.image_bytes} bytes")
+            raise Refused(400, f"{len(body)} bytes are not a multiple of an image's {signature.image_bytes} bytes")
         return InferenceRequest(_images(body, _checked_batch(n_images, signature), signature), _all_outputs(is_binary=True))
     if header_length is not None and not 0 < header_length <= len(body):
         raise Refused(400, f"{HEADER_LENGTH} is {header_length} and the body has {len(body)} bytes")
@@ -88,7 +88,7 @@ def read_request(body: bytes, header_length: int | None, signature: Signature) -
 def write_answer(
     outputs: Outputs, wanted: tuple[WantedOutput, ...], signature: Signature, request_id: str = ""
 ) -> tuple[bytes, int | None]:
-    """The body, and what the header `Inference-Header-Content-Length` is to say: None if the body is JSON alone."""
+    """The body, and the value for the header `Inference-Header-Content-Length`; None if the body is only JSON."""
     described: list[dict[str, Any]] = []
     tail: list[bytes] = []
     for output in wanted:
@@ -116,7 +116,7 @@ def write_answer(
 
 
 def _top_classes(values: Any, n_top: int, class_names: tuple[str, ...]) -> list[list[str]]:
-    """For each image the `n_top` best classes as Triton writes them: value, index and name, between colons."""
+    """For each image the `n_top` best classes as Triton writes them, `value:index:name`."""
     order = np.argsort(-values, axis=1, kind="stable")[:, :n_top]
     return [[f"{row[at]:.6f}:{at}:{class_names[at]}" for at in best] for row, best in zip(values, order, strict=True)]
 
@@ -139,7 +139,7 @@ def _object(message: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _read_images(tensor: dict[str, Any], tail: bytes, signature: Signature) -> UInt8Array:
-    """The images that an input's JSON and the bytes behind the JSON hold."""
+    """The images of one input, from its JSON or the bytes after the JSON."""
     if tensor.get("name") != IMAGES:
         raise Refused(
             400, f"unexpected inference input {tensor.get('name')!r} for model {signature.name!r}; its input is {IMAGES!r}"
@@ -163,7 +163,7 @@ def _read_images(tensor: dict[str, Any], tail: bytes, signature: Signature) -> U
             )
         return _images(tail, n_images, signature)
     if tail:
-        raise Refused(400, f"{len(tail)} bytes stand behind the JSON that no input's 'binary_data_size' speaks of")
+        raise Refused(400, f"{len(tail)} bytes follow the JSON, but no input has a 'binary_data_size'")
     return _from_json(tensor.get("data"), shape)
 
 

@@ -1,1 +1,1 @@
-"""HTTP itself: where to listen, what every request passes, how bodies are read."""
+"""HTTP itself: the listening socket, the middleware around every request, reading of bodies."""

@@ -1,4 +1,4 @@
-"""Bodies of requests and answers: bounded in size and time, compressed as HTTP says."""
+"""Bodies of requests and answers: limited in size and time, compressed as HTTP allows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from serve.errors import Refused
 
-MAX_BODIES = 16  # largest bodies that are held at the same time; above it the answer is 503
+MAX_BODIES = 16  # bodies of the largest size that may be in memory at once; above it the answer is 503
 _WORTH_COMPRESSING = 1024  # bytes
 _GZIP, _ZLIB, _EITHER = 31, 15, 47  # as zlib calls the formats; HTTP's "deflate" is zlib's
 
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Bodies:
-    """All bodies that are being read or worked on, so that clients together cannot fill the memory."""
+    """Counts the bytes of all bodies in use, so that clients together cannot exhaust memory."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
@@ -30,8 +30,8 @@ class Bodies:
     async def read(self, request: Request, timeout_s: float) -> AsyncIterator[bytes]:
         """The body, decompressed, which counts as held until the block ends.
 
-        Refused: 413 where it is too large, 408 where it is too slow, 415 for another compression, 400 for a damaged one, 503
-        where too much is held already.
+        Refused: 413 if it is too large, 408 if it is too slow, 415 for an unknown compression, 400 if that is damaged, 503
+        if too many bytes are held already.
         """
         if int(request.headers.get("content-length") or 0) > self.max_bytes:
             raise self._too_large()
@@ -49,7 +49,7 @@ class Bodies:
                             raise Refused(503, "too many large requests at the same time; try again later", retry_after_s=1)
                         parts.append(part)
             except TimeoutError:
-                raise Refused(408, f"the request's body had not come after {timeout_s:g} s", close=True) from None
+                raise Refused(408, f"the request's body did not arrive within {timeout_s:g} s", close=True) from None
             except ClientDisconnect:
                 raise Refused(499, "the client went away", close=True) from None
             body = parts[0] if len(parts) == 1 else b"".join(parts)
@@ -71,7 +71,7 @@ class Bodies:
         if len(plain) > self.max_bytes:
             raise self._too_large()
         if not decoder.eof:
-            raise Refused(400, f"the body is not whole {encoding}")
+            raise Refused(400, f"the body is truncated {encoding}")
         return plain
 
     def _too_large(self) -> Refused:
@@ -79,7 +79,7 @@ class Bodies:
 
 
 def compressed(body: bytes, accepted: str) -> tuple[bytes, str | None]:
-    """The body as an `Accept-Encoding` header asks for it, and the encoding; unchanged where it is too small to gain."""
+    """The body compressed as the header `Accept-Encoding` allows, and the encoding; unchanged and None if it is small."""
     if len(body) < _WORTH_COMPRESSING:
         return body, None
     encodings = [
@@ -93,7 +93,7 @@ def compressed(body: bytes, accepted: str) -> tuple[bytes, str | None]:
 
 
 async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`, which is cancelled as soon as the client goes away: Refused (499), that nobody will read."""
+    """The result of `work`; if the client disconnects first, cancels it and raises Refused (499), which nobody receives."""
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(_disconnected(request))
     try:

@@ -1,4 +1,4 @@
-"""What every request passes: the key, the log line, the counters, the headers that browsers obey, errors in the protocol's form."""
+"""Middleware around every request: API key, log line, counters, security headers, errors in the protocol's form."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from core.errors import one_line
 from serve.errors import Refused
 from serve.monitoring import Metrics, log_line
 
-# What answers without a key: whether the server is up, and the page on which a person types the key.
+# Paths that need no key: health checks, and the page on which a person types the key.
 OPEN_PATHS = ("/", "/docs", "/openapi.json", "/v2/health/live", "/v2/health/ready")
 OPEN_FOLDER = "/page/"
-DISCARD_S = 2.0  # of a body that nobody wants
-# The pages load nothing from elsewhere, and nobody may frame them.
+DISCARD_S = 2.0  # for reading the rest of a refused request's body
+# The pages load nothing from other hosts, and no page may frame them.
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -33,14 +33,14 @@ SECURITY = {
 
 
 class Door:
-    """An ASGI application around another."""
+    """The middleware, an ASGI application around another."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str | None, *, access_log: bool, max_discarded: int) -> None:
         self.app, self.metrics, self.access_log, self.max_discarded = app, metrics, access_log, max_discarded
         self._key = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and note what became of it."""
+        """Pass a request on; log and count its outcome."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -81,7 +81,7 @@ class Door:
         return hmac.compare_digest(given.encode(), self._key)
 
     def _note(self, scope: Scope, noted: dict[str, Any], elapsed_s: float) -> None:
-        route = getattr(scope.get("route"), "path", None) or "other"  # not the path itself: strangers would fill the memory
+        route = getattr(scope.get("route"), "path", None) or "other"  # not the path itself: each new one would take memory
         self.metrics.requests.labels(route, scope["method"], noted["status"]).inc()
         self.metrics.request_s.labels(route).observe(elapsed_s)
         if self.access_log:
@@ -90,23 +90,23 @@ class Door:
 
 
 class Upload:
-    """What of a request's body has not been read: a client that is still sending it would not see an answer that closes."""
+    """The unread rest of a request's body: a client that is still sending would miss an answer that closes the connection."""
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         headers = Headers(scope=scope)
-        expects = "expect" in headers  # it sends only what is asked for
+        expects = "expect" in headers  # the client waits for "100 Continue" before it sends the body
         self._is_coming = not expects and ("transfer-encoding" in headers or headers.get("content-length", "0") != "0")
         self._receive = receive
 
     async def receive(self) -> Message:
-        """As ASGI's."""
+        """The next ASGI message."""
         message = await self._receive()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._is_coming = False
         return message
 
     async def discard(self, max_bytes: int) -> None:
-        """Read on to the end, for `DISCARD_S` and `max_bytes` at most."""
+        """Read the rest, for at most `DISCARD_S` seconds and about `max_bytes`."""
         n_bytes = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISCARD_S):
@@ -115,7 +115,7 @@ class Upload:
 
 
 def told(refused: Refused) -> Response:
-    """The answer to a request that is refused."""
+    """The response to a refused request."""
     headers = {}
     if refused.retry_after_s is not None:
         headers["Retry-After"] = str(refused.retry_after_s)
@@ -127,17 +127,17 @@ def told(refused: Refused) -> Response:
 
 
 async def tell_refused(_: Request, error: Exception) -> Response:
-    """For Starlette: our own refusals."""
+    """Starlette's handler for our own refusals."""
     assert isinstance(error, Refused)
     return told(error)
 
 
 async def tell_http(request: Request, error: Exception) -> Response:
-    """For Starlette: its own, such as unknown paths and methods."""
+    """Starlette's handler for its own errors, such as unknown paths and methods."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": f"{request.method} {request.url.path}: {error.detail}"}, error.status_code, error.headers)
 
 
 async def tell_fault(_: Request, error: Exception) -> Response:
-    """For Starlette: faults of ours."""
+    """Starlette's handler for unexpected exceptions."""
     return JSONResponse({"error": f"{type(error).__name__}: {one_line(error)}"}, 500)

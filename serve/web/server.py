@@ -1,4 +1,4 @@
-"""The application under uvicorn, on one address, until a signal comes."""
+"""Runs the application under uvicorn, on one address, until a signal comes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from core.errors import UserError
 from serve.app import build
 from serve.options import Options, names_of
 
-KEEP_ALIVE_S = 60  # longer than clients keep idle connections, so that none is closed just as a request sets out
+KEEP_ALIVE_S = 60  # longer than clients keep idle connections, so that none is closed just as a request is sent
 WAITING_CONNECTIONS = 2048
 
 
 class JsonErrors(HttpToolsProtocol):
-    """uvicorn's protocol, which tells what is no HTTP as all other errors are told."""
+    """uvicorn's protocol, with a JSON error, like all others, for data that is not HTTP."""
 
     def send_400_response(self, msg: str) -> None:
         """Answer and close."""
@@ -32,7 +32,7 @@ class JsonErrors(HttpToolsProtocol):
 
 
 def serve(options: Options) -> int:
-    """Listen, serve until SIGTERM or Ctrl-C, answer what is under way, and return 0."""
+    """Listen, serve until SIGTERM or Ctrl-C, answer pending requests, and return 0."""
     listening = listen(options.host, options.port)
     with listening:
         app = build(options)
@@ -57,19 +57,19 @@ def serve(options: Options) -> int:
 
 
 def _end_by_signals(server: uvicorn.Server) -> None:
-    """Let a signal end the server in good order, even before it has handlers of its own, and SIGHUP, for which it has none."""
+    """Shut down gracefully on signals, also before uvicorn installs its handlers, and on SIGHUP, for which it has none."""
 
     def end(*_: object) -> None:
         server.should_exit = True
 
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and shells have it for some
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup and shells let some be ignored
             signal.signal(number, end)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that has the address; UserError if it cannot be had."""
+    """A socket bound to the address; UserError if binding fails."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
     except OSError as error:
@@ -85,7 +85,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def greeting(options: Options, port: int) -> str:
-    """What is served, and where."""
+    """The line that says what is served, and where."""
     shown = f"[{options.host}]" if ":" in options.host else options.host
     at = f"http://{shown}:{port}"
     return f"serving {', '.join(names_of(options.models))} at {at} (page {at}/, API {at}/docs, metrics {at}/metrics)"

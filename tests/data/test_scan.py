@@ -107,8 +107,8 @@ def test_a_pipe_is_not_waited_for_and_links_are_followed_or_counted(root: Path) 
     (root / "test/cat/round").symlink_to(root / "test/cat", target_is_directory=True)  # must not be walked for ever
     files, notes = scan(root)
     assert {path.name for path in files["test"]["cat"]} == {"000.png", "001.png", "alive.png", "x.png"}
-    assert any("1 file passed over: symbolic links" in note for note in notes)
-    assert any("1 file passed over: pipes" in note for note in notes)
+    assert any("1 file skipped: symbolic links" in note for note in notes)
+    assert any("1 file skipped: pipes" in note for note in notes)
     assert len(open_dataset(str(root)).official("test")) == 7
 
 

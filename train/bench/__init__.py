@@ -1,1 +1,1 @@
-"""`python -m train.bench`: training speed against a plain notebook loop."""
+"""`python -m train.bench`: training speed compared with a plain notebook loop."""

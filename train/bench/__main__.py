@@ -1,4 +1,4 @@
-"""How much faster than a plain notebook loop training steps are here: both timed in turns, in one process a framework.
+"""How much faster our training steps are than a plain notebook loop's: both timed in turns, in one process per framework.
 
 python -m train.bench                         # both frameworks by their default recipes, on bundled images
 python -m train.bench --framework torch --seconds 120
@@ -17,7 +17,7 @@ FRAMEWORKS = ("torch", "tensorflow")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Time, print the table, keep it as a run."""
+    """Time both loops, print the table, write a run folder."""
     options = _parser().parse_args(arguments)
     for name, least in {"seconds": 1, "rounds": 2, "workers": 0, "image_size": 8, "batch_size": 4}.items():
         value = getattr(options, name)
@@ -35,13 +35,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m train.bench",
         description="Time training steps of the default recipes against a plain notebook loop, in turns on this machine. "
         "PyTorch's plain loop: PIL RandomResizedCrop, flip, normalise, a DataLoader, fp32, contiguous, Adam. Keras': its "
-        "ImageDataGenerator, which shifts and flips in numpy an image at a time, train_on_batch. Images are the bundled digits.",
+        "ImageDataGenerator, which shifts and flips one image at a time in numpy, train_on_batch. Images are the bundled digits.",
     )
     parser.add_argument("--framework", choices=[*FRAMEWORKS, "both"], default="both", help="which to time (default: both)")
-    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="of timed steps for each framework (default: 60)")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns that each loop gets (default: 5)")
+    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="of timed steps per framework (default: 60)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns of each loop (default: 5)")
     parser.add_argument("--image-size", type=int, metavar="PX", help="side the network sees (default: 224 in PyTorch, 32 in Keras)")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="images a step (default: 32 for PyTorch on a CPU, else 256)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="images per step (default: 32 for PyTorch on a CPU, else 256)")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to train (default: auto)")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes of the plain DataLoader (default: 0)")
     add_run_flag(parser)

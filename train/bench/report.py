@@ -1,4 +1,4 @@
-"""Runs each framework's timing in a child process, and makes a table and files of what they tell."""
+"""Runs each framework's timing in a child process, and writes the results as a table and files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORKERS = {"torch": "train.bench.torch_step", "tensorflow": "train.bench.tf_step
 
 @dataclass(frozen=True)
 class Turn:
-    """One loop's share of a round: whole steps, timed from the first look for data to the end of the last update."""
+    """One loop's share of a round: whole steps, timed from the first request for data to the end of the last update."""
 
     framework: str
     loop: str  # "plain" or "ours"
@@ -36,7 +36,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Summary:
-    """What one framework's rounds say: medians over rounds, of the ratio within each round with its least and largest."""
+    """Summary of one framework: medians over rounds; ratio: ours ÷ plain within each round, with its least and largest."""
 
     framework: str
     device: str
@@ -58,7 +58,7 @@ class Summary:
 
 
 def run_bench(frameworks: Sequence[str], wanted: dict[str, Any], out: Path) -> None:
-    """Time each framework, write rounds.csv, train_bench.csv and run.json into a run of its own, print the table."""
+    """Time each framework, write rounds.csv, train_bench.csv and run.json into a new run folder, print the table."""
     turns: list[Turn] = []
     summaries: list[Summary] = []
     with run_folder("train-bench", out) as folder:
@@ -79,7 +79,7 @@ def _switches(framework: str) -> str:
 
 
 def summarise(told: dict[str, Any], turns: Sequence[Turn]) -> Summary:
-    """The figures of one framework; `told`: device, precision, image_size and batch_size as they really were."""
+    """The figures of one framework; told: the child's actual device, precision, image_size and batch_size."""
     plain, ours = ([turn for turn in turns if turn.loop == loop] for loop in ("plain", "ours"))
     ratios = [b.images_per_s / a.images_per_s for a, b in zip(plain, ours, strict=True)]
     shares = [sum(turn.data_s for turn in loop) / sum(turn.elapsed_s for turn in loop) for loop in (plain, ours)]
@@ -95,7 +95,7 @@ def summarise(told: dict[str, Any], turns: Sequence[Turn]) -> Summary:
 
 
 def table(summaries: Sequence[Summary]) -> str:
-    """What a person reads."""
+    """The summaries as a printed table."""
     lines = [f"{'':<11}{'size':>7}{'batch':>7}  {'where':<11}{'plain/s':>9}{'ours/s':>9}  {'ratio (rounds)':<22}waiting for data"]
     for row in summaries:
         ratio = f"{row.ratio:.2f} × ({row.ratio_least:.2f} to {row.ratio_largest:.2f})"

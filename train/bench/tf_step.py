@@ -34,9 +34,9 @@ def main(_arguments: Sequence[str]) -> None:
 
 
 def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
-    """What a notebook does: Keras' ImageDataGenerator shifts and flips float images one by one in numpy; train_on_batch.
+    """A notebook's loop: Keras' ImageDataGenerator shifts and flips float images one by one in numpy; train_on_batch.
 
-    The network is ours but for its normalisation and its gradients, which are Keras' own.
+    The network is ours, except that normalisation and gradients are Keras' own.
     """
     import keras
     import tensorflow as tf
@@ -69,7 +69,7 @@ def _plain(images: ImageSet, recipe: TfRecipe) -> TimedLoop:
 
 
 def _ours(images: ImageSet, recipe: TfRecipe, device: str) -> TimedLoop:
-    """What `train.tf.trainer` does in a step."""
+    """The training step of `train.tf.trainer`."""
     from models.tf import network
     from train.bench.worker import timed_steps
     from train.tf.batches import Batches
@@ -80,7 +80,7 @@ def _ours(images: ImageSet, recipe: TfRecipe, device: str) -> TimedLoop:
     state = State(recipe, images.n_classes, precision_of(recipe, device), len(batches))
 
     def endless() -> Iterator[Any]:
-        # A real epoch has hundreds of steps; of the few here, the start of each would weigh too much.
+        # A real epoch has hundreds of steps; here it has few, and the cost of starting each epoch would weigh too much.
         yield from batches.epoch(0).repeat()
 
     def step(batch: Any) -> int:

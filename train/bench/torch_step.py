@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from train.bench.worker import TimedLoop
     from train.recipes import TorchRecipe
 
-CPU_BATCH = 32  # 256 at 224 px would take the plain loop half a minute a step
+CPU_BATCH = 32  # with 256 at 224 px the plain loop would take half a minute per step
 
 
 def main(_arguments: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ def main(_arguments: Sequence[str]) -> None:
 
 
 def _plain(images: ImageSet, recipe: TorchRecipe, device: torch.device, n_workers: int) -> TimedLoop:
-    """What a notebook does: PIL transforms an image at a time, fp32, contiguous tensors, Adam."""
+    """A notebook's loop: PIL transforms one image at a time, fp32, contiguous tensors, Adam."""
     import torch
     import torchvision
     from PIL import Image
@@ -81,7 +81,7 @@ def _plain(images: ImageSet, recipe: TorchRecipe, device: torch.device, n_worker
 
 
 def _ours(images: ImageSet, recipe: TorchRecipe, device: torch.device) -> TimedLoop:
-    """What `train.torch.trainer` does in a step."""
+    """The training step of `train.torch.trainer`."""
     from models.torch.network import preprocessing_of
     from train.bench.worker import timed_steps
     from train.torch.batches import Batches

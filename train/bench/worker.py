@@ -26,7 +26,7 @@ def timed_steps(batches: Iterator[Any], step: Callable[[Any], int]) -> TimedLoop
 def main(wanted: dict[str, Any], told: dict[str, Any], loops: dict[str, TimedLoop]) -> None:
     """Print `told`, then a line of JSON for each turn of each loop, as `train.bench.report.Turn` names it.
 
-    The loops change places every round, so that what drifts in the machine touches both alike.
+    The loops swap their order every round, so that drift of the machine affects both alike.
     """
     channel = own_stdout()
     print(json.dumps(told), file=channel, flush=True)

@@ -1,1 +1,1 @@
-"""How a network learns, whatever the framework: schedules, whitening filters, what a teacher says."""
+"""Training methods shared by both frameworks: schedules, whitening filters, distillation from a teacher."""

@@ -1,9 +1,9 @@
-"""How fast things move in a training, by step: the facts that both frameworks share."""
+"""Learning rate, momentum and averaging decay by step, shared by both frameworks."""
 
 from __future__ import annotations
 
 MOMENTUM = 0.9
-WARMUP_SHARE = 0.2  # of all steps, in which a one-cycle's learning rate rises
+WARMUP_SHARE = 0.2  # share of all steps during which a one-cycle's learning rate rises
 FIRST_DIVISOR = 25.0  # the first rate of a one-cycle is the highest divided by this,
 LAST_DIVISOR = 1e4  # and the last one the first divided by this
 

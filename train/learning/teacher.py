@@ -1,6 +1,7 @@
-"""What a teacher says of the training images: labels mixed with another classifier's probabilities (Hinton et al. 2015).
+"""Knowledge distillation: labels mixed with a teacher's probabilities (Hinton et al. 2015).
 
-The teacher sees each image and its mirror once, before the training; what it says is kept beside the weights until they are done.
+The teacher predicts each image and its mirror image once, before training; its logits are cached beside the weights until these
+are complete.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ VIEWS = 2  # the image, and its mirror
 
 
 def soft_labels(recipe: Recipe, images: ImageSet, weights: Path) -> Float32Array | None:
-    """Labels of the images and of their mirrors, (2, n_images, n_classes), each row of sum 1; None for a recipe without teacher.
+    """Labels of the images and of their mirror images, (2, n_images, n_classes), each row of sum 1; None without a teacher.
 
     ``share · softmax(teacher's logits / temperature) + (1 - share) · one-hot``. weights: the file that the training will write.
-    Raises UserError for a teacher that cannot be opened, of other classes or another size of images, or that may have seen the
+    Raises UserError for a teacher that cannot be opened, has other classes or another image size, or may have seen the
     validation images.
     """
     if recipe.teacher is None:
@@ -39,12 +40,12 @@ def soft_labels(recipe: Recipe, images: ImageSet, weights: Path) -> Float32Array
 
 
 def kept_path(weights: Path) -> Path:
-    """Where the teacher's logits lie while `weights` are in training."""
+    """The cache of the teacher's logits while `weights` are in training."""
     return weights.with_name(weights.name + ".teacher.npz")
 
 
 def _logits(recipe: Recipe, images: ImageSet, path: Path, kept: Path) -> Float32Array:
-    """The teacher's logits, (2, n_images, n_classes), kept from an earlier start of the same training or computed now."""
+    """The teacher's logits, (2, n_images, n_classes), from the cache of an earlier start of this training, or computed now."""
     if path.suffix != ".onnx":
         raise UserError(f"--teacher {path} is not an ONNX file; python -m export.to_onnx makes one of weights")
     teacher = open_model(path)
@@ -65,7 +66,7 @@ def _logits(recipe: Recipe, images: ImageSet, path: Path, kept: Path) -> Float32
 
 
 def _held(kept: Path, belongs_to: np.ndarray) -> Float32Array | None:
-    """What `kept` holds, if it belongs to this teacher and these images."""
+    """The cached logits in `kept` if they are of this teacher and these images, else None."""
     try:
         with open(kept, "rb") as file, np.load(file, allow_pickle=False) as archive:
             logits: Float32Array = archive["logits"]

@@ -34,30 +34,30 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def parser() -> Parser:
-    """The flags of the search itself; all others are the recipe's."""
+    """The parser of the search's own flags; all others are the recipe's."""
     made = Parser(
         prog="python -m train.search",
-        description="Search for better hyperparameters than those of a recipe, judged by the validation images; test images are "
-        "not looked at. The recipe's own flags may follow, as python -m train.torch_resnet or train.tf_resnet takes them: each "
-        "holds its field at that value, and every other field of the table below is searched. The first trial is the recipe "
-        "itself. Several processes, of machines with a common folder too, share a study by --resume.",
+        description="Search for better hyperparameters than those of a recipe, by validation accuracy; test images are not "
+        "used. The recipe's own flags may follow, as python -m train.torch_resnet or train.tf_resnet takes them: each "
+        "fixes its field at that value, and every other field of the table below is searched. The first trial is the recipe "
+        "itself. Several processes, also on machines with a common folder, share a study with --resume.",
         epilog=_table(),
         formatter_class=HelpWithDefaults,
         allow_abbrev=False,
     )
     made.add_argument("framework", choices=list(COMMANDS), help="which trainer")
-    made.add_argument("--trials", type=positive, default=40, metavar="N", help="trials of the study, earlier runs' included")
+    made.add_argument("--trials", type=positive, default=40, metavar="N", help="trials of the study, including earlier runs'")
     made.add_argument(
-        "--time-budget", type=seconds, default=3600.0, metavar="SECONDS", help="no trial goes on after so long, but the first"
+        "--time-budget", type=seconds, default=3600.0, metavar="SECONDS", help="stop after this time, but finish at least one trial"
     )
     made.add_argument("--objective", default="accuracy", metavar="accuracy[,latency]",
-                      help="latency too: the Pareto front of validation accuracy and of p50 at batch 1 in ONNX Runtime on this "
-                      "CPU; no trial is stopped early then")  # fmt: skip
+                      help="with latency: the Pareto front of validation accuracy and p50 at batch 1 in ONNX Runtime on this "
+                      "CPU; then no trial is pruned")  # fmt: skip
     made.add_argument("--range", action="append", default=[], metavar="FIELD=…",
                       help="search a field in another range, as in lr=1e-4:1e-2 or arch=resnet18,vit_b_16; may be "
                       "repeated")  # fmt: skip
     made.add_argument("--study", type=Path, metavar="FILE", help="journal of the trials (default: search-… in the folder of --out)")
-    made.add_argument("--resume", action="store_true", help="go on with the study, or join the processes at work on it")
+    made.add_argument("--resume", action="store_true", help="continue the study, or join the processes that work on it")
     return made
 
 

@@ -1,4 +1,4 @@
-"""`search(recipe)` from Python, in a process of its own as `train` is, and the command's and this child's common part."""
+"""`search(recipe)` from Python, which runs in its own process like `train`, and the part it shares with the command."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def search(
 
     Fields named in `held` keep their values; the others are searched in the ranges of `train.search.space.RANGES`, or in those of
     `ranges` (field → values, or `Interval(low, high, log)`). objectives: ("accuracy",), or ("accuracy", "latency") for the
-    Pareto front of validation accuracy and p50. journal: the study's file; resume: go on with it, or join it.
-    Raises UserError for input that cannot be used, and KeyboardInterrupt when interrupted.
+    Pareto front of validation accuracy and p50. journal: the study's file; resume: continue it, or join it.
+    Raises UserError for invalid input, and KeyboardInterrupt when interrupted.
 
         found = search(TorchRecipe(data="path/to/folder", epochs=5), trials=20, held=("arch",))
         train(found.recipe)

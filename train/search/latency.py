@@ -1,6 +1,6 @@
 """The p50 of a trial's network, as the benchmark measures it: exported to ONNX, and called in fresh processes.
 
-The exporter and the benchmark's instrument are asked by name, as child processes: training imports neither.
+The exporter and the benchmark's timing worker are started by name, as child processes: training imports neither.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.runtimes.registry import CPU
 
 EXPORTERS = {".pth": "export.torch_graph", ".keras": "export.tf_graph"}
 INSTRUMENT = "benchmark.latency.worker"
-N_PROCESSES = 3  # within one, calls resemble each other more than those of two do
+N_PROCESSES = 3  # calls within one process vary less than between processes
 SAMPLE_S = 1.0
 N_IMAGES = 16
 
@@ -28,7 +28,7 @@ N_IMAGES = 16
 def p50_ms(weights: Path, images: ImageSet) -> float:
     """Median over fresh processes of the median call at batch 1, in milliseconds, in ONNX Runtime on this machine's CPU.
 
-    UserError if the network cannot be exported, or its export does not say what it says.
+    UserError if the network cannot be exported, or the export's outputs differ from the network's.
     """
     few_u8 = images.images_u8[:N_IMAGES]
     with tempfile.TemporaryDirectory() as scratch, progress("step") as display:

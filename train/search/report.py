@@ -1,4 +1,4 @@
-"""What a search leaves: recipes to train by, a table of trials, Optuna's pictures, and a verdict on the best one."""
+"""The files that a search writes: recipes, a table of trials, Optuna's plots, and a verdict on the best trial."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 ACCURACY = "validation accuracy, fraction of images"
-MOST_SLICES = 6  # panels beside each other that can be read
+MOST_SLICES = 6  # panels side by side that remain legible
 MOST_NAMED_TRIALS = 12  # in a legend
 BEST = "best_recipe.json"
 COLUMNS = ["trial", "state", "validation_accuracy", "p50_ms", "on_pareto_front", "best_epoch", "elapsed_s", "error"]
@@ -38,9 +38,9 @@ COLUMNS = ["trial", "state", "validation_accuracy", "p50_ms", "on_pareto_front",
 class Found:
     """What a search found.
 
-    recipe: that of the best trial, by validation accuracy (a fraction), which is a little too high, being the best of many;
+    recipe: of the best trial, by validation accuracy (a fraction), which is a little too high, being the best of many;
     recipe_file: the file that `--recipe` takes; verdict: how it compares with the recipe that the search began from;
-    run: the folder with trials.csv and pictures; journal: the study; n_trials: trials that ended, pruned ones among them.
+    run: the folder with trials.csv and plots; journal: the study; n_trials: finished trials, including pruned ones.
     """
 
     recipe: AnyRecipe
@@ -59,7 +59,7 @@ class Found:
         return pd.read_csv(self.run / "trials.csv")
 
     def report(self, command: str) -> str:
-        """What a person wants to know next, a line each; command: the trainer's."""
+        """The paths, the verdict and the next command, one line each; command: the trainer's."""
         return (
             f"recipe      {self.recipe_file}\n"
             f"trials      {self.run / 'trials.csv'}\n"
@@ -70,7 +70,7 @@ class Found:
 
 
 def done_trials(study: Study) -> list[FrozenTrial]:
-    """The trials that were trained to their end."""
+    """The trials that finished training."""
     from optuna.trial import TrialState
 
     done: list[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -83,24 +83,24 @@ def accuracy_of(trial: FrozenTrial) -> float:
 
 
 def right_of(trial: FrozenTrial) -> NDArray[np.bool_]:
-    """Which validation images a complete trial was right on."""
+    """Which validation images a complete trial classified correctly, bool (n_images,)."""
     n_images, _, packed = trial.user_attrs["right"].partition(":")
     return np.unpackbits(np.frombuffer(base64.b64decode(packed), np.uint8), count=int(n_images)).astype(bool)
 
 
 def packed_right(right: NDArray[np.bool_]) -> str:
-    """What `right_of` reads: a bit for each image, in base64."""
+    """`right`, bool (n_images,), as the text that `right_of` reads: one bit per image, in base64."""
     return f"{len(right)}:{base64.b64encode(np.packbits(right).tobytes()).decode()}"
 
 
 def write_search(
     folder: Path, run: Path, study: Study, start: AnyRecipe, space: Space, journal: Path, interrupted: bool
 ) -> Found | None:
-    """Write everything into `folder`, which will be `run`; None, and nothing written, if no trial is complete."""
+    """Write everything into `folder`, which will be renamed `run`; if no trial is complete, write nothing and return None."""
     done = done_trials(study)
     if not done:
         return None
-    best = max(done, key=accuracy_of)  # the earliest of equals
+    best = max(done, key=accuracy_of)  # of equal ones the earliest
     front = [trial.number for trial in study.best_trials] if len(study.directions) > 1 else [best.number]
     by_number = {trial.number: trial for trial in done}
     for name, number in {BEST: best.number, **{f"recipe_trial_{number}.json": number for number in front}}.items():
@@ -126,8 +126,8 @@ def write_search(
 def verdict_of(done: list[FrozenTrial], best: FrozenTrial) -> str:
     """How `best` compares with the recipe that the search began from, by an exact McNemar test on the validation images.
 
-    The best of many was chosen by the very images that it is compared on: p is multiplied by how many might have been chosen
-    (Bonferroni), which holds whichever was.
+    The best trial was chosen on the same images that it is compared on, so p is multiplied by the number of trials that could
+    have been chosen (Bonferroni), which is valid whichever was.
     """
     start = next((trial for trial in done if trial.user_attrs.get(START)), None)
     if start is None:
@@ -161,7 +161,7 @@ def _text(value: Any) -> str:
 
 
 def draw(folder: Path, study: Study) -> None:
-    """Optuna's own pictures, with titles and units of ours."""
+    """Draw Optuna's plots, with our titles and units, into `folder`."""
     import warnings
 
     import matplotlib as mpl
@@ -173,7 +173,7 @@ def draw(folder: Path, study: Study) -> None:
 
     target: dict[str, Any] = {"target_name": ACCURACY}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that these functions are experimental
+        warnings.simplefilter("ignore")  # these functions warn that they are experimental
         if len(study.directions) > 1:
             target["target"] = accuracy_of
             axes = pictures.plot_pareto_front(study, target_names=[ACCURACY, "p50 at batch 1, ms"])
@@ -184,7 +184,7 @@ def draw(folder: Path, study: Study) -> None:
             _save(folder / "epochs.png", axes, "validation accuracy by epoch", xlabel="epoch", ylabel=ACCURACY)
         axes = pictures.plot_optimization_history(study, **target)
         _save(folder / "history.png", axes, "validation accuracy of the trials", xlabel="trial", ylabel=ACCURACY)
-        if len({accuracy_of(trial) for trial in done_trials(study)}) > 1:  # of equal accuracies nothing is the cause
+        if len({accuracy_of(trial) for trial in done_trials(study)}) > 1:  # equal accuracies have no variance to explain
             evaluator = FanovaImportanceEvaluator(seed=0)
             axes = pictures.plot_param_importances(study, evaluator=evaluator, **target)
             share = "share of the variance of validation accuracy (fANOVA)"
@@ -195,7 +195,7 @@ def draw(folder: Path, study: Study) -> None:
 
 
 def _save(path: Path, axes: Any, title: str, **labels: str) -> None:
-    """Write the figure that `axes` are of, under one title, the first of them with these labels."""
+    """Write the figure of `axes`, with one title; `labels` are set on the first of them."""
     from matplotlib import pyplot as plt
 
     drawn = np.ravel(axes)

@@ -1,4 +1,4 @@
-"""What is searched: the one table of ranges, and what becomes of it for a recipe; imports no optimiser."""
+"""The search space: the one table of ranges, and the space of one recipe; imports no optimiser."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from train.recipes import WEIGHTS_ENDINGS, AnyRecipe, Recipe, TfRecipe, TorchRec
 
 @dataclass(frozen=True)
 class Interval:
-    """Every number from low to high; log: small ones as finely as large ones."""
+    """Every number from low to high; log: sampled uniformly in the logarithm."""
 
     low: float
     high: float
@@ -29,7 +29,7 @@ Range = Interval | Values  # of a field: an interval, or the values it may have
 Space = dict[str, Range]
 
 _SHARED: Space = {
-    "image_size": (32, 48, 64, 96, 128, 160, 192, 224),  # those above the recipe's own are left out: they cost more than it
+    "image_size": (32, 48, 64, 96, 128, 160, 192, 224),  # sizes above the recipe's own are left out: they cost more
     "batch_size": (32, 64, 128, 256, 512),
     "lr": Interval(1e-4, 0.5, log=True),
     "optimizer": ("adam", "sgd"),
@@ -59,7 +59,7 @@ RANGES: dict[type[Recipe], Space] = {
 
 
 def start_of(base: AnyRecipe, space: Space) -> AnyRecipe:
-    """`base` with its learning rate as a number, where that is searched: where the search begins."""
+    """The recipe of the first trial: `base`, with its learning rate as a number if that is searched."""
     if "lr" not in space:
         return base
     lr = base.lr or base.DEFAULT_LR
@@ -67,9 +67,10 @@ def start_of(base: AnyRecipe, space: Space) -> AnyRecipe:
 
 
 def space_of(base: AnyRecipe, held: Collection[str] = (), ranges: Mapping[str, Range] | None = None) -> Space:
-    """The table's ranges, those of `ranges` instead where it has one, without the fields that are `held`.
+    """The table's ranges, overridden by `ranges`, without the fields in `held`.
 
-    A field's value in `base` always belongs to its range. UserError for a field that cannot be searched, or if none is left.
+    Each range is extended to include the field's value in `base`. UserError for a field that cannot be searched, or if none is
+    left.
     """
     table, ranges = RANGES[type(base)], dict(ranges or {})
     for name in ranges:
@@ -99,7 +100,7 @@ def _with(base: AnyRecipe, name: str, values: Range, asked_for: bool) -> Range:
 
 
 def recipe_of(start: AnyRecipe, values: Mapping[str, Any]) -> AnyRecipe:
-    """`start` with the values of a trial; images that grow begin no larger than they end."""
+    """`start` with the values of a trial; start_size is lowered to at most image_size."""
     changes = dict(values)
     first = getattr(start, "start_size", None)
     if first is not None:

@@ -1,7 +1,7 @@
-"""The study: one journal file that many processes share, and what became of trials whose process died.
+"""The study: one journal file that many processes share, and recovery of trials whose process died.
 
 Optuna's journal lets any number of processes, of one machine or of several with a common file system, append to one file. It
-does not say which processes live: each has a file of its own beside the journal that it touches every few seconds.
+does not record which processes are alive: each touches its own heartbeat file beside the journal every few seconds.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 NAME = "search"
 BEAT_EVERY_S = 5.0
-SILENT_FOR_S = 60.0  # after which a process of another machine is taken for dead
-START = "start"  # the attribute of the trial of the recipe that the search begins from
-MOST_TRIES = 2  # of a trial whose process died, which may have been the trial's own doing
+SILENT_FOR_S = 60.0  # without a heartbeat, after which a process is considered dead
+START = "start"  # attribute of the trial whose recipe the search begins from
+MOST_TRIES = 2  # of a trial whose process died: the trial itself may be the cause
 
 
 def quiet_optuna() -> None:
-    """Optuna's notes and warnings of experimental features are no concern of people."""
+    """Suppress Optuna's log and its warnings of experimental features."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -45,12 +45,12 @@ def quiet_optuna() -> None:
 
 
 def open_study(journal: Path, meaning: dict[str, Any], first: dict[str, Any], *, resume: bool, seed: int | None) -> Study:
-    """The study of `journal`: a new one, or with `resume` the one that is there.
+    """The study of `journal`: a new one, or with `resume` the existing one.
 
-    meaning: what must be equal for trials to be of one search, among it `objectives`; first: the parameters of the first trial;
-    seed: of the sampler, None for one that no other process has. With one objective, trials worse than the median of the
-    others after as many epochs are pruned; Optuna prunes none where there are two. UserError for a journal that is there
-    without `resume`, is not there with it, is damaged, or is of another search.
+    meaning: values that must be equal for trials to belong to one search, including `objectives`; first: the parameters of the
+    first trial; seed: of the sampler, None for a random one. With one objective, trials worse than the median of the
+    others after as many epochs are pruned; with two Optuna prunes none. UserError for a journal that exists
+    without `resume`, is missing with it, is damaged, or is of another search.
     """
     import optuna
 
@@ -121,9 +121,9 @@ def let_go(journal: Path) -> Iterator[None]:
 
 
 def _cut_torn_line(journal: Path) -> None:
-    """Cut off what a process wrote of a line as it was killed: the next line would be joined to it, and neither be read.
+    """Remove an incomplete last line, left by a killed process: the next line would be appended to it, and both be lost.
 
-    UserError if any other line is none of a journal: Optuna would go on after it.
+    UserError if any other line is not valid: Optuna would skip it.
     """
     from train.search.journal import cut_torn_line, journal_lock
 
@@ -148,7 +148,7 @@ def _refuse_other(journal: Path, meant: dict[str, Any] | None, meaning: dict[str
     if meant is None or meant == asked_for:
         return
     differing = [name for name in asked_for if meant.get(name) != asked_for[name]]
-    for name in ("recipe", "space"):  # of which the parts tell more
+    for name in ("recipe", "space"):  # name the parts that differ
         if name in differing:
             was, now = meant[name], asked_for[name]
             differing.remove(name)
@@ -157,7 +157,7 @@ def _refuse_other(journal: Path, meant: dict[str, Any] | None, meaning: dict[str
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The space as Optuna's."""
+    """The space as Optuna's distributions."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
     return {
@@ -167,7 +167,7 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 class Worker:
-    """One process that runs trials, and the file that says that it lives."""
+    """One process that runs trials, and its heartbeat file."""
 
     def __init__(self, journal: Path) -> None:
         self.folder = journal.with_name(journal.name + ".workers")
@@ -196,7 +196,7 @@ class Worker:
         return beat
 
     def lives(self, name: str) -> bool:
-        """Whether the process of that name does: its file is young, by this file system's clock, and so is its process here."""
+        """Whether the process `name` is alive: it touched its file lately, by the file system's clock, and runs if it is local."""
         try:
             age_s = (self.folder / self.name).stat().st_mtime - (self.folder / name).stat().st_mtime
         except OSError:
@@ -215,7 +215,7 @@ def _may_live(name: str) -> bool:
 
 
 def give_back_lost(study: Study, worker: Worker) -> list[int]:
-    """End the trials whose process died, and put what they tried into the queue again; returns their numbers."""
+    """Fail the trials whose process died, and enqueue their parameters again; returns their numbers."""
     from optuna.trial import TrialState
 
     lost = [trial for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if _is_lost(trial, worker)]
@@ -223,7 +223,7 @@ def give_back_lost(study: Study, worker: Worker) -> list[int]:
 
 
 def give_back(study: Study, trial: FrozenTrial) -> bool:
-    """End `trial` as failed and queue its parameters once more, unless that was done before; whether this process did so."""
+    """Fail `trial`, and enqueue its parameters again unless it has used its tries; returns whether this process failed it."""
     from optuna.exceptions import OptunaError
     from optuna.trial import TrialState
 

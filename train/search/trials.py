@@ -1,4 +1,4 @@
-"""The search itself: ask for hyperparameters, train by them, tell how it went, until trials or time are used up."""
+"""The search itself: ask Optuna for hyperparameters, train, report the result, until trials or time are used up."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 OBJECTIVES = ("accuracy", "latency")
 GO_ON = "the same command with --resume goes on"
-FAILED_AT_FIRST = 3  # trials, none of which succeeded: it is not the hyperparameters
+FAILED_AT_FIRST = 3  # if so many trials fail and none succeeds, hyperparameters are not the cause
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for.
+    """The options of a search.
 
-    base: where the search begins, and what is held; held: its fields that keep their values; ranges: instead of the table's;
+    base: the recipe from which the search begins; held: its fields that keep their values; ranges: override the table's;
     trials: of the study, all processes and earlier runs together; time_budget_s: of this process;
-    journal: the study's file, None for the usual one in the recipe's results folder.
+    journal: the study's file, None for the default one in the recipe's results folder.
     """
 
     base: AnyRecipe
@@ -55,7 +55,7 @@ class Plan:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        """UserError for what cannot be searched."""
+        """UserError for invalid objectives, trials or time budget."""
         if self.objectives not in (("accuracy",), OBJECTIVES):
             raise UserError(f"--objective must be accuracy or accuracy,latency, not {','.join(self.objectives)}")
         if self.trials < 1 or self.time_budget_s <= 0:
@@ -72,11 +72,11 @@ class OutOfTimeError(Exception):
 
 
 def run_search(plan: Plan, framework: Framework) -> Found:
-    """Search by `plan`, in this process; returns what it found, which is written into a run folder.
+    """Search by `plan`, in this process; returns the result, which is written into a run folder.
 
-    Every trial trains on the training images and is judged by the validation images, the same ones each time; test images are
-    not looked at. The first trial is the base recipe. Raises UserError for input that cannot be used, and KeyboardInterrupt,
-    with the best so far written, when interrupted: the trial under way is done again by whoever resumes.
+    Every trial trains on the same training images and is judged on the same validation images; test images are not used.
+    The first trial is the base recipe. Raises UserError for invalid input and, after writing the best recipe so far,
+    KeyboardInterrupt when interrupted; the interrupted trial is repeated on --resume.
     """
     quiet_optuna()
     space = plan.space
@@ -130,7 +130,7 @@ class _Search:
     reopened: Callable[[], Study]
 
     def run(self) -> bool:
-        """Trials until there are enough or the time is up; whether Ctrl-C ended them."""
+        """Run trials until there are enough or the time is up; returns whether Ctrl-C ended them."""
         self.ends_s = time.monotonic() + self.plan.time_budget_s
         with self.worker.living():
             try:
@@ -163,12 +163,12 @@ class _Search:
         return self._n_counted() < self.plan.trials and (time.monotonic() < self.ends_s or not done_trials(self.study))
 
     def _n_counted(self) -> int:
-        """Trials that ran or are running, those that will be done again left out."""
+        """Number of trials that ran or are running, without those that will be repeated."""
         counted = ("COMPLETE", "PRUNED", "RUNNING")
         return sum(trial.state.name in counted or "error" in trial.user_attrs for trial in self.study.get_trials(deepcopy=False))
 
     def _try(self, trial: Trial) -> None:
-        """Train once, and tell the study."""
+        """Train once, and report the result to the study."""
         from optuna.exceptions import TrialPruned
         from optuna.trial import TrialState
 
@@ -194,7 +194,7 @@ class _Search:
         self._say(self._line(trial, values, state.name))
 
     def _values(self, trial: Trial) -> list[float]:
-        """The objectives of a trial, and what is kept of it beside them."""
+        """The objectives of a trial; stores further results as its attributes."""
         kept: dict[str, Any] = {}
         is_start, prunes = bool(trial.user_attrs.get(START)), len(self.plan.objectives) == 1
 
@@ -205,7 +205,7 @@ class _Search:
                 kept.update(accuracy=row.validation_accuracy, right=right, epoch=row.epoch)
             if prunes:
                 trial.report(row.validation_accuracy, row.epoch)
-                if not is_start and trial.should_prune():  # what all others are compared with is trained to its end
+                if not is_start and trial.should_prune():  # all others are compared with the first: it is never pruned
                     raise TrialPruned
             if row.epoch < self.start.epochs and time.monotonic() > self.ends_s and done_trials(self.study):
                 raise OutOfTimeError
@@ -220,7 +220,7 @@ class _Search:
             return values if prunes else [*values, self._p50_ms(recipe, outcome)]
 
     def _p50_ms(self, recipe: AnyRecipe, outcome: Outcome) -> float:
-        """Measured once for each network and size of image: weights do not change what is computed."""
+        """The p50 in ms, measured once per architecture and image size: it does not depend on the weights."""
         key = f"p50_ms of {recipe.arch} at {recipe.image_size} px"
         held = self.study.user_attrs.get(key)
         if held is None:
@@ -229,7 +229,7 @@ class _Search:
         return float(held)
 
     def _diverged(self, trial: Trial, error: UserError) -> Any:
-        """Pruned as a trial that gets nothing right, which the sampler learns from; with two objectives it can only fail."""
+        """The trial's state: pruned at accuracy 0, from which the sampler learns; with two objectives it can only fail."""
         from optuna.trial import TrialState
 
         trial.set_user_attr("error", one_line(error, 160))
@@ -239,7 +239,7 @@ class _Search:
         return TrialState.PRUNED
 
     def _failed(self, trial: Trial, error: Exception) -> None:
-        """Keep why; raise it where so far every trial failed: it is not the hyperparameters, then."""
+        """Store the error; raise it if the first trial or all of the first three failed: hyperparameters are not the cause."""
         trial.set_user_attr("error", one_line(error, 160))
         tried = [past for past in self.study.get_trials(deepcopy=False) if past.state.is_finished()]
         if trial.user_attrs.get(START) or (not done_trials(self.study) and len(tried) + 1 >= FAILED_AT_FIRST):

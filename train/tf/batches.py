@@ -1,6 +1,6 @@
-"""Augmented training batches in TensorFlow, a whole batch at a time, made while the network works.
+"""Augmented training batches in TensorFlow, a whole batch at a time, prepared while the network trains.
 
-Twin of `train.torch.batches`.
+Counterpart of `train.torch.batches`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ GREY = 0.5
 class Batches:
     """Augmented training batches: (images_nhwc float32, normalised as `preprocessing` says, labels one-hot or mixed).
 
-    The images stay uint8 in memory, no larger than the network sees them; smaller ones are augmented before they are enlarged.
-    The order is numpy's, so that both frameworks see the same images in the same steps. soft_labels: of each image and of its
-    mirror, (2, n_images, n_classes).
+    The images stay uint8 in memory, no larger than the network's input; smaller ones are augmented before they are enlarged.
+    numpy draws the order, so that both frameworks see the same images in the same steps. soft_labels: of each image and of its
+    mirror image, (2, n_images, n_classes).
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Batches:
         return n_batches(len(self.images_u8), self.recipe.batch_size)
 
     def epoch(self, number: int) -> tf.data.Dataset:
-        """The batches of epoch `number`, from 0; everything random in them comes from the seed and this number."""
+        """The batches of epoch `number`, from 0; everything random in them is derived from the seed and this number."""
         seed = epoch_seed(self.recipe.seed, number)
         side = self.images_u8.shape[1]
         signature = (tf.TensorSpec((None, side, side, 3), tf.uint8), tf.TensorSpec((None, self.n_classes), tf.float32))
@@ -80,17 +80,17 @@ class Batches:
         size = self.recipe.image_size
         if self.images_u8.shape[1] != size:
             images_nhwc = tf.image.resize(images_nhwc, (size, size))
-        # Exactly as it stands if there is nothing to do
+        # Not even divided by 1 if there is nothing to normalise
         mean, std = self.preprocessing.mean, self.preprocessing.std
         return images_nhwc if (mean, std) == ((0, 0, 0), (1, 1, 1)) else (images_nhwc - tf.constant(mean)) / tf.constant(std)
 
 
 def _layers(recipe: TfRecipe, seed: int) -> list[keras.layers.Layer]:
-    """What is done to images in [0, 1], in order."""
+    """The augmentation layers for images in [0, 1], in order."""
     layers = keras.layers
     wanted: list[keras.layers.Layer] = []
     if recipe.shift:
-        # "nearest": by whole pixels, as PyTorch's twin; in between, pixels would be blurred
+        # "nearest": shifts by whole pixels, as in PyTorch; fractions would blur the image
         wanted.append(layers.RandomTranslation(recipe.shift, recipe.shift, recipe.fill, "nearest", seed=seed))
     if recipe.randaugment:
         wanted.append(layers.RandAugment(value_range=(0, 1), seed=seed))
@@ -104,7 +104,7 @@ def _layers(recipe: TfRecipe, seed: int) -> list[keras.layers.Layer]:
 
 
 def _mixing(recipe: TfRecipe, seed: int) -> list[keras.layers.Layer]:
-    """What blends images and labels of a batch."""
+    """The layers that blend images and labels of a batch."""
     layers: list[keras.layers.Layer] = []
     if recipe.mixup:
         layers.append(keras.layers.MixUp(alpha=recipe.mixup, seed=seed))

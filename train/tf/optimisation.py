@@ -1,4 +1,4 @@
-"""How a Keras recipe optimises: precision and optimizer; twin of `train.torch.optimisation`.
+"""Precision and optimizer of a Keras recipe; counterpart of `train.torch.optimisation`.
 
 The schedule is that of `train.learning.schedules`.
 """
@@ -27,7 +27,7 @@ NORMALISATIONS = (keras.layers.BatchNormalization, keras.layers.GroupNormalizati
 
 
 def precision_of(recipe: TfRecipe, device: str) -> Literal["fp32", "bf16"]:
-    """What "auto" means on this device: bf16 where the hardware computes in it, else fp32; through XLA on a CPU always fp32."""
+    """The recipe's precision; "auto": bf16 if the device supports it, else fp32, and with XLA on a CPU always fp32."""
     if recipe.precision != "auto":
         return recipe.precision
     if device == "cpu":
@@ -38,10 +38,10 @@ def precision_of(recipe: TfRecipe, device: str) -> Literal["fp32", "bf16"]:
 
 @contextmanager
 def graphs_in_bf16(wanted: bool) -> Iterator[None]:
-    """Within it oneDNN computes the convolutions and products of graphs in bfloat16, from float32 weights to float32 gradients.
+    """A context in which oneDNN computes graphs' convolutions and products in bfloat16, from float32 weights to float32 gradients.
 
-    TensorFlow rewrites a graph as it is first called with this option, so that evaluation, outside, stays in float32. Keras'
-    own policy for bfloat16 casts around every layer instead, which on a CPU costs more than it saves.
+    TensorFlow rewrites a graph when it is first called with this option, so evaluation, outside of it, stays in float32.
+    Keras' own bfloat16 policy casts around every layer instead, which on a CPU costs more than it saves.
     """
     option = "auto_mixed_precision_onednn_bfloat16"
     if wanted:
@@ -54,7 +54,7 @@ def graphs_in_bf16(wanted: bool) -> Iterator[None]:
 
 
 def make_optimizer(model: keras.Model, recipe: TfRecipe, lr: float) -> keras.optimizers.Optimizer:
-    """The recipe's optimizer, with its state for the weights of `model`; the decay is added to the gradients (`State.step`)."""
+    """The recipe's optimizer, built for the weights of `model`; weight decay is added to the gradients in `State.step`."""
     optimizer = (
         keras.optimizers.SGD(lr, momentum=MOMENTUM, nesterov=True) if recipe.optimizer == "sgd" else keras.optimizers.Adam(lr)
     )
@@ -63,13 +63,13 @@ def make_optimizer(model: keras.Model, recipe: TfRecipe, lr: float) -> keras.opt
 
 
 def lr_factors(model: keras.Model, recipe: TfRecipe) -> list[float]:
-    """For each trained variable the factor on its learning rate: the recipe's for the biases of normalisations, else 1."""
+    """The learning rate's factor for each trained variable: `bias_lr` for biases of normalisations, else 1."""
     biases = {id(layer.beta) for layer in model._flatten_layers() if isinstance(layer, NORMALISATIONS) and layer.center}
     return [recipe.bias_lr if id(variable) in biases else 1.0 for variable in model.trainable_variables]
 
 
 def whiten(model: keras.Model, images_nhwc: Float32Array, *, fill: bool) -> None:
-    """Keep the first convolution of `model` as it is for good, where `fill` says so filled with whitening filters of these images.
+    """Freeze the first convolution of `model`; `fill`: after setting it to whitening filters of these images.
 
     Raises UserError for a network that does not begin with a convolution of a square kernel.
     """

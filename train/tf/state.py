@@ -1,6 +1,6 @@
-"""Everything that changes while a Keras network trains, as one value that can be stepped, written and read again.
+"""Everything that changes while a Keras network trains: one training step, checkpoints, the weights to save.
 
-Twin of `train.torch.state`: the same methods, in the order of `train.loop.State`.
+Counterpart of `train.torch.state`: the same methods, in the order of `train.loop.State`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class State:
-    """A network, what moves it, the running average of its weights where the recipe keeps one, and the network judged.
+    """A network, its optimizer, the running average of its weights if the recipe keeps one, and the network that is judged.
 
-    judged: computes in fp32 whatever the training does; it has the weights that `update_judged` gave it.
+    judged: computes in fp32 whatever the precision of training, with the weights that `update_judged` gave it.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class State:
         return float(mean_loss), float(n_right)
 
     def follow(self) -> None:
-        """Move the average, after a step."""
+        """Update the average, after a step."""
         if self.averages:
             self._average(tf.constant(1 - ema_decay_at(self.n_done, self.recipe.ema_decay), tf.float32))
         self.n_done += 1
 
     def wait(self) -> None:
-        """Nothing: `step` returns numbers, for which TensorFlow has waited."""
+        """Do nothing: `step` returns numbers, so TensorFlow has finished."""
 
     def update_judged(self) -> None:
-        """Give the judged network the weights of now."""
+        """Give the judged network the current weights, or their average."""
         self.judged.set_weights([np.asarray(value) for value in self.averages] if self.averages else self.model.get_weights())
 
     def copy_weights(self) -> list[np.ndarray]:
@@ -92,7 +92,7 @@ class State:
         self.judged.set_weights(weights)
 
     def save(self, path: Path) -> None:
-        """Write the judged network, without an optimizer's state, which would be twice its size and which no reader needs."""
+        """Write the judged network, without the optimizer's state, which would be twice its size and is not needed."""
         self.judged.save(path)
 
     def write_checkpoint(self, path: Path, progress: str, best_weights: list[np.ndarray]) -> None:
@@ -104,12 +104,12 @@ class State:
             np.savez(file, **named)
 
     def read_checkpoint(self, path: Path) -> Any:
-        """What `path` holds; nothing in the file is executed."""
+        """The content of `path`; nothing in the file is executed."""
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
 
     def restore(self, held: Any) -> list[np.ndarray]:
-        """Go back to what `read_checkpoint` gave; returns the best weights."""
+        """Restore what `read_checkpoint` returned; returns the best weights."""
         for part, values in self._parts().items():
             for i, value in enumerate(values):
                 value.assign(held[f"{part}_{i}"])
@@ -117,7 +117,7 @@ class State:
         return [held[f"best_{i}"] for i in range(len(self.judged.weights))]
 
     def _parts(self) -> dict[str, list[Any]]:
-        """What has a value, by what it belongs to."""
+        """The variables to write, by the part that they belong to."""
         return {"model": self.model.variables, "optimizer": self.optimizer.variables, "average": self.averages}
 
     def _traced(self, images_nhwc: Any, labels: Any) -> Any:
@@ -132,11 +132,11 @@ class State:
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(step_of_share, own), axis=None)
 
     def _stepped(self, images_nhwc: Any, labels: Any, share: Any) -> Any:
-        """A step by these images, which are `share` of the batch; the optimizer adds up the gradients of all."""
+        """A step with these images, the fraction `share` of the batch; the optimizer sums the gradients of all devices."""
         variables, decay = self.model.trainable_variables, share * self.recipe.weight_decay
         with tf.GradientTape() as tape:
             logits = tf.cast(self.model(images_nhwc, training=True), tf.float32)  # (n, n_classes)
-            # Keras divides a loss by the number of devices, as if all shares were equal
+            # Keras divides the loss by the number of devices, as if all shares were equal: undo that
             loss = share * self.strategy.num_replicas_in_sync * self._loss(labels, logits)
         gradients = tape.gradient(loss, variables)
         if self.recipe.weight_decay:

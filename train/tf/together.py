@@ -1,6 +1,6 @@
-"""Several devices of one machine that train one network, each a share of every batch: TensorFlow's MirroredStrategy.
+"""Several devices of one machine that train one network, each on a share of every batch: TensorFlow's MirroredStrategy.
 
-Twin of `train.torch.together`, whose processes are here threads of one. Keras 3 has no strategy for several machines.
+Counterpart of `train.torch.together`, with threads instead of processes. Keras 3 has no strategy for several machines.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ FEWEST_IMAGES = 4  # of a batch for each device: batch normalisation needs stati
 
 
 def strategy_of(recipe: TfRecipe, device: str) -> tf.distribute.Strategy:
-    """How a batch is shared by the `recipe.replicas` devices; one that shares nothing for 1. device: "cpu" or "cuda".
+    """The strategy that shares each batch among `recipe.replicas` devices; the default one for 1. device: "cpu" or "cuda".
 
-    The CPU is divided into as many, which TensorFlow allows before anything has run. UserError if there are too few GPUs or
-    images of a batch.
+    The CPU is divided into as many logical devices, which TensorFlow allows only before anything has run. UserError if there are
+    too few GPUs, or too few images per batch.
     """
     n = recipe.replicas
     if n == 1:

@@ -1,6 +1,6 @@
-"""What TensorFlow does its own way in `train.loop`: device, start, evaluation.
+"""The TensorFlow part of `train.loop`: device, start, evaluation.
 
-Twin of `train.torch.trainer`, function by function.
+Counterpart of `train.torch.trainer`, function by function.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def choose_device(wanted: str) -> str:
 
 
 def start(setting: Setting) -> tuple[Batches, State]:
-    """The first epoch's batches and weights."""
+    """Batches, and the state before the first step."""
     recipe = setting.recipe
     batches = Batches(setting.images, recipe, setting.preprocessing, setting.soft_labels)
     keras.utils.set_random_seed(recipe.seed)
@@ -69,7 +69,7 @@ def logits_of(
 ) -> Float32Array:
     """Logits of every image in order, float32 (n_images, n_classes), in evaluation mode; `tick` is called after each batch.
 
-    Computed in fp32 by a network built so, as an exported graph computes them.
+    `model` was built in fp32, so they are computed in fp32, like those of an exported graph.
     """
     size = evaluation_batch_size(preprocessing.input_size)
     logits = []

@@ -1,4 +1,4 @@
-"""What PyTorch does its own way in `train.loop`, in reading order: trainer, batches, augment, state, optimisation, range_test."""
+"""The PyTorch part of `train.loop`, in reading order: trainer, batches, augment, state, optimisation, range_test."""
 
 from __future__ import annotations
 

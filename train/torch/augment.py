@@ -1,4 +1,4 @@
-"""Random crops and mirrorings of whole batches, a different one for every image, in one resampling."""
+"""Random crops and flips of whole batches, a different one for every image, in one resampling."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TRIES = 10
 def random_boxes(n: int, height: int, width: int, min_area: float, generator: torch.Generator) -> Tensor:
     """Random crops (left, top, width, height) in pixels, (n, 4), of an image of `height` and `width`.
 
-    The law of torchvision's RandomResizedCrop: area uniform in [min_area, 1], log of the aspect uniform, ten tries to fit
+    Distributed as in torchvision's RandomResizedCrop: area uniform in [min_area, 1], log of the aspect uniform, ten tries to fit
     into the image, then the largest centre crop whose aspect is allowed.
     """
     area = height * width * torch.empty(TRIES, n).uniform_(min_area, 1, generator=generator)
     aspect = torch.empty(TRIES, n).uniform_(math.log(ASPECTS[0]), math.log(ASPECTS[1]), generator=generator).exp()
     widths, heights = (area * aspect).sqrt(), (area / aspect).sqrt()
     fits = (widths <= width) & (heights <= height)
-    first = fits.int().argmax(dim=0, keepdim=True)  # of equal ones argmax gives the first; of none, row 0, replaced below
+    first = fits.int().argmax(dim=0, keepdim=True)  # the first that fits; row 0 if none does, replaced below
     none_fits = ~fits.any(dim=0)
     box_width = torch.where(none_fits, min(width, height * ASPECTS[1]), widths.gather(0, first)[0])
     box_height = torch.where(none_fits, min(height, width / ASPECTS[0]), heights.gather(0, first)[0])
@@ -34,7 +34,7 @@ def random_boxes(n: int, height: int, width: int, min_area: float, generator: to
 
 
 def shifted(boxes: Tensor, most_x: float, most_y: float, generator: torch.Generator) -> Tensor:
-    """`boxes` moved by whole pixels, uniform up to `most_x` and `most_y` either way; they may leave the image."""
+    """`boxes` moved by whole pixels, uniform up to `most_x` and `most_y` in both directions; they may leave the image."""
     most = torch.tensor([most_x, most_y])
     offsets = ((2 * torch.rand(len(boxes), 2, generator=generator) - 1) * (most + 0.5)).round().clamp(-most, most)
     return torch.cat([boxes[:, :2] + offsets, boxes[:, 2:]], dim=1)
@@ -43,9 +43,9 @@ def shifted(boxes: Tensor, most_x: float, most_y: float, generator: torch.Genera
 def cutout(
     images_nchw: Tensor, side: int, generator: torch.Generator, n_batch: int | None = None, mine: slice = slice(None)
 ) -> Tensor:
-    """Each image with a square of `side` pixels set to 0, centred on any pixel, so that a part may lie outside.
+    """Set a square of `side` pixels in each image to 0, in place; centred on a random pixel, it may lie partly outside.
 
-    The images may be those that `mine` takes of a batch of `n_batch`: each has the square that it would have among all.
+    The images may be the slice `mine` of a batch of `n_batch`: each gets the same square as in the whole batch.
     DeVries and Taylor 2017; 0 is the mean grey of normalised images.
     """
     n, _, height, width = images_nchw.shape
@@ -60,12 +60,12 @@ def cutout(
 
 
 def per_image(operation: Callable[[Tensor], Tensor], images_nchw: Tensor) -> Tensor:
-    """Each image by itself through one of torchvision's transforms, which would treat a batch all alike."""
+    """Apply one of torchvision's transforms to each image by itself: on a batch it would draw one transform for all."""
     return torch.stack([operation(image_chw) for image_chw in images_nchw])
 
 
 def crop_and_flip(images_u8: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
-    """Each image's box, mirrored where `mirrored` says so, resampled bilinearly to `size` × `size`; outside, the image mirrored.
+    """Each image's box, flipped where `mirrored`, resampled bilinearly to `size` × `size`; reflected beyond the image's border.
 
     images_u8: uint8 (n, 3, height, width); boxes: as `random_boxes` gives them; mirrored: bool (n,).
     Returns float32 (n, 3, size, size), in the pixels' own units 0 to 255.

@@ -1,4 +1,4 @@
-"""Augmented training batches in PyTorch, made a whole batch at a time on the device that trains. Twin of `train.tf.batches`."""
+"""Augmented training batches in PyTorch, a whole batch at a time on the training device. Counterpart of `train.tf.batches`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from models.card import Preprocessing
     from train.recipes import TorchRecipe
 
-# Random crops are taken from images at most this much larger than the network's input: what ImageNet recipes do
-# (256 for 224), and it spares the resampling, which does not antialias, from shrinking by much.
+# Images are first shrunk to at most this much more than the network's input, as in ImageNet recipes (256 for 224): the
+# resampling of crops does not antialias, so it should not shrink by much.
 CROP_MARGIN = 256 / 224
 CPU = torch.device("cpu")
 
@@ -28,12 +28,12 @@ CPU = torch.device("cpu")
 class Batches:
     """Augmented training batches: (images_nchw float32, normalised as `preprocessing` says, labels), on the device.
 
-    The images stay uint8 on the CPU, where even a large set fits; a batch travels to the device before it is augmented.
+    The images stay uint8 on the CPU, where even a large set fits; a batch is moved to the device before it is augmented.
     labels: int64 (n,), or with mixup, cutmix or soft labels float32 (n, n_classes). soft_labels: of each image and of its
-    mirror, (2, n_images, n_classes).
+    mirror image, (2, n_images, n_classes).
 
-    Each of several processes has its share of every batch, cropped, shifted, mirrored and cut as it would be by one process
-    alone; what torchvision's transforms draw depends on the process.
+    With several processes, each gets its share of every batch, cropped, shifted, mirrored and cut out exactly as in a single
+    process; only the random numbers of torchvision's transforms depend on the process.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Batches:
         return n_batches(len(self.labels), self.recipe.batch_size)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of epoch `number`, from 0; everything random in them comes from the seed and this number."""
+        """The batches of epoch `number`, from 0; everything random in them is derived from the seed and this number."""
         seed, size = epoch_seed(self.recipe.seed, number), self.recipe.size_in(number)
         self._random = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed + self.ranks.rank)  # what torchvision's transforms and dropout draw from
@@ -80,7 +80,7 @@ class Batches:
             yield images_nchw.contiguous(memory_format=torch.channels_last), labels
 
     def _augmented(self, images_u8: Tensor, size: int, mirrored: Tensor, mine: slice) -> Tensor:
-        """Images that `mine` takes of a batch, `mirrored` says which of all: chance is drawn for all, so that each has its own."""
+        """The slice `mine` of a batch, augmented; mirrored: of the whole batch, for which all random numbers are drawn."""
         recipe, n_batch = self.recipe, len(mirrored)
         height, width = images_u8.shape[2:]
         boxes = random_boxes(n_batch, height, width, recipe.min_crop_area, self._random)
@@ -94,7 +94,7 @@ class Batches:
 
 
 def _mix(recipe: TorchRecipe, n_classes: int) -> Any:
-    """MixUp, CutMix, either by chance, or None."""
+    """MixUp, CutMix, a random choice between both, or None."""
     from torchvision.transforms import v2
 
     steps: list[Any] = []
@@ -106,7 +106,7 @@ def _mix(recipe: TorchRecipe, n_classes: int) -> Any:
 
 
 def _per_image_operations(recipe: TorchRecipe) -> tuple[Any, Any]:
-    """What works on one uint8 image before the crop, and on one normalised image after it; None for neither."""
+    """The transforms of one uint8 image before the crop, and of one normalised image after it; None for none."""
     from torchvision.transforms import v2
 
     operations: list[Any] = []

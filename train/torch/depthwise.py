@@ -1,8 +1,7 @@
-"""Depthwise convolutions in bf16 on a CPU, trained with the gradients that oneDNN has no fast bf16 kernel for made another way.
+"""Depthwise convolutions in bf16 on a CPU, with other algorithms for the gradients that oneDNN has no fast bf16 kernel for.
 
-Measured on an AMX core (oneDNN of PyTorch 2.15, batch 64): the gradient by the images of a stride of 2 takes 332 ms for 96
-channels of 64 px where a forward pass takes 8, and that by the weights of a 5×5 kernel 187 ms for 240 channels of 16 px, in
-fp32 36.
+Measured on an AMX core (oneDNN of PyTorch 2.15, batch 64), for stride 2 with 96 channels of 64 px: the gradient by the images
+takes 332 ms, a forward pass 8. For a 5×5 kernel with 240 channels of 16 px: the gradient by the weights takes 187 ms, in fp32 36.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ SLOW_KERNEL = 5  # its gradient by the weights is slow in bf16; a 3×3 kernel's 
 
 
 class DepthwiseConv2d(nn.Conv2d):  # type: ignore[misc]  # torch is not followed by mypy
-    """A Conv2d with the same weights and outputs; its gradients in bf16 on a CPU are the same to rounding."""
+    """A Conv2d with the same weights and outputs; its gradients in bf16 on a CPU agree up to rounding."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
         """Conv2d's own values."""
@@ -32,14 +31,14 @@ class DepthwiseConv2d(nn.Conv2d):  # type: ignore[misc]  # torch is not followed
 
 
 def use_depthwise(model: nn.Module) -> None:
-    """Make the depthwise convolutions of `model` with square kernels ones of these, in place; names and weights stay."""
+    """Turn the depthwise convolutions of `model` with square kernels into `DepthwiseConv2d`, in place; names and weights stay."""
     for module in model.modules():
         if type(module) is not nn.Conv2d or module.padding_mode != "zeros" or isinstance(module.padding, str):
             continue
         depthwise = module.groups == module.in_channels == module.out_channels > 1
         height, width = module.kernel_size
         if depthwise and height == width > 1 and module.dilation == (1, 1) and module.stride in ((1, 1), (2, 2)):
-            module.__class__ = DepthwiseConv2d  # it holds nothing more; a new module would have to take hooks and weights over
+            module.__class__ = DepthwiseConv2d  # it has no further state; a new module would need hooks and weights copied
 
 
 class _Conv(torch.autograd.Function):  # type: ignore[misc]
@@ -63,11 +62,11 @@ class _Conv(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _by_images(gradient: Tensor, images_nchw: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]) -> Tensor:
-    """As a forward pass with the mirrored kernel, over the gradient spread out by the stride: that has a fast kernel."""
+    """The gradient by the images, as a convolution of the dilated gradient with the flipped kernel: that has a fast kernel."""
     n, c, height, width = images_nchw.shape
     margin = weight.shape[2] - 1
     if stride != (1, 1):
-        # rows and columns of the images that no window reached have gradient 0, which zeros to their right and below give
+        # rows and columns that no window reached have gradient 0: the zeros at the right and bottom edge
         spread = torch.zeros(
             n, c, height - margin, width - margin, dtype=gradient.dtype
         ).contiguous(memory_format=torch.channels_last)  # fmt: skip

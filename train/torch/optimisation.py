@@ -1,4 +1,4 @@
-"""How a PyTorch recipe optimises: precision, optimizer, schedule, running average of the weights."""
+"""Precision, optimizer, schedule and running average of the weights of a PyTorch recipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NORMALISATIONS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
 
 
 def precision_of(recipe: TorchRecipe, device: torch.device) -> Literal["fp32", "bf16"]:
-    """What "auto" means on this device: bf16 where the hardware computes in it, else fp32."""
+    """The recipe's precision; "auto": bf16 if the device supports it, else fp32."""
     if recipe.precision != "auto":
         return recipe.precision
     if device.type == "cuda":
@@ -34,14 +34,14 @@ def precision_of(recipe: TorchRecipe, device: torch.device) -> Literal["fp32", "
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
-    """Within it the network computes in `precision`; weights and gradients stay float32."""
+    """A context in which the network computes in `precision`; weights and gradients stay float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def make_optimizer(model: nn.Module, recipe: TorchRecipe, lr: float) -> torch.optim.Optimizer:
-    """The recipe's optimizer, fused, in groups of which only the first decays: matrices and kernels, and all the rest.
+    """The recipe's optimizer, fused, with two parameter groups: matrices and kernels, with weight decay; the others, without.
 
-    The biases of normalisations are a third group where the recipe moves them faster.
+    The biases of normalisations are a third group if the recipe's `bias_lr` is not 1.
     """
     biases = {id(module.bias) for module in model.modules() if isinstance(module, NORMALISATIONS)} if recipe.bias_lr != 1 else set()
     trained = [value for value in model.parameters() if value.requires_grad]
@@ -58,10 +58,10 @@ def make_optimizer(model: nn.Module, recipe: TorchRecipe, lr: float) -> torch.op
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TorchRecipe, steps_per_epoch: int) -> LRScheduler:
-    """The recipe's schedule, stepped after every training step; the rates that `optimizer` has are its highest."""
+    """The recipe's schedule, stepped after every training step; the learning rates of `optimizer` are its highest."""
     if recipe.schedule == "onecycle":
         total_steps = recipe.epochs * steps_per_epoch + 1
-        # PyTorch divides by the steps that the rate rises for, which are none where the share makes just one step
+        # PyTorch divides by the number of rising steps, which is 0 if the share amounts to exactly one step
         rising = WARMUP_SHARE if WARMUP_SHARE * total_steps != 1 else math.nextafter(WARMUP_SHARE, 0)
         highest = [group["lr"] for group in optimizer.param_groups]
         return OneCycleLR(
@@ -72,7 +72,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, recipe: TorchRecipe, steps_
 
 
 def averaged(model: nn.Module, recipe: TorchRecipe) -> AveragedModel | None:
-    """A copy of `model` that follows it, statistics of normalisations included; None if the recipe wants none."""
+    """A running average of `model`, including statistics of normalisations; None without `ema_decay`."""
     if not recipe.ema_decay:
         return None
 
@@ -87,7 +87,7 @@ def averaged(model: nn.Module, recipe: TorchRecipe) -> AveragedModel | None:
 
 
 def whiten(model: nn.Module, images_nchw: Tensor, *, fill: bool) -> None:
-    """Keep the first convolution of `model` as it is for good, where `fill` says so filled with whitening filters of these images.
+    """Freeze the first convolution of `model`; `fill`: after setting it to whitening filters of these images.
 
     Raises UserError for a network that does not begin with a convolution of a square kernel.
     """

@@ -40,23 +40,23 @@ class _Epochs:
 
 
 class _DivergedError(Exception):
-    """The loss is not finite: the test has seen enough."""
+    """The loss is not finite: the test can stop."""
 
 
 def find_lr(
     model: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches, device: torch.device, n_steps: int, folder: Path
 ) -> float:
-    """The suggested rate; model and optimizer are left as they were. Writes lr_finder.csv and lr_finder.png into `folder`.
+    """The suggested rate; model and optimizer are restored. Writes lr_finder.csv and lr_finder.png into `folder`.
 
-    The rate grows exponentially from 1e-6 to 1 in `n_steps` steps; suggested is the one where the smoothed loss falls most
-    from one step to the next. Raises UserError if the loss diverges before there are enough points.
+    The rate grows exponentially from 1e-6 to 1 in `n_steps` steps; the suggestion is the rate at which the smoothed loss falls
+    most per step. Raises UserError if the loss diverges before there are enough points.
     """
     from torch_lr_finder import LRFinder, TrainDataLoaderIter
 
     finder = LRFinder(model, optimizer, _finite_cross_entropy, device=device)
     silence = contextlib.redirect_stdout(io.StringIO())  # it prints; a command's stdout is for its result
     with silence, _our_progress(), contextlib.suppress(_DivergedError):
-        # a loss that is not finite would neither stop the test nor ever be left out of the suggestion
+        # torch-lr-finder neither stops at a loss that is not finite nor leaves it out of the suggestion
         finder.range_test(
             TrainDataLoaderIter(_Epochs(batches)), start_lr=LOWEST_LR, end_lr=HIGHEST_LR, num_iter=n_steps, step_mode="exp"
         )

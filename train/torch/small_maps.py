@@ -1,4 +1,4 @@
-"""3×3 convolutions of small maps, trained with their weight gradient as one matrix product; see `models.small_maps`."""
+"""3×3 convolutions of small feature maps, with the weight gradient as one matrix product; see `models.small_maps`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.small_maps import gains
 
 
 class SmallMapConv2d(nn.Conv2d):  # type: ignore[misc]  # torch is not followed by mypy
-    """A Conv2d with the same weights and outputs; its weight gradient on small maps is the same to rounding."""
+    """A Conv2d with the same weights and outputs; its weight gradient on small maps agrees up to rounding."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002  # torch's name
         height, width = input.shape[2:]
@@ -25,11 +25,11 @@ class SmallMapConv2d(nn.Conv2d):  # type: ignore[misc]  # torch is not followed 
 
 
 def use_small_maps(model: nn.Module) -> None:
-    """Make the 3×3 convolutions of `model` ones of these, in place; names and weights stay."""
+    """Turn the 3×3 convolutions of `model` into `SmallMapConv2d`, in place; names and weights stay."""
     for module in model.modules():
         plain = type(module) is nn.Conv2d and module.padding_mode == "zeros" and module.groups == 1
         if plain and (module.kernel_size, module.stride, module.padding, module.dilation) == ((3, 3), (1, 1), (1, 1), (1, 1)):
-            module.__class__ = SmallMapConv2d  # it holds nothing more; a new module would have to take hooks and weights over
+            module.__class__ = SmallMapConv2d  # it has no further state; a new module would need hooks and weights copied
 
 
 class _Conv(torch.autograd.Function):  # type: ignore[misc]

@@ -1,6 +1,6 @@
-"""Everything that changes while a PyTorch network trains, as one value that can be stepped, written and read again.
+"""Everything that changes while a PyTorch network trains: one training step, checkpoints, the weights to save.
 
-Twin of `train.tf.state`: the same methods, in the order of `train.loop.State`.
+Counterpart of `train.tf.state`: the same methods, in the order of `train.loop.State`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ StateDict = dict[str, Tensor]
 
 
 class State:
-    """A network, what moves it, and the running average of its weights where the recipe keeps one.
+    """A network, its optimizer and schedule, and the running average of its weights if the recipe keeps one.
 
-    It is trained with the recipe's learning rate, or the default one, until `schedule` says another.
+    It is trained with the recipe's learning rate, or the default one, unless `schedule` is called with another.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class State:
         self.schedule(recipe.lr or recipe.DEFAULT_LR)
 
     def schedule(self, lr: float) -> None:
-        """Start optimising anew, with `lr` as the highest rate of the recipe's schedule."""
+        """Make a new optimizer and schedule, with `lr` as the highest rate."""
         self.lr = lr
         self.optimizer = make_optimizer(self.model, self.recipe, lr)
         self.scheduler = make_scheduler(self.optimizer, self.recipe, self.steps_per_epoch)
@@ -86,21 +86,21 @@ class State:
         self.lr = self.optimizer.param_groups[0]["lr"]
         self.scheduler.step()
         told = torch.stack([loss.detach().float(), right.sum().float()])
-        mean_loss, n_right = (told if self.alone else together.of_all(told)).tolist()  # one wait for the device
+        mean_loss, n_right = (told if self.alone else together.of_all(told)).tolist()  # waits for the device only once
         return mean_loss, n_right
 
     def follow(self) -> None:
-        """Move the average, after a step."""
+        """Update the average, after a step."""
         if self.average is not None:
             self.average.update_parameters(self.model)
 
     def wait(self) -> None:
-        """Return once the device has done all that it was told."""
+        """Return once the device has finished all pending work."""
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
     def update_judged(self) -> None:
-        """Give it the first process' statistics of normalisation; its weights are those that are trained, or their average."""
+        """Give the judged network the first process's normalisation statistics; its weights are always current."""
         if not self.alone:
             together.same_buffers(self.judged)
 
@@ -123,23 +123,23 @@ class State:
         torch.save({"progress": progress, "best_weights": best_weights, **tensors}, path)
 
     def read_checkpoint(self, path: Path) -> Any:
-        """What `path` holds; nothing in the file is executed."""
+        """The content of `path`; nothing in the file is executed."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the pickle's protocol, for files that are refused a line later
+            warnings.simplefilter("ignore")  # about the pickle's protocol, for files that are refused anyway
             held = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(held, dict):
             raise ValueError(f"{path} holds no dictionary")
         return held
 
     def restore(self, held: Any) -> StateDict:
-        """Go back to what `read_checkpoint` gave; returns the best weights."""
+        """Restore what `read_checkpoint` returned; returns the best weights."""
         for name, part in self._parts().items():
             part.load_state_dict(held[name])
         best_weights: StateDict = held["best_weights"]
         return best_weights
 
     def _parts(self) -> dict[str, Any]:
-        """What has a state dict, by name."""
+        """The parts that have a state dict, by name."""
         parts = {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler}
         return parts if self.average is None else {**parts, "average": self.average}
 
@@ -148,6 +148,6 @@ class State:
 
 
 def halved(weights: StateDict) -> StateDict:
-    """`weights` in fp16, numbers beyond its range moved to its ends; counters as they are."""
+    """`weights` in fp16, clamped to its range; integers unchanged."""
     most = math.nextafter(torch.finfo(torch.float16).max, 0)
     return {name: value.clamp(-most, most).half() if value.is_floating_point() else value for name, value in weights.items()}

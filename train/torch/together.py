@@ -1,4 +1,4 @@
-"""Several processes that train one network, as `torchrun` starts them: who they are, what they tell each other, how they end."""
+"""Several processes that train one network, started by `torchrun`: ranks, communication, and a common end."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from train.loop import ALONE, Ranks
 from train.recipes import TorchRecipe
 
 FEWEST_IMAGES = 4  # of a batch for each process: batch normalisation needs statistics
-ERROR = "error"  # in the store that all processes share: why one of them ended
+ERROR = "error"  # key in the store that all processes share: why one of them ended
 
 
 @contextmanager
 def ranks_of(recipe: TorchRecipe, device: torch.device) -> Iterator[Ranks]:
-    """The processes that train by `recipe` while the block runs: this one alone, unless `torchrun` started several.
+    """The processes that train by `recipe` while the block runs: only this one, unless `torchrun` started several.
 
-    They talk by NCCL on GPUs and by gloo on CPUs. The first one alone prints and writes; whatever ends one ends all, and the
-    first says in one line why: a UserError, also where another process was killed. The others exit without a word.
+    They communicate by NCCL on GPUs and gloo on CPUs. Only the first prints and writes; if one ends, all end, and the
+    first raises a UserError with the reason, also if another process was killed. The others exit silently.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
@@ -51,13 +51,13 @@ def _require(recipe: TorchRecipe, size: int) -> None:
 
 @contextmanager
 def _one_voice(store: dist.Store, rank: int) -> Iterator[None]:
-    """What ends this process is said by the first of all, which learns of it from the store."""
+    """Let the first process report the error that ends any process; it reads the others' errors from the store."""
     try:
         yield
     except KeyboardInterrupt as error:
         if rank:
             raise SystemExit(130) from None
-        if _is_loss(error.__context__):  # torchrun's SIGTERM to those that are left came while this one was ending
+        if _is_loss(error.__context__):  # torchrun's SIGTERM to the surviving processes came while this one was ending
             raise _lost(store) from error
         raise
     except (UserError, RuntimeError, OSError) as error:
@@ -71,12 +71,12 @@ def _one_voice(store: dist.Store, rank: int) -> Iterator[None]:
 
 
 def _is_loss(error: BaseException | None) -> bool:
-    """Whether another process is gone, as gloo tells in errors without a class of their own."""
+    """Whether the error means that another process is gone; gloo's errors have no class of their own."""
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def _lost(store: dist.Store) -> UserError:
-    """What to say where another process is gone: its own words if it left any."""
+    """The error for a lost process: with its own message if it left one."""
     why = "another process of this training was lost"
     with contextlib.suppress(KeyboardInterrupt):  # torchrun's SIGTERM may come right now
         if store.check([ERROR]):
@@ -92,9 +92,9 @@ def _gathered(own: Float32Array) -> Float32Array:
 
 
 def in_step(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` as all processes train it: the same weights, and the mean of their gradients.
+    """`model` wrapped so that all processes have the same weights and use the mean of their gradients.
 
-    Statistics of batch normalisation are those of the whole batch on GPUs. PyTorch has no such layer for CPUs: there each
+    On GPUs batch normalisation uses the statistics of the whole batch. PyTorch has no such layer for CPUs: there each
     process normalises by its own share of a batch, and the running statistics are those of the first.
     """
     on_gpu = device.type == "cuda"
@@ -102,7 +102,7 @@ def in_step(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` with batch normalisation over the batches of all processes, where its device can do that."""
+    """`model` with batch normalisation over the whole batch of all processes, if `device` supports it."""
     if device.type != "cuda":
         return model
     converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -110,14 +110,14 @@ def synchronised(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def share_of_loss(n_images: int, device: torch.device) -> Tensor:
-    """What this process' mean loss is multiplied by, so that the mean of all gradients is that of the whole batch."""
+    """The factor for this process's mean loss that makes the mean of all gradients that of the whole batch."""
     total = torch.tensor(float(n_images), device=device)
     dist.all_reduce(total)
     return n_images * dist.get_world_size() / total
 
 
 def of_all(told: Tensor) -> Tensor:
-    """Of a mean loss, multiplied by `share_of_loss`, and a count, (2,): those of the whole batch."""
+    """From each process's mean loss, multiplied by `share_of_loss`, and count, (2,): those of the whole batch."""
     dist.all_reduce(told)
     return told / torch.tensor([dist.get_world_size(), 1], device=told.device)
 

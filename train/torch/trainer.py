@@ -1,4 +1,4 @@
-"""What PyTorch does its own way in `train.loop`: device, start, evaluation. Twin of `train.tf.trainer`, function by function."""
+"""The PyTorch part of `train.loop`: device, start, evaluation. Counterpart of `train.tf.trainer`, function by function."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from train.recipes import TorchRecipe
 
 SUFFIX = ".pth"
-# Images a batch of evaluation holds, less above 224 px so that it takes no more memory. Larger ones are slower on a CPU, whose
-# caches they leave: at 112 px 104 images/s in batches of 1,024, 133 in 256 and 139 in 128 (two cores, fp32).
+# Images per evaluation batch, fewer above 224 px to limit memory. Larger batches exceed a CPU's caches and are slower:
+# at 112 px 104 images/s in batches of 1,024, 133 in 256 and 139 in 128 (two cores, fp32).
 EVALUATION_BATCH = 256
 
 
@@ -58,7 +58,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def start(setting: Setting) -> tuple[Batches, State]:
-    """The first epoch's batches and weights; with --find-lr after a range test, of whose rate `State.extra` tells."""
+    """Batches, and the state before the first step; with --find-lr a range test sets the rate, kept in `State.extra`."""
     recipe = setting.recipe
     batches = Batches(setting.images, recipe, setting.preprocessing, setting.device, setting.ranks, setting.soft_labels)
     torch.manual_seed(recipe.seed)
@@ -82,7 +82,7 @@ def logits_of(
 ) -> Float32Array:
     """Logits of every image in order, float32 (n_images, n_classes), in evaluation mode; `tick` is called after each batch.
 
-    Computed in fp32 whatever the precision of training, as an exported graph computes them; `model` is left in its mode.
+    Computed in fp32 whatever the precision of training, like those of an exported graph; the mode of `model` is restored.
     """
     was_training = model.training
     model.eval()

@@ -59,7 +59,7 @@ def test_cifairs_table_names_test_images_by_index(official: np.ndarray, tmp_path
 def test_indices_are_refused_where_they_would_name_other_images(official: np.ndarray, tmp_path: Path, case: str) -> None:
     labels = official[::-1].copy() if case == "another order" else official
     split = "validation" if case == "validation images" else "test"
-    with pytest.raises(UserError, match=r"in official order, and the .* are not these in that order; pass a CSV"):
+    with pytest.raises(UserError, match=r"in official order, and the .* are not in that order; pass a CSV"):
         listed(str(votes(tmp_path)), dataset(labels, case == "files"), images(split=split))
 
 

@@ -103,9 +103,9 @@ def test_a_header_length_that_does_not_fit_is_refused(header_length: int) -> Non
 
 def test_bytes_that_no_input_speaks_of_are_refused() -> None:
     sent = body()
-    with pytest.raises(Refused, match="3 bytes stand behind"):
+    with pytest.raises(Refused, match="3 bytes follow the JSON"):
         read_request(sent + b"abc", len(sent), SIGNATURE)
-    with pytest.raises(Refused, match="whole number of images"):
+    with pytest.raises(Refused, match="not a multiple of an image"):
         read_request(b"abc", 0, SIGNATURE)
 
 
