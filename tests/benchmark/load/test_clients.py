@@ -46,7 +46,7 @@ def test_answers_are_read_to_their_end_in_whatever_parts_they_come() -> None:
 
 @pytest.mark.parametrize("url", ["https://x/v2/models/a", "http://x/", "ftp://x/v2/models/a"])
 def test_another_url_is_refused(url: str) -> None:
-    with pytest.raises(UserError, match="no model of a V2 server"):
+    with pytest.raises(UserError, match="is not a model of a V2 server"):
         Http(url)
 
 
