@@ -85,7 +85,7 @@ def _require(journal: Path, resume: bool) -> None:
     if resume and not journal.is_file():
         raise UserError(f"--resume: there is no study {journal}; leave --resume out to begin one, or pass its --study")
     if journal.exists() and not resume:
-        raise UserError(f"{journal} is a study already; --resume goes on with it, another --study FILE begins a new one")
+        raise UserError(f"{journal} is an existing study; --resume continues it, another --study FILE starts a new one")
 
 
 def _directions(objectives: list[str]) -> list[str]:
