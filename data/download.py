@@ -186,14 +186,14 @@ class ResumingDownloader:
                     display.update(task, completed=(self.resumed_from + self.received) // _MEGABYTE)
                     self._leave_if_slow(time.monotonic() - started_s)
             except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"interrupted; {self.part} is kept, run again to go on from there") from None
+                raise KeyboardInterrupt(f"interrupted; {self.part} is kept, run again to resume") from None
 
     def _leave_if_slow(self, elapsed_s: float) -> None:
         if self.leave_if_slow and elapsed_s > self.slow_after_s and self.received / elapsed_s < self.slow_bytes_per_s:
             raise _SlowError(f"slow, {self.received / elapsed_s / 1000:.0f} kB/s")
 
     def _announcement(self, url: str) -> str:
-        how = f"going on at {self.resumed_from / _MEGABYTE:.1f} MB with" if self.resumed_from else "downloading"
+        how = f"resuming at {self.resumed_from / _MEGABYTE:.1f} MB with" if self.resumed_from else "downloading"
         return f"{how} {url} into {self.part.parent}"
 
 

@@ -77,7 +77,7 @@ def require(path: Path, recipe: Recipe) -> bool:
         raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training, or pass its --name")
     if path.is_file() and not recipe.resume:
         console().print(
-            f"note: beginning anew; {path} of an unfinished training will be overwritten (--resume goes on)", markup=False
+            f"note: starting over; {path} of an unfinished training will be overwritten (--resume continues it)", markup=False
         )
     return recipe.resume
 
@@ -115,7 +115,7 @@ def read_checkpoint(path: Path, recipe: Recipe, dataset: Dataset, state: Checkpo
 def _refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Dataset) -> None:
     """UserError if the checkpoint is of another format, recipe or data set."""
     if progress.format != FORMAT:
-        raise UserError(f"{path} has format {progress.format}, this program reads {FORMAT}; leave --resume out to begin anew")
+        raise UserError(f"{path} has format {progress.format}, this program reads {FORMAT}; leave --resume out to start over")
     asked_for = json.loads(json.dumps(recipe.hyperparameters()))
     # The path of the images may differ: the fingerprints below identify them.
     compared = [name for name in {**progress.recipe, **asked_for} if name != "data"]
@@ -124,11 +124,11 @@ def _refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Datas
         differences = ", ".join(
             f"--{name.replace('_', '-')} was {progress.recipe.get(name)}, is {asked_for.get(name)}" for name in differing
         )
-        raise UserError(f"{path} is of another recipe ({differences}); pass the same flags, or leave --resume out to begin anew")
+        raise UserError(f"{path} is of another recipe ({differences}); pass the same flags, or leave --resume out to start over")
     if progress.dataset_sha256 != dataset.fingerprints():
-        raise UserError(f"{path} was trained on other images of {dataset.name}; leave --resume out to begin anew")
+        raise UserError(f"{path} was trained on other images of {dataset.name}; leave --resume out to start over")
 
 
 def _damaged(path: Path) -> UserError:
     """The exception for a file that cannot be read as a checkpoint."""
-    return UserError(f"{path} is not a valid checkpoint (cut short, or changed?); leave --resume out to begin anew")
+    return UserError(f"{path} is not a valid checkpoint (truncated or changed?); leave --resume out to start over")

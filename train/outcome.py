@@ -76,7 +76,7 @@ class Outcome:
             f"are in {self.weights}, the run in {self.run}"
         )
         if self.stopped == INTERRUPTED:
-            raise KeyboardInterrupt(f"{message}; the same command with --resume goes on")
+            raise KeyboardInterrupt(f"{message}; the same command with --resume continues")
         raise DivergedError(f"{message}; pass a lower --lr, and --force to replace them or --name to keep them")
 
 
@@ -138,7 +138,7 @@ def of_another_training(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> s
     try:
         card = read_card(weights)
     except UserError:
-        return "has no card that tells of its training"
+        return "has no card, or no valid one"
     as_default = type(recipe)().hyperparameters()  # cards of earlier versions lack newer fields, which had these values
     card = dataclasses.replace(card, recipe={**as_default, **card.recipe})
     changed = differences(card, _resolved(recipe), dataset.fingerprints())

@@ -52,7 +52,7 @@ def test_interrupted_it_keeps_the_best_and_resumed_it_ends_like_one_that_was_not
     record = json.loads((run / "run.json").read_text())
     last = capsys.readouterr().err.splitlines()[-1]
     assert (record["stopped"], last[:18]) == ("interrupted", "error: interrupted")
-    assert all(words in last for words in (str(run), record["weights"], "--resume goes on"))
+    assert all(words in last for words in (str(run), record["weights"], "--resume continues"))
     two = max(whole.history[:2], key=lambda row: row.validation_accuracy)
     assert read_card(Path(record["weights"])).figures["validation_nll"] == two.validation_loss
     twin.same(trained(own), whole)

@@ -102,7 +102,7 @@ def _require(journal: Path, resume: bool) -> None:
 
 
 def _is_there(journal: Path) -> UserError:
-    return UserError(f"{journal} is a study already; --resume goes on with it, another --study FILE begins a new one")
+    return UserError(f"{journal} is an existing study; --resume continues it, another --study FILE starts a new one")
 
 
 def _directions(objectives: list[str]) -> list[str]:

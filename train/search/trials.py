@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 OBJECTIVES = ("accuracy", "latency")
-GO_ON = "the same command with --resume goes on"
+GO_ON = "the same command with --resume continues"
 FAILED_AT_FIRST = 3  # if so many trials fail and none succeeds, hyperparameters are not the cause
 
 
@@ -110,10 +110,10 @@ def run_search(plan: Plan, framework: Framework) -> Found:
 
 def _nothing_found(study: Study, stopped: bool) -> BaseException:
     if stopped:
-        return KeyboardInterrupt(f"interrupted, before the first trial was complete; {GO_ON}")
+        return KeyboardInterrupt(f"interrupted, before the first trial finished; {GO_ON}")
     reasons = [trial.user_attrs["error"] for trial in study.trials if "error" in trial.user_attrs]
     last = f"; the last error: {reasons[-1]}" if reasons else ""
-    return UserError(f"no trial was complete{last}; pass a longer --time-budget, or fewer --epochs, with --resume")
+    return UserError(f"no trial finished{last}; pass a longer --time-budget, or fewer --epochs, with --resume")
 
 
 @dataclass

@@ -81,7 +81,7 @@ def _lost(store: dist.Store) -> UserError:
     with contextlib.suppress(KeyboardInterrupt):  # torchrun's SIGTERM may come right now
         if store.check([ERROR]):
             why = store.get(ERROR).decode()
-    return UserError(f"{why}; the same command with --resume goes on after the last whole epoch")
+    return UserError(f"{why}; the same command with --resume continues after the last finished epoch")
 
 
 def _gathered(own: Float32Array) -> Float32Array:

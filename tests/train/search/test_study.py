@@ -76,7 +76,7 @@ def test_a_journal_is_resumed_only_when_asked_for_and_there(tmp_path: Path) -> N
     with pytest.raises(UserError, match="there is no study"):
         opened(tmp_path / "s", resume=True)
     opened(tmp_path / "s")
-    with pytest.raises(UserError, match="--resume goes on with it"):
+    with pytest.raises(UserError, match="--resume continues it"):
         opened(tmp_path / "s")
 
 

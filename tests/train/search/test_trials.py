@@ -154,7 +154,7 @@ def test_interrupted_it_keeps_the_best_and_resumed_it_goes_on(
             raise KeyboardInterrupt
         return row
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="--resume goes on") as caught:
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="--resume continues") as caught:
         patch.setattr(Watch, "epoch_ends", epoch_ends)
         search(plan(tmp_path))
     (journal,) = (tmp_path / "results").glob("*.journal")

@@ -42,7 +42,7 @@ def test_two_processes_train_what_one_trains_and_one_goes_on_where_a_killed_one_
     assert done.returncode != 0
     said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
-    assert "--resume goes on" in said[0]
+    assert "--resume continues" in said[0]
     by_two = json.loads((folder / "steps.json").read_text())[:20]
     assert [n for n, _, _ in by_two] == [n for n, _, _ in by_one[:20]]
     np.testing.assert_allclose([loss for _, loss, _ in by_two], [loss for _, loss, _ in by_one[:20]], rtol=1e-4)
@@ -71,7 +71,7 @@ def test_a_lost_process_is_told_of_though_torchrun_stops_this_one_meanwhile(endi
             if ending:
                 raise KeyboardInterrupt("stopped by signal 15")
 
-    with pytest.raises(UserError, match=r"process of this training was lost; .*--resume goes on"), _one_voice(Stopping(), 0):
+    with pytest.raises(UserError, match=r"process of this training was lost; .*--resume continues"), _one_voice(Stopping(), 0):
         training()
 
 
