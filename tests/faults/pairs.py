@@ -48,7 +48,7 @@ def _at_once(pair: Pair, world: World, folder: Path, alone: dict[str, laws.Made]
     `alone` has what each file must be.
     """
     ended = _both([COMMANDS[name] for name in pair], world, folder)
-    refused = [one for one in ended if one.status == 1 and "is a study already" in one.said]
+    refused = [one for one in ended if one.status == 1 and "is an existing study" in one.said]
     if len(refused) != (pair == ("search", "search")) or any(one.status != 0 for one in ended if one not in refused):
         return _said(ended)
     names = pair[: 2 - len(refused)]

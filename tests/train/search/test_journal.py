@@ -90,7 +90,7 @@ def test_of_two_that_begin_a_study_at_once_one_does(tmp_path: Path, monkeypatch:
 
     journal = tmp_path / "s"
     monkeypatch.setattr(of_study, "_begin", begin)
-    with pytest.raises(UserError, match="is a study already"):
+    with pytest.raises(UserError, match="is an existing study"):
         opened(journal)
     assert opened(journal, resume=True, recipe={"epochs": 9, "seed": 0}).user_attrs["meaning"] == {
         **MEANING,
