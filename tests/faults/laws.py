@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import gzip
 import hashlib
 import io
 import json
@@ -23,7 +24,7 @@ from tests.fuzz.world import World
 
 ALLOWED = {"kill": (-9, 0), "pipe": (0,), "disk": (0, 1)}  # by fault, how a command may end; of other signals below
 OF_A_RUN = re.compile(r"^results/\d{8}T\d{6}Z-(?P<what>.+?)(-\d+)?/(?P<name>.+)$")
-Made = dict[str, str | None]  # by name, of runs without time and number: SHA-256, or None if it is another each time
+Made = dict[str, str | None]  # by name, of runs without time and number: what is compared, None if it is another each time
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,35 @@ def digests(folder: Path, but: Mapping[str, bytes] | None = None) -> Made:
     """Every file below `folder`, but those named and those of the runs that they are of."""
     runs = {name.split("/")[1] for name in but or {} if OF_A_RUN.match(name)}
     held = {name: data for name, data in files(folder).items() if not (OF_A_RUN.match(name) and name.split("/")[1] in runs)}
-    return {
-        OF_A_RUN.sub(r"run/\g<what>/\g<name>", name): hashlib.sha256(_timeless(name, data)).hexdigest()
-        for name, data in held.items()
-    }
+    return {OF_A_RUN.sub(r"run/\g<what>/\g<name>", name): _content(name, data) for name, data in held.items()}
+
+
+def _content(name: str, data: bytes) -> str:
+    """What is compared of a file: of JSON the text, so that `difference` can say where; of all else the SHA-256."""
+    return data.decode("utf-8", "replace") if name.endswith(".json") else hashlib.sha256(_timeless(name, data)).hexdigest()
+
+
+def difference(name: str, found: str | None, wanted: str | None) -> str:
+    """In words, that a file is not what it should be, and of JSON which values are not."""
+    if not name.endswith(".json"):
+        return f"{name} is not what an undisturbed run makes"
+    one, other = (_flat(json.loads(text or "null")) for text in (found, wanted))
+    names = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    shown = [f"{key} {one.get(key)!r}, not {other.get(key)!r}" for key in names[:4]]
+    return f"{name} is not what an undisturbed run makes: {'; '.join(shown)}"
+
+
+def _flat(value: Any, where: str = "") -> dict[str, Any]:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if parts is None:
+        return {where: value}
+    return {name: held for key, part in parts for name, held in _flat(part, f"{where}/{key}").items()}
 
 
 def _timeless(name: str, data: bytes) -> bytes:
-    """A table without its columns of seconds, of which two runs have the same by chance."""
+    """A table without its columns of seconds, and a packed one without the second it was packed in: both may be equal by chance."""
+    if name.endswith(".gz"):
+        return gzip.decompress(data)
     if not name.endswith(".csv"):
         return data
     rows = list(csv.DictReader(io.StringIO(data.decode())))
@@ -73,7 +95,7 @@ def unlike(made: Made, wanted: Made) -> str | None:
         if name not in made:
             return f"{name} is absent"
         if sha256 is not None and made[name] != sha256:
-            return f"{name} is not what an undisturbed run makes"
+            return difference(name, made[name], sha256)
     further = sorted(made.keys() - wanted.keys())
     return f"{further[0]} is there too" if further else None
 

@@ -63,7 +63,7 @@ def _mixed(folder: Path, wanted: Sequence[laws.Made]) -> str | None:
         if name not in made or name not in either:
             return f"{name} is {'absent' if name not in made else 'there too'}"
         if None not in either[name] and made[name] not in either[name]:
-            return f"{name} is not what one of them makes alone"
+            return laws.difference(name, made[name], either[name][0])
     runs = Counter(
         found["what"] for path in laws.files(folder) if (found := laws.OF_A_RUN.match(path)) and found["name"] == "run.json"
     )

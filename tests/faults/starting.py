@@ -24,6 +24,7 @@ from tests.faults.commands import Command
 from tests.fuzz.world import World
 
 MARK = "FAULTS_MARK"
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 GONE_WITHIN_S, WHOLE_WITHIN_S = 20.0, 120.0
 Act = Callable[["Child"], object]
 
@@ -108,6 +109,7 @@ def begun(
     """
     pipes = [os.pipe(), os.pipe()]
     mark = uuid.uuid4().hex
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # one that comes before the command has begun waits until it has
     process_id = os.fork()
     if process_id == 0:
         os.environ[MARK] = mark
@@ -117,6 +119,7 @@ def begun(
             for end in pipe:
                 os.close(end)
         _become(command, [*command.arguments(world), *further], folder, limit)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     child = Child(process_id, mark)
     for index, ((read, write), said) in enumerate(zip(pipes, ([], child.said), strict=True)):
         os.close(write)
@@ -151,7 +154,13 @@ def _become(command: Command, arguments: list[str], folder: Path, limit: int | N
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         name = f"{command.module}.__main__" if command.module in PACKAGES else command.module
-        run(importlib.import_module(name).main, arguments)
+        main = importlib.import_module(name).main
+
+        def begun_main(arguments: Sequence[str]) -> int | None:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+            return main(arguments)
+
+        run(begun_main, arguments)
     except SystemExit as ended:
         sys.stdout.flush()
         sys.stderr.flush()

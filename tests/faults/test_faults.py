@@ -13,7 +13,7 @@ from core.environment import REPOSITORY
 from tests.faults.commands import COMMANDS
 from tests.faults.runner import FAULTS
 
-QUICK = {"train": 10, "ensemble": 10, "adopt": 10}  # moments of each where none are asked for
+QUICK = {"train": 10, "ensemble": 10}  # moments of each where none are asked for
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the runner looks for processes in Linux's /proc")
 
 
