@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from core.console import make_output_safe, printable
-from core.errors import UserError, of_system, one_line
+from core.errors import UserError, causes, of_system, one_line
 from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
@@ -166,9 +166,7 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
 
 def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     """The Ctrl-C or signal that an exception was made of: libraries in C++ make an ImportError of one that comes as they begin."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error
+    return next((one for one in causes(error) if isinstance(one, KeyboardInterrupt)), None)
 
 
 def _interrupted(stopped: KeyboardInterrupt, error: BaseException, show_cause: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _SHOWN = 4  # names of a list
 _LONGEST = 200  # characters of a path
@@ -62,3 +62,12 @@ def few(names: Sequence[str], most: int = _SHOWN) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "none") + more
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception, then its cause or else its context, and so on, each once: an exception can be among its own causes."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

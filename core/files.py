@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError, one_line
+from core.errors import UserError, causes, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,9 +77,8 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 def of_full_disk(error: BaseException | None) -> OSError | None:
     """What of an exception and its causes says that no place was left to write; None if nothing does."""
-    while error is not None and not (isinstance(error, OSError) and error.errno in _FULL):
-        error = error.__cause__ or error.__context__
-    return error
+    full = (one for one in causes(error) if isinstance(one, OSError) and one.errno in _FULL)
+    return next(full, None)
 
 
 @contextmanager

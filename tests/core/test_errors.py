@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from core.errors import few, first_difference
+from core.errors import causes, few, first_difference
 
 NAMES = [f"class{i:02}" for i in range(12)]
 
@@ -32,3 +32,10 @@ def test_of_other_names_the_first_that_only_one_has_are_named(left: set[int], ri
 def test_few_counts_the_rest() -> None:
     assert few(["a", "b", "c"], 2) == "a, b and 1 more"
     assert few([]) == "none"
+
+
+def test_an_exception_among_its_own_causes_is_met_once() -> None:
+    first, second = ValueError("first"), KeyError("second")
+    first.__cause__, second.__context__ = second, first
+    assert list(causes(first)) == [first, second]
+    assert list(causes(None)) == []
