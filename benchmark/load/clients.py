@@ -182,6 +182,7 @@ def _image_size(url: str, headers: dict[str, str]) -> tuple[int, int]:
             (tensor,) = json.load(answer)["inputs"]
             _, height, width, channels = tensor["shape"]
     except urllib.error.HTTPError as error:
+        error.close()  # it is the answer too, and holds its socket
         raise UserError(
             f"{url} answers {error.code} {error.reason}; is the name right, and the key in ${API_KEY_VARIABLE}?"
         ) from error
