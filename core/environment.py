@@ -22,11 +22,7 @@ RELEVANT_CPU_FLAGS = "avx2 avx512f avx512_vnni avx512_bf16 avx512_fp16 avx_vnni 
 CPU_CLASSES = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2"}
 # Environment variables that a framework reads when it is imported, with this project's values where the user sets none.
 # TensorFlow takes oneDNN's kernels by itself only where the CPU has AVX-512 VNNI; with AVX2 they are several times as fast, too.
-# PyTorch's threads wait for each other after every operation, by default spinning 300,000 times (GNU's OpenMP). If anything else
-# runs on these cores, spinning keeps the awaited thread from getting one. 10,000 spins, a fraction of a
-# millisecond, still bridge the gaps between operations.
-IMPORT_SWITCHES = {"tensorflow": {"TF_ENABLE_ONEDNN_OPTS": "1"}, "torch": {"GOMP_SPINCOUNT": "10000"}}
-WAIT_POLICY = "OMP_WAIT_POLICY"  # the same setting for any OpenMP; GOMP_SPINCOUNT would override it
+IMPORT_SWITCHES = {"tensorflow": {"TF_ENABLE_ONEDNN_OPTS": "1"}}
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -89,7 +85,7 @@ def environment(packages: Sequence[str] = ()) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cpu_flags": cpu_flags(),
         "cpu_class": cpu_class(),
-        "import_switches": {**import_switches("tensorflow"), **import_switches("torch")},
+        "import_switches": import_switches("tensorflow"),
         "cores_available": available_cores(),
         "memory_gib": memory_gib(),
         "packages": package_versions(packages),
@@ -129,9 +125,7 @@ def machine_line() -> str:
 
 def import_switches(framework: str) -> dict[str, str]:
     """The values of a framework's `IMPORT_SWITCHES` in force here: the user's own where they are set."""
-    if framework == "torch" and WAIT_POLICY in os.environ:
-        return {WAIT_POLICY: os.environ[WAIT_POLICY]}
-    return {name: os.environ.get(name, value) for name, value in IMPORT_SWITCHES[framework].items()}
+    return {name: os.environ.get(name, value) for name, value in IMPORT_SWITCHES.get(framework, {}).items()}
 
 
 def memory_gib() -> float | None:

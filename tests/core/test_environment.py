@@ -84,14 +84,3 @@ def test_a_switch_is_on_unless_the_user_says_otherwise(own: str, monkeypatch: py
     assert environment()["import_switches"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", own)
     assert module.import_switches("tensorflow") == {"TF_ENABLE_ONEDNN_OPTS": own}
-
-
-def test_how_threads_wait_is_set_unless_the_user_says_otherwise_in_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.delenv(name, raising=False)
-    (name, value), *others = module.import_switches("torch").items()
-    assert (name, others) == ("GOMP_SPINCOUNT", []) and int(value) > 0
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    assert module.import_switches("torch") == {"GOMP_SPINCOUNT": "7"}
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")  # of which the count would make nothing
-    assert module.import_switches("torch") == {"OMP_WAIT_POLICY": "ACTIVE"}

@@ -69,7 +69,7 @@ def run_bench(frameworks: Sequence[str], wanted: dict[str, Any], out: Path) -> N
         _write_csv(folder / "rounds.csv", turns, Turn)
         _write_csv(folder / "train_bench.csv", summaries, Summary)
         write_json(folder / "run.json", {"what": "train bench", "options": wanted, "environment": environment()})
-    print(f"{machine_line()}; " + "; ".join(f"{name} with {_switches(name)}" for name in frameworks))
+    print("; ".join([machine_line(), *(f"{name} with {_switches(name)}" for name in frameworks if import_switches(name))]))
     print(table(summaries))
     print(f"run  {final_run_folder(folder)}")
 

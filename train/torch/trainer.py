@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.environment import available_cores, import_switches
+from core.environment import available_cores
 from core.errors import UserError
 from models.torch import network
 from train.learning.whitening import sample_u8
@@ -101,5 +101,4 @@ def logits_of(
 FRAMEWORK = Framework(
     run="train-torch", backend=network.BACKEND, suffix=SUFFIX, choose_device=choose_device, precision_of=precision_of,
     preprocessing_of=network.preprocessing_of, start=start, evaluation_batch_size=evaluation_batch_size, logits_of=logits_of,
-    switches=import_switches("torch"),
 )  # fmt: skip
