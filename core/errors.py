@@ -43,8 +43,12 @@ def of_system(error: OSError) -> str:
     """What the operating system refused, where, and what to do."""
     name = str(error.filename or "")
     where = f" ({name if len(name) <= _LONGEST else name[:_LONGEST] + '…'})" if name else ""
-    following = _NEXT.get(error.errno or 0, "check that the file or folder can be read and written")
-    return f"{error.strerror or one_line(error)}{where}; {following}"
+    return f"{error.strerror or one_line(error)}{where}; {next_step(error)}"
+
+
+def next_step(error: OSError) -> str:
+    """What to do about what the operating system refused."""
+    return _NEXT.get(error.errno or 0, "check that the file or folder can be read and written")
 
 
 def first_difference(ours: Sequence[str], theirs: Sequence[str], our_name: str, their_name: str) -> str:

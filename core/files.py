@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError, causes, one_line
+from core.errors import UserError, causes, next_step, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,13 +83,14 @@ def of_full_disk(error: BaseException | None) -> OSError | None:
 
 @contextmanager
 def told_if_full(path: Path) -> Iterator[None]:
-    """UserError naming `path` if the block runs out of space."""
+    """UserError naming `path` if the block runs out of space, also where a library makes another exception of it."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        full = None if isinstance(error, UserError) else of_full_disk(error)
+        if full is None:
             raise
-        raise UserError(f"cannot write {path}: {error.strerror}; free some space, or choose another folder") from error
+        raise UserError(f"cannot write {path}: {full.strerror}; {next_step(full)}") from error
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def atomic_path(path: Path, *, anew: bool = False) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path.parent, f".{platform.node()}-*.partial.*")
-        handle, name = tempfile.mkstemp(prefix=f".{_owner()}.partial.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=partial_name(""), suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another folder, or make this one writable") from error
     os.close(handle)
@@ -262,6 +263,11 @@ def require_writable(folder: Path, flag: str) -> None:
             raise PermissionError(errno.EACCES, "permission denied")
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}; pass another folder with {flag}") from error
+
+
+def partial_name(name: str) -> str:
+    """The name of a file of this process that anybody who writes beside it removes once this process is no more."""
+    return f".{_owner()}.partial.{name}"
 
 
 def _owner() -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,12 +20,14 @@ from core.console import console
 from core.environment import machine_line
 from core.files import run_folder
 from core.records import Float32Array, ImageSet
+from data import Dataset
 from models.card import Preprocessing
-from train.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, require, write_checkpoint
 from train.curves import Epoch
+from train.files.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, remove, require, write_checkpoint
+from train.files.names import claimed_weights, free_weights_path
 from train.images import TrainingData, batch_sizes, loss_and_accuracy, n_batches, training_data
 from train.learning.teacher import kept_path, soft_labels
-from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, free_weights_path, nothing_to_keep, write_outcome
+from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, nothing_to_keep, write_outcome
 from train.recipes import AnyRecipe
 from train.watch import NotFiniteLossError, StepClock, Watch
 
@@ -162,8 +165,20 @@ def run_training(
         console().print(f"note: {note}", markup=False)
     results_dir = recipe.results_dir if framework.ranks.rank == 0 else Path(tempfile.gettempdir())
     with run_folder(framework.run, results_dir) as folder:
-        outcome = _train(recipe, framework, device, folder, images or training_data(recipe), heard)
+        images = images or training_data(recipe)
+        with _weights(recipe, images.dataset, framework) as weights:
+            outcome = _train(recipe, framework, device, weights, folder, images, heard)
     return outcome.raise_if_stopped()
+
+
+@contextmanager
+def _weights(recipe: AnyRecipe, dataset: Dataset, framework: Framework) -> Iterator[Path]:
+    """Where this training will write its weights; of several processes the first claims that name."""
+    if framework.ranks.rank:
+        yield free_weights_path(recipe, dataset, framework.suffix)
+        return
+    with claimed_weights(recipe, dataset, framework.suffix) as weights:
+        yield weights
 
 
 def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
@@ -174,9 +189,10 @@ def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
     return [f"--image-size {recipe.image_size} is slow on a CPU, even for a try: {TRY_SIZE} has {factor} times fewer pixels"]
 
 
-def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path, images: TrainingData, heard: Heard) -> Outcome:
+def _train(
+    recipe: AnyRecipe, framework: Framework, device: Any, weights: Path, folder: Path, images: TrainingData, heard: Heard
+) -> Outcome:
     # existing files
-    weights = free_weights_path(recipe, images.dataset, framework.suffix)
     checkpoint = checkpoint_path(weights)
     resuming = require(checkpoint, recipe)
     labels = soft_labels(recipe, images.train, weights)
@@ -216,12 +232,12 @@ def _train(recipe: AnyRecipe, framework: Framework, device: Any, folder: Path, i
     # writing
     trained = Trained(
         replace(recipe, lr=lr, precision=precision), images, watch, validation_logits, framework.backend, recipe.arch,
-        framework.suffix, preprocessing, str(device), stopped, extra,
+        preprocessing, str(device), stopped, extra,
     )  # fmt: skip
-    outcome = write_outcome(trained, folder, state.save)
+    outcome = write_outcome(trained, weights, folder, state.save)
     if stopped != INTERRUPTED:
-        checkpoint.unlink(missing_ok=True)
-        kept_path(weights).unlink(missing_ok=True)
+        remove(checkpoint)
+        remove(kept_path(weights))
     return outcome
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +17,11 @@ from core.files import alone_in, atomic_path, final_run_folder, require_writable
 from core.records import Float32Array
 from data import Dataset
 from data.sets import NAMED
-from models.card import ModelCard, Preprocessing, card_path, read_card, write_card
+from models.card import ModelCard, Preprocessing, card_path, write_card
 from models.native import onnx_path
-from models.provenance import differences, same_training
+from models.provenance import same_training
 from train.curves import Epoch, plot_history, write_history
+from train.files.names import first_free, of_another_training
 from train.images import TrainingData, confusion_of
 from train.recipes import AnyRecipe
 from train.watch import Watch
@@ -98,71 +98,14 @@ def check_writable(models_dir: Path) -> None:
     require_writable(models_dir, "--models-dir")
 
 
-def weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
-    """Where a training by `recipe` writes its weights."""
-    return recipe.models_dir / f"{recipe.name or f'{recipe.arch}_{dataset.name}'}{suffix}"
-
-
-def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
-    """`weights_path`; if another training's file has that name, the first free numbered name, with a note.
-
-    With --force that file is replaced; UserError if --name names a file of another training.
-    """
-    weights = weights_path(recipe, dataset, suffix)
-    why = None if recipe.force else of_another_training(weights, recipe, dataset)
-    if why is None:
-        return weights
-    if recipe.name is not None:
-        raise UserError(f"{weights} is there already and {why}; pass another --name, or --force to replace it")
-    free = _free(weights, recipe, dataset)
-    console().print(
-        f"note: {weights} is there already and {why}; this training writes {free} (--name gives another name, --force replaces)",
-        markup=False,
-    )
-    return free
-
-
-def _free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
-    """The first of NAME-2, NAME-3, … that does not exist, or is of the same training."""
-    numbered = (weights.with_name(f"{weights.stem}-{number}{weights.suffix}") for number in itertools.count(2))
-    return next(path for path in numbered if of_another_training(path, recipe, dataset) is None)
-
-
-def of_another_training(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> str | None:
-    """How the training that wrote `weights` differs from one by `recipe` on `dataset`, in words.
-
-    None if the file does not exist or is of the same training. Reads the images if the file exists.
-    """
-    if not weights.exists():
-        return None
-    try:
-        card = read_card(weights)
-    except UserError:
-        return "has no card, or no valid one"
-    as_default = type(recipe)().hyperparameters()  # cards of earlier versions lack newer fields, which had these values
-    card = dataclasses.replace(card, recipe={**as_default, **card.recipe})
-    changed = differences(card, _resolved(recipe), dataset.fingerprints())
-    return f"is of another training ({', '.join(changed[:4])})" if changed else None
-
-
-def _resolved(recipe: AnyRecipe) -> dict[str, Any]:
-    """The hyperparameters of `recipe` as a card would state them, without those that are known only after training."""
-    asked_for = recipe.hyperparameters()
-    if recipe.lr is None:
-        asked_for["lr"] = recipe.DEFAULT_LR
-    found_out = ["lr"] * bool(asked_for.get("find_lr")) + ["precision"] * (recipe.precision == "auto")
-    return {name: value for name, value in asked_for.items() if name not in found_out}
-
-
 def _still_free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
     """`weights`; if another training has written that file meanwhile, the first free numbered name."""
     # The recipe may have said "auto", while the card states the precision that was used.
     asked_for = dataclasses.replace(recipe, precision="auto")
     if recipe.force or of_another_training(weights, asked_for, dataset) is None:
         return weights
-    free = _free(weights, asked_for, dataset)
-    if recipe.name is not None:  # otherwise a note was printed before the training
-        console().print(f"note: another training has meanwhile written {weights}; these weights go to {free}", markup=False)
+    free = first_free(weights, asked_for, dataset)
+    console().print(f"note: another training has meanwhile written {weights}; these weights go to {free}", markup=False)
     return free
 
 
@@ -188,22 +131,21 @@ class Trained:
     validation_logits: Float32Array
     backend: str
     architecture: str
-    suffix: str
     preprocessing: Preprocessing
     device: str
     stopped: str | None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def write_outcome(trained: Trained, folder: Path, save: Callable[[Path], None]) -> Outcome:
-    """Write weights (by `save`), card and the files of the run folder; returns their paths."""
+def write_outcome(trained: Trained, claimed: Path, folder: Path, save: Callable[[Path], None]) -> Outcome:
+    """Write the weights (by `save`) as `claimed`, their card, and the files of the run folder; returns their paths."""
     best, recipe = trained.watch.best, trained.recipe
     if best is None:
         raise ValueError("no epoch was whole, so there is nothing to write")
     dataset = trained.images.dataset
     recipe.models_dir.mkdir(parents=True, exist_ok=True)
     with alone_in(recipe.models_dir):  # else two trainings that end at once may both find a name free
-        weights = _still_free(weights_path(recipe, dataset, trained.suffix), recipe, dataset)
+        weights = _still_free(claimed, recipe, dataset)
         card = _card(trained, weights.stem)
         _write_run(trained, card, folder, weights)
         replaces_export = _is_of_another_training(onnx_path(weights, weights.parent), card)

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -225,7 +226,14 @@ def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path: Path) -
     def fill() -> None:
         raise OSError(28, "No space left on device")
 
-    for writing in (atomic_path(tmp_path / "a.csv"), run_folder("x", tmp_path)):
-        with pytest.raises(UserError, match=f"cannot write {tmp_path}.*; free some space"), writing:
+    def wrap() -> None:  # as PyTorch does
+        try:
             fill()
+        except OSError:
+            raise RuntimeError("enforce fail") from None
+
+    for how, what in itertools.product((fill, wrap), (atomic_path, run_folder)):
+        writing = atomic_path(tmp_path / "a.csv") if what is atomic_path else run_folder("x", tmp_path)
+        with pytest.raises(UserError, match=f"cannot write {tmp_path}.*; free some space"), writing:
+            how()
     assert list(tmp_path.iterdir()) == []

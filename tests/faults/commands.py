@@ -16,8 +16,8 @@ class Command:
 
     ends: whether it does by itself; preloaded: modules that it imports, which are slow; needed: a package without which it cannot
     be; prepared: makes in the world, once, what the command takes; earlier: flags of the run before the one that is stopped;
-    then: a command that uses what this one leaves; repeatable: whether a run that goes on after a fault makes what an undisturbed
-    one makes.
+    then: a command that uses what this one leaves; file_bytes: sizes of a file at which its disk is full; repeatable: whether a run
+    that goes on after a fault makes what an undisturbed one makes.
     """
 
     module: str
@@ -28,6 +28,7 @@ class Command:
     prepared: Callable[[World], object] = lambda _: None
     earlier: tuple[str, ...] = ()
     then: Command | None = None
+    file_bytes: tuple[int, ...] = (0, 100, 1000, 4000, 20_000)
     repeatable: bool = True
 
 
@@ -73,13 +74,20 @@ def _merge(folder: Callable[[World], str]) -> Command:
     return Command("benchmark", lambda world: ["merge", folder(world), "--no-report"], prepared=write_shards)
 
 
-COMMANDS = {
-    "train": Command(
+def _training(by: str, needed: str, *preloaded: str) -> Command:
+    return Command(
         "tests.faults.training",
-        lambda _: [],
-        preloaded=("tests.train.linear", "tests.train.trainer_laws", "train.loop"),
-        needed="tyro",
-    ),
+        lambda _: [by],
+        preloaded=(*preloaded, "tests.train.trainer_laws", "train.loop"),
+        needed=needed,
+        file_bytes=(0, 4000, 20_000, 200_000, 1_000_000),
+    )
+
+
+COMMANDS = {
+    "train": _training("numpy", "tyro", "tests.train.linear"),
+    "train torch": _training("torch", "torch", "train.torch.trainer"),
+    "train keras": _training("keras", "tensorflow", "train.tf.trainer"),
     "search": Command(
         "tests.faults.searching",
         lambda _: [],

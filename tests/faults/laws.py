@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,10 +196,7 @@ def _wrong_trials(folder: Path, known: list[Any] | None) -> str | None:
 
 def epochs_of(checkpoint: Path) -> int:
     """How many epochs a checkpoint's history has."""
-    import numpy as np
-
-    with np.load(checkpoint, allow_pickle=False) as held:
-        return len(json.loads(str(held["progress"]))["history"])
+    return len(json.loads(str(_arrays(checkpoint)["progress"]))["history"])
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -219,10 +217,24 @@ def _read_model(path: Path, _: bytes) -> None:
     load_model(path)
 
 
-def _read_arrays(path: Path, _: bytes) -> None:
+def _arrays(path: Path) -> Any:
+    """What numpy or PyTorch wrote: both write zip archives."""
+    with zipfile.ZipFile(path) as archive:
+        of_torch = any(name.endswith("/data.pkl") for name in archive.namelist())
+    if of_torch:
+        import torch
+
+        return torch.load(path, weights_only=True)
     from core.files import read_npz
 
-    read_npz(path)
+    return read_npz(path)
+
+
+def _read_zip(path: Path, _: bytes) -> None:
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise ValueError(f"{damaged} in {path} is damaged")
 
 
 def _read_lines(_: Path, held: bytes) -> None:
@@ -240,7 +252,7 @@ def _ends(ending: bytes) -> Callable[[Path, bytes], None]:
 
 READERS: dict[str, Callable[[Path, bytes], object]] = {
     ".onnx": _read_model,
-    ".npz": _read_arrays, ".pth": _read_arrays, ".checkpoint": _read_arrays,
+    **dict.fromkeys((".npz", ".pth", ".checkpoint"), lambda path, _: _arrays(path)), ".keras": _read_zip,
     ".json": lambda _, held: json.loads(held),
     ".journal": _read_lines,
     ".csv": _ends(b"\n"), ".png": _ends(b"IEND\xaeB`\x82"),

@@ -19,7 +19,7 @@ from tests.fuzz.world import World
 Pair = tuple[str, str]
 JOINED = "search --resume"  # twice: two processes that share a study
 OTHER = "train --another"  # beside a training whose weights would have the same name
-NAMES = [name for name, command in COMMANDS.items() if command.ends]
+NAMES = [name for name, command in COMMANDS.items() if command.ends and not name.startswith("train ")]  # but for a framework's
 
 
 def every_pair(most: int) -> int:

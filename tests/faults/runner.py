@@ -34,7 +34,6 @@ from tests.fuzz.world import World, write_world
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT, "hup": signal.SIGHUP}
 FAULTS = (*SIGNALS, "pipe", "disk")
-FILE_BYTES = (0, 100, 1000, 4000, 20_000)  # at which a disk is full
 
 
 def main(arguments: list[str]) -> int:
@@ -83,7 +82,7 @@ def tried(
         started(command, world, folder, further=command.earlier)
         further = ["--resume"] if laws.trials(folder / laws.JOURNAL) else []
     before = laws.files(folder)
-    limit = random.choice(FILE_BYTES) if fault == "disk" else None
+    limit = random.choice(command.file_bytes) if fault == "disk" else None
     from_the_start = random.random() < 0.5
     unread = (after_s, after_s)[: random.choice((1, 2))] if fault == "pipe" else ()
     act = _stopping(command, fault, after_s, None if from_the_start else limit)

@@ -13,7 +13,7 @@ from typing import Any
 from tests.fuzz.world import Case, World, damaged
 from tests.tiny_models import tiny_card
 
-PRELOADED = ("models.torch.network", "export.adopt.native", "train.torch.state", "train.checkpoint")
+PRELOADED = ("models.torch.network", "export.adopt.native", "train.torch.state", "train.files.checkpoint")
 
 
 class Runs:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         torch_graph(path, "squeezenet1_1", 64, path.with_suffix(".onnx"))
     else:
         from core.errors import UserError
-        from train.checkpoint import UNREADABLE, Progress
+        from train.files.checkpoint import UNREADABLE, Progress
         from train.torch.state import State
 
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from tests.train.killed import recipe
 from tests.train.linear import LINEAR
 from tests.train.trainer_laws import TrainerLaws, Twin, copied, no_pictures, stop_in
 from train import loop
+from train.files.checkpoint import checkpoint_path
 from train.loop import Framework, Ranks, run_training
 from train.outcome import Outcome
 from train.recipes import TfRecipe
@@ -102,6 +105,34 @@ def test_a_models_folder_that_cannot_be_is_refused_before_training(tmp_path: Pat
 def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no checkpoint"):
         trained(recipe(tmp_path, resume=True))
+
+
+@pytest.mark.parametrize(("make", "kind"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe")])
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_is_no_file_is_no_checkpoint(make: Callable[[Path], None], kind: str, resume: bool, tmp_path: Path) -> None:
+    own = recipe(tmp_path, resume)
+    own.models_dir.mkdir()
+    checkpoint = checkpoint_path(own.models_dir / f"resnet18_digits{LINEAR.suffix}")
+    make(checkpoint)
+    with pytest.raises(UserError, match=f"{checkpoint.name} is {kind}.*; remove it, or pass another --name"):
+        trained(own)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_checkpoint_that_cannot_be_removed_costs_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".checkpoint":
+            raise PermissionError(errno.EPERM, "not permitted", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    outcome = trained(recipe(tmp_path))
+    assert outcome.weights.is_file()
+    assert "cannot be removed (not permitted)" in " ".join(capsys.readouterr().err.split())
 
 
 def test_another_seed_gets_a_name_of_its_own_and_force_replaces(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,14 +15,16 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from core.errors import UserError
+from core.errors import UserError, next_step
 from core.records import Float32Array, ImageSet
 from data import open_dataset
 from models.card import read_card
-from train.checkpoint import checkpoint_path
+from tests.full_disk import files_of
+from train.files.checkpoint import checkpoint_path
+from train.files.names import free_weights_path
 from train.images import loss_and_accuracy, training_data
 from train.loop import Framework, run_training
-from train.outcome import Outcome, free_weights_path
+from train.outcome import Outcome
 from train.recipes import AnyRecipe
 from train.watch import Watch
 
@@ -191,6 +194,16 @@ class TrainerLaws:
             twin.write_foreign(path, kind)
         with pytest.raises(UserError, match="not a valid checkpoint"):
             twin.train(recipe)
+
+    @pytest.mark.parametrize("what", ["weights", "checkpoint"])
+    def test_a_full_disk_is_told_with_the_file(self, twin: Twin, whole: Outcome, killed: Path, tmp_path: Path, what: str) -> None:
+        target = whole.weights if what == "weights" else twin.checkpoint(twin.in_folder(killed))
+        recipe = twin.in_folder(tmp_path, epochs=1 if what == "weights" else 2)
+        with files_of(target.stat().st_size * 9 // 10), pytest.raises(UserError) as caught:
+            twin.train(recipe)
+        path = recipe.models_dir / target.name
+        assert str(caught.value) == f"cannot write {path}: File too large; {next_step(OSError(errno.EFBIG, ''))}"
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
     def test_cuda_that_is_not_there_is_refused(self, twin: Twin, without_gpu: None) -> None:
         with pytest.raises(UserError, match="--device cuda"):

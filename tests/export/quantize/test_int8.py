@@ -148,7 +148,7 @@ def test_a_full_disk_is_no_fault_of_the_graph(core: ModelProto, batches: list, m
         raise OSError(27, "File too large")
 
     monkeypatch.setattr("onnxruntime.quantization.quantize_static", full)
-    with pytest.raises(UserError, match=r"^cannot write .*: File too large; free some space"):
+    with pytest.raises(UserError, match=r"^cannot write .*: File too large; raise the limit"):
         int8_core(core, batches, "minmax", reduce_range=False)
 
 

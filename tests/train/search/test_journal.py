@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from core.errors import UserError
+from tests.full_disk import files_of
 from tests.train.search.test_study import MEANING, SPACE, ask, dead_process_id, opened
 from train.search import study as of_study
 from train.search.journal import JournalLock, cut_torn_line
 from train.search.study import START, Worker, give_back_lost
 
 TORN = ((b"", b""), (b"a", b""), (b"a\n", b"a\n"), (b"a\nb", b"a\n"), (b"a\n" + b"b" * 200_000, b"a\n"), (b"\n\n", b"\n\n"))
-
-
-@contextmanager
-def files_of(n_bytes: int) -> Iterator[None]:
-    """A full disk: no file may have more."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(("held", "left"), TORN, ids=range(len(TORN)))
@@ -72,7 +59,7 @@ def test_a_full_disk_leaves_whole_lines_and_the_next_process_goes_on(tmp_path: P
     journal = tmp_path / "s"
     study = opened(journal)
     for room in (1, 50, 200):
-        with files_of(journal.stat().st_size + room), pytest.raises(UserError, match=r"cannot write .*; free some space"):
+        with files_of(journal.stat().st_size + room), pytest.raises(UserError, match=r"cannot write .*; raise the limit"):
             for _ in range(4):
                 study.ask(SPACE)
         assert journal.read_bytes().endswith(b"\n")

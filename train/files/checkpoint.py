@@ -72,10 +72,13 @@ def checkpoint_path(weights: Path) -> Path:
 
 
 def require(path: Path, recipe: Recipe) -> bool:
-    """Whether to continue from `path`: True with --resume; UserError if that file is missing."""
-    if recipe.resume and not path.is_file():
+    """Whether to continue from `path`: True with --resume; UserError if that file is missing, or no file has that name."""
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+        raise UserError(f"{path} is {kind}, where this training's checkpoint must be written; remove it, or pass another --name")
+    if recipe.resume and not path.exists():
         raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training, or pass its --name")
-    if path.is_file() and not recipe.resume:
+    if path.exists() and not recipe.resume:
         console().print(
             f"note: starting over; {path} of an unfinished training will be overwritten (--resume continues it)", markup=False
         )
@@ -127,6 +130,14 @@ def _refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Datas
         raise UserError(f"{path} is of another recipe ({differences}); pass the same flags, or leave --resume out to start over")
     if progress.dataset_sha256 != dataset.fingerprints():
         raise UserError(f"{path} was trained on other images of {dataset.name}; leave --resume out to start over")
+
+
+def remove(path: Path) -> None:
+    """Remove what only an unfinished training needs; a note if the system refuses, for the training itself has succeeded."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        console().print(f"note: {path} cannot be removed ({error.strerror}); it is not needed any more", markup=False)
 
 
 def _damaged(path: Path) -> UserError:
