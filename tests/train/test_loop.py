@@ -125,7 +125,7 @@ def test_a_checkpoint_that_cannot_be_removed_costs_no_training(
     unlink = Path.unlink
 
     def refused(path: Path, missing_ok: bool = False) -> None:
-        if path.suffix == ".checkpoint":
+        if path.name.endswith(".pth.checkpoint"):
             raise PermissionError(errno.EPERM, "not permitted", str(path))
         unlink(path, missing_ok)
 
