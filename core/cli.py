@@ -26,6 +26,8 @@ MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
 _AGAIN_AFTER_S = 0.01  # a destructor has ended by then
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
+_stops: list[KeyboardInterrupt] = []  # what signals were made of since `run` began
+
 Main = Callable[[Sequence[str]], "int | None"]
 
 
@@ -142,6 +144,9 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
         stopping = getattr(signal, name, None)
         if stopping is not None and signal.getsignal(stopping) is not signal.SIG_IGN:  # nohup has it ignored
             signal.signal(stopping, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    _stops.clear()
     hook, sys.unraisablehook = sys.unraisablehook, _stop_later
     try:
         status = guard(main, arguments, show_cause=show_cause)
@@ -165,8 +170,12 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
 
 
 def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The Ctrl-C or signal that an exception was made of: libraries in C++ make an ImportError of one that comes as they begin."""
-    return next((one for one in causes(error) if isinstance(one, KeyboardInterrupt)), None)
+    """The Ctrl-C or signal that an exception was made of: libraries in C++ make an ImportError of one that comes as they begin.
+
+    Some forget what it was made of: then an exception that nobody foresaw, after a signal, is taken for its consequence.
+    """
+    known = next((one for one in causes(error) if isinstance(one, KeyboardInterrupt)), None)
+    return known or (_stops[-1] if _stops and not isinstance(error, UserError) else None)
 
 
 def _interrupted(stopped: KeyboardInterrupt, error: BaseException, show_cause: bool) -> int:
@@ -199,7 +208,14 @@ def _failed(failure: Exception, show_cause: bool) -> int:
 def _stop(signal_number: int, _frame: object) -> NoReturn:
     """End as Ctrl-C does, with clean-up, during which a second signal of this kind (shells send two) is ignored."""
     signal.signal(signal_number, signal.SIG_IGN)
-    raise _Stopped(signal_number)
+    _stops.append(_Stopped(signal_number))
+    raise _stops[-1]
+
+
+def _interrupt(_signal_number: int, _frame: object) -> NoReturn:
+    """As Python does by itself on Ctrl-C."""
+    _stops.append(KeyboardInterrupt())
+    raise _stops[-1]
 
 
 class _Stopped(KeyboardInterrupt):
@@ -219,8 +235,8 @@ def _signal_main_thread(number: int) -> None:
 
 def _stop_later(unraisable: sys.UnraisableHookArgs) -> None:
     """Have a signal come again that came in a destructor, which lets no exception out: Python would print and forget it."""
-    stopped = unraisable.exc_value
-    if not isinstance(stopped, KeyboardInterrupt):
+    stopped = next((one for one in causes(unraisable.exc_value) if isinstance(one, KeyboardInterrupt)), None)
+    if stopped is None:
         sys.__unraisablehook__(unraisable)
         return
     number = signal.SIGINT

@@ -76,6 +76,29 @@ def test_a_signal_of_which_a_library_made_an_error_of_its_own_is_an_interrupt(ca
         assert capsys.readouterr().err == "error: stopped by signal 15\n"
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(
+    ("then", "line"), [("AttributeError('x')", None), ("UserError('no space; free some')", "no space; free some")]
+)
+def test_an_error_that_nobody_foresaw_after_a_forgotten_signal_is_its_consequence(name: str, then: str, line: str | None) -> None:
+    code = (
+        "import os, signal, time\n"
+        "from core.cli import run\nfrom core.errors import UserError\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def main(arguments):\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "        time.sleep(60)\n"
+        "    except BaseException:\n"
+        "        pass\n"
+        f"    raise {then}\n"
+        "run(main)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    said = "interrupted" if name == "SIGINT" else f"stopped by signal {signal.SIGTERM:d}"
+    assert (done.returncode, done.stderr) == (1 if line else INTERRUPTED, f"error: {line or said}\n")
+
+
 @pytest.mark.parametrize(("module", "packages"), [("torch_lr_finder.sub", {"torch"}), ("tyro", {"torch", "tensorflow"})])
 def test_a_missing_package_of_an_extra_is_an_error_that_says_how_to_get_it(module: str, packages: set[str], capsys) -> None:
     assert guard(_raising(ModuleNotFoundError(f"No module named {module!r}", name=module)), []) == 1
