@@ -24,6 +24,7 @@ from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
 _AGAIN_AFTER_S = 0.01  # a destructor has ended by then
+USAGE = 2  # an argument that the parser does not take, as argparse has it; 1 is for all that is found later
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 _stops: list[KeyboardInterrupt] = []  # what signals were made of since `run` began
@@ -63,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what `guard` prints."""
-        raise UserError(f"{message}; see {self.prog} --help")
+        raise UserError(f"{message}; see {self.prog} --help", exit_code=USAGE)
 
 
 def require_values(arguments: Sequence[str]) -> None:
@@ -73,9 +74,10 @@ def require_values(arguments: Sequence[str]) -> None:
         if argument.startswith("--"):
             flag = argument.partition("=")[0]
         if not argument.strip() or argument == f"{flag}=":
-            raise UserError(f"{flag or 'an argument'} is empty; give it a value" + (", or leave it out" if flag else ""))
+            what = f"{flag or 'an argument'} is empty; give it a value" + (", or leave it out" if flag else "")
+            raise UserError(what, exit_code=USAGE)
         if "\0" in argument:
-            raise UserError(f"{flag or 'an argument'} holds a NUL character, which no name can; type it again")
+            raise UserError(f"{flag or 'an argument'} holds a NUL character, which no name can; type it again", exit_code=USAGE)
 
 
 def add_run_flag(parser: argparse.ArgumentParser, flag: str = "--out") -> None:
@@ -131,7 +133,7 @@ def _within(text: str, value: float, least: float, most: float, what: str) -> fl
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
-    """Call `main(arguments)` and end the process: 0, the status `main` returns, or 1 with one line on stderr.
+    """Call `main(arguments)` and end the process: 0, the status `main` returns, or 1 or 2 (`USAGE`) with one line on stderr.
 
     `--traceback` anywhere among the arguments is taken out and shows the whole cause of an error. The status
     depends neither on the encoding of stdout nor on whether anybody still reads it.

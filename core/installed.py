@@ -87,7 +87,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         module = COMMANDS.get(" ".join(words[:n_words]))
         if module is not None:
             return main_of(module)(words[n_words:]) or 0
-    raise UserError(f"netassay has no command {words[0]!r}; see netassay --help")
+    raise UserError(f"netassay has no command {words[0]!r}; see netassay --help", exit_code=2)
 
 
 def main_of(module: str) -> Callable[[Sequence[str]], int | None]:

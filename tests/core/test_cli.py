@@ -10,6 +10,7 @@ import pytest
 
 from core.cli import (
     INTERRUPTED,
+    USAGE,
     HelpWithDefaults,
     Parser,
     fraction,
@@ -230,9 +231,18 @@ def test_no_command_takes_an_empty_value(module: str, empty: list[str], tmp_path
     monkeypatch.chdir(tmp_path)
     before = ["show", "digits"] if module == "data" else []
     done = in_this_process(module, *before, *empty, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == USAGE
     assert done.stderr == f"error: {empty[0].rstrip('=')} is empty; give it a value, or leave it out\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_flag_that_there_is_not_is_an_error_of_usage_in_every_command(command: str, tmp_path) -> None:
+    module, *words = command.split()
+    done = in_this_process(module, *words, "--no-such-flag", "x", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n"), list(tmp_path.iterdir())) == (USAGE, 1, [])
+    assert done.stderr.startswith("error: ")
+    assert f"see python -m {module}" in done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
