@@ -75,6 +75,23 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(one_line(error)) from error
 
 
+def read_npy(path: Path, most_bytes: int | None = None) -> NDArray[Any]:
+    """The memory-mapped array of an .npy file: only what is indexed is read; ValueError if invalid, OSError if unreadable."""
+    import numpy as np
+
+    require_regular(path, most_bytes)
+    try:
+        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, so that a false shape asks for no memory
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # of the header, which is Python's text
+        raise ValueError(one_line(error)) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("it is an archive, not one array")
+    return array
+
+
 def of_full_disk(error: BaseException | None) -> OSError | None:
     """What of an exception and its causes says that no place was left to write; None if nothing does."""
     full = (one for one in causes(error) if isinstance(one, OSError) and one.errno in _FULL)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.decimals import counted
-from core.errors import UserError, one_line
-from core.files import read_text, require_regular
-from core.records import ImageSet, Int64Array, fingerprint
+from core.errors import UserError, few, one_line
+from core.files import read_npy, read_text
+from core.records import SPLITS, ImageSet, Int64Array, fingerprint
 from data.exclusions.lists import FILE_COLUMNS, require_official_order
 from data.sets.cifar10n import read_human_labels, split_choice
 
@@ -26,53 +27,67 @@ if TYPE_CHECKING:
 
 LABEL_COLUMNS = ("label", "class", "class_name")
 MOST_BYTES = 2**28
-_FORMATS = "a .npy of votes or labels in CIFAR-10's official order, CIFAR-10N's .pt, or a CSV with the columns file and label"
+_FORMATS = (
+    "a .npy of votes or labels in CIFAR-10's official order, CIFAR-10N's .pt, or a CSV with the columns file (such as "
+    "test/red/0.png) and label"
+)
 
 
 def relabelled(path: Path, dataset: Dataset, image_set: ImageSet) -> tuple[ImageSet, list[str]]:
-    """The images with the labels of the file at `path`, and a note on how many labels changed.
+    """The images with the labels of the file at `path`, and notes on how many labels changed and on rows that count for nothing.
 
     .npy: votes or probabilities (n_images, n_classes), of which the largest wins, or labels (n_images,), of all test images in
     CIFAR-10's official order. .pt, or .pt:NAME: CIFAR-10N's, of training or validation images. CSV: one row per image with `file`
-    and `label` (a class by name). An image keeps its own label if that ties for most votes. UserError for any other file, or
+    and `label` (a class by name); a file is named as a run's predictions name it (`test/red/0.png`, or `test/12` where images are
+    no files). An image keeps its own label if that ties for most votes. UserError for any other file, or
     one that lacks an image.
     """
     human, which = split_choice(path)
+    notes: list[str] = []
     if human.suffix == ".pt":
         labels = _from_people(human, which, dataset, image_set)
+    elif path.suffix == ".npy":
+        labels = _from_array(path, dataset, image_set)
     else:
-        labels = _from_array(path, dataset, image_set) if path.suffix == ".npy" else _from_table(path, image_set)
+        labels, notes = _from_table(path, dataset, image_set)
     changed = int((labels != image_set.labels).sum())
     n_images = counted(len(image_set), image_set.split + " image")
     note = f"labels of {path.name} instead of the data set's own: {changed:,} of {n_images} have another"
     sha256 = fingerprint(image_set.images_u8, labels, image_set.class_names)
-    return replace(image_set, labels=labels, sha256=sha256), [note]
+    return replace(image_set, labels=labels, sha256=sha256), [note, *notes]
 
 
 def _from_array(path: Path, dataset: Dataset, image_set: ImageSet) -> Int64Array:
     try:
-        require_regular(path, MOST_BYTES)
-        with open(path, "rb") as file:
-            votes: Any = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        votes = np.array(read_npy(path, MOST_BYTES))
+    except (OSError, ValueError) as error:
         raise UserError(f"--labels {path} cannot be read ({one_line(error, 100)}); pass {_FORMATS}") from error
     require_official_order(f"--labels {path}", dataset, image_set)
     own = dataset.labels("test", 0)
     n_images, n_classes = len(own), image_set.n_classes
-    if votes.shape not in ((n_images,), (n_images, n_classes)) or votes.dtype.kind not in "iuf" or not np.isfinite(votes).all():
+    if votes.shape not in ((n_images,), (n_images, n_classes)) or votes.dtype.kind not in "iuf":
         raise UserError(
             f"--labels {path} holds {votes.dtype} of shape {votes.shape}, not votes ({n_images}, {n_classes}) or labels "
             f"({n_images},); pass {_FORMATS}"
         )
     if votes.ndim == 1:
+        _require_each(path, (votes >= 0) & (votes < n_classes) & (votes % 1 == 0), votes, f"none of the {n_classes} classes")
         labels = votes.astype(np.int64)
-        if (labels != votes).any() or not ((labels >= 0) & (labels < n_classes)).all():
-            raise UserError(f"--labels {path} holds labels that are none of the {n_classes} classes; pass {_FORMATS}")
     else:
         most = votes.max(axis=1)
+        _require_each(path, np.isfinite(votes).all(axis=1) & (votes >= 0).all(axis=1) & (most > 0), votes, "no votes of people")
         labels = np.where(votes[np.arange(n_images), own] == most, own, votes.argmax(axis=1)).astype(np.int64)
     chosen = [int(name.rpartition("/")[2]) for name in image_set.image_names]  # test/<official index>
     return np.asarray(labels[chosen], dtype=np.int64)
+
+
+def _require_each(path: Path, right: NDArray[np.bool_], values: NDArray[Any], what: str) -> None:
+    """UserError naming the first image whose value is not right."""
+    if not right.all():
+        first = int(np.argmin(right))
+        raise UserError(
+            f"--labels {path}: image {first} has {np.array2string(values[first], threshold=12)}, {what}; pass {_FORMATS}"
+        )
 
 
 def _from_people(path: Path, which: str, dataset: Dataset, image_set: ImageSet) -> Int64Array:
@@ -95,22 +110,44 @@ def _official_index(name: str) -> int:
     return int(index) if split == "train" and index.isdecimal() else -1
 
 
-def _from_table(path: Path, image_set: ImageSet) -> Int64Array:
-    try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path, "utf-8-sig"))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--labels {path} cannot be read ({one_line(error, 100)}); pass {_FORMATS}") from error
-    names = set(rows[0]) if rows else set()
-    file, label = (next((name for name in known if name in names), None) for known in (FILE_COLUMNS, LABEL_COLUMNS))
-    if file is None or label is None:
-        raise UserError(f"--labels {path} lacks a column {'file' if file is None else 'label'}; pass {_FORMATS}")
-    number = {name: index for index, name in enumerate(image_set.class_names)}
-    said: dict[str, int] = {}
-    for row in rows:
-        if row[label] not in number:
-            raise UserError(f"--labels {path}: {row[label]!r} of {row[file]} is no class of {image_set.name}; write its classes")
-        said[row[file] or ""] = number[row[label]]
+def _from_table(path: Path, dataset: Dataset, image_set: ImageSet) -> tuple[Int64Array, list[str]]:
+    """The labels that a CSV states, and a note on rows of images that there are not."""
+    said = _rows(path, image_set)
     absent = [name for name in image_set.image_names if name not in said]
     if absent:
-        raise UserError(f"--labels {path} has no label of {counted(len(absent), 'image')}, such as {absent[0]}; add them")
-    return np.array([said[name] for name in image_set.image_names], dtype=np.int64)
+        lacking, example = counted(len(absent), "image"), next(iter(said), None)
+        named = "" if example is None else f" (the file names {example!r} and {counted(len(said) - 1, 'other')})"
+        raise UserError(f"--labels {path} has no label of {lacking}, such as {absent[0]!r}{named}; add them, named like that")
+    labels = np.array([said[name] for name in image_set.image_names], dtype=np.int64)
+    source = dataset.source(image_set.split)
+    others = tuple(f"{split}/" for split in SPLITS if split != source)
+    unknown = sorted({name for name in said if not name.startswith(others)} - set(dataset.names(source)))
+    if not unknown:
+        return labels, []
+    rows = f"{counted(len(unknown), 'row')} of {path.name} {'names' if len(unknown) == 1 else 'name'} no image"
+    return labels, [f"{rows} of {image_set.name}, such as {unknown[0]!r}, and count for nothing"]
+
+
+def _rows(path: Path, image_set: ImageSet) -> dict[str, int]:
+    """The class of each image that a CSV names; UserError if it gives one image two, or a class that there is not."""
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path, "utf-8-sig")))
+        rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"--labels {path} cannot be read ({one_line(error, 100)}); pass {_FORMATS}") from error
+    names = [name for name in reader.fieldnames or () if name]
+    file, label = (next((name for name in known if name in names), None) for known in (FILE_COLUMNS, LABEL_COLUMNS))
+    if file is None or label is None:
+        lacks = "file" if file is None else "label"
+        raise UserError(f"--labels {path} lacks a column {lacks}, it has {few(names, 6)}; pass {_FORMATS}")
+    number = {name: index for index, name in enumerate(image_set.class_names)}
+    said: dict[str, int] = {}
+    for line, row in rows:
+        name, of_class = row[file] or "", row[label]
+        if of_class not in number:
+            what = f"line {line} gives {name!r} the class {of_class!r}" if of_class else f"line {line} gives {name!r} no class"
+            raise UserError(f"--labels {path}: {what}; write one of {few(image_set.class_names)}")
+        if said.setdefault(name, number[of_class]) != number[of_class]:
+            first = image_set.class_names[said[name]]
+            raise UserError(f"--labels {path} gives {name!r} two classes, {first!r} and in line {line} {of_class!r}; keep one row")
+    return said

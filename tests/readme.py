@@ -107,6 +107,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         "python -m benchmark --perturbed-from path/to/CIFAR-10-P": Skipped(
             f"{NO_CIFAR10}, and the published files; `tests/benchmark/robustness` runs it"
         ),
+        "python -m benchmark --labels mine.csv": Skipped("needs a table of labels; `tests/data/test_other_labels.py` reads some"),
         "python -m benchmark --exclude duplicates disputed": Skipped(
             f"{NO_CIFAR10}, and one of a list; `tests/data/exclusions` and `tests/benchmark/slices` run it"
         ),

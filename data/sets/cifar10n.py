@@ -16,7 +16,7 @@ import numpy as np
 from core.errors import UserError, few, one_line
 from core.files import require_regular
 from core.records import Int64Array
-from data.sets.arrays_only import unpickle
+from data.sets.arrays_only import ForbiddenNameError, unpickle
 
 CLEAN = "clean_label"  # CIFAR-10's own
 USUAL = "aggre_label"  # the majority of three
@@ -35,6 +35,8 @@ def read_human_labels(path: Path, name: str) -> tuple[Int64Array, Int64Array]:
 
     UserError for a file that is not CIFAR-10N's, or has no labels of that name.
     """
+    if not name:
+        raise UserError(f"--labels {path}: no name follows the colon; write {path.name}:worse_label, or {path.name} alone")
     held = _load(path)
     sets = {key: value for key, value in held.items() if isinstance(key, str) and isinstance(value, np.ndarray)}
     if CLEAN not in sets:
@@ -60,6 +62,11 @@ def _load(path: Path) -> dict[Any, Any]:
         require_regular(path, MOST_BYTES)
         with open(path, "rb") as file:
             value = _value(file)
+    except ForbiddenNameError as error:
+        raise UserError(
+            f"--labels {path} holds more than arrays ({one_line(error, 100)}), and no code of a file is run; pass CIFAR-10N's "
+            "CIFAR-10_human.pt"
+        ) from error
     except Exception as error:  # a damaged pickle raises almost anything
         raise UserError(f"--labels {path} cannot be read ({one_line(error, 100)}); pass CIFAR-10N's CIFAR-10_human.pt") from error
     if not isinstance(value, dict):

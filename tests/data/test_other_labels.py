@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import zipfile
 from dataclasses import replace
@@ -33,7 +34,10 @@ def images() -> ImageSet:
 def dataset(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Labels that stand for the official ones."""
     monkeypatch.setattr(lists, "OFFICIAL_LABELS", hashlib.sha256(OWN.astype(np.uint8).tobytes()).hexdigest())
-    return SimpleNamespace(name="cifar10", is_of_files=False, labels=lambda split, seed: OWN)
+    return SimpleNamespace(
+        name="cifar10", is_of_files=False, labels=lambda split, seed: OWN, source=lambda split: split,
+        names=lambda source: [f"{source}/{index}" for index in range(6)],
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("held", [VOTES, VOTES / VOTES.sum(axis=1, keepdims=True), np.array(BY_VOTES)])
@@ -49,8 +53,32 @@ def test_the_most_votes_are_the_label_and_a_tie_keeps_its_own(held: np.ndarray, 
 
 def test_a_table_names_files_and_classes(dataset: Any, tmp_path: Path) -> None:
     rows = [f"test/{index},{'abc'[label]}" for index, label in enumerate(BY_VOTES)]
-    (tmp_path / "mine.csv").write_text("\n".join(["file,label", *reversed(rows)]))
-    assert relabelled(tmp_path / "mine.csv", dataset, images())[0].labels.tolist() == BY_VOTES
+    table = tmp_path / "mine.csv"
+    table.write_text("\n".join(["file,label", *reversed(rows), rows[3], "train/9,a"]))  # one twice, one of another split
+    found, notes = relabelled(table, dataset, images())
+    assert (found.labels.tolist(), len(notes)) == (BY_VOTES, 1)
+    for chosen in (np.arange(6), np.array([2])):  # whose rows are all of images that there are, with --limit too
+        table.write_text("\n".join(["file,label", *rows, "test/7,a", "0.png,a"]))
+        _, (_, said) = relabelled(table, dataset, images().take(chosen))
+        assert said == "2 rows of mine.csv name no image of cifar10, such as '0.png', and count for nothing"
+
+
+def votes(row: int, values: list[float]) -> np.ndarray:
+    changed = VOTES.astype(float)
+    changed[row] = values
+    return changed
+
+
+def header(text: str) -> bytes:
+    """An .npy file of version 1 with no data."""
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def zipped(name: str) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr(name, pickle.dumps(Path("x")))
+    return held.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -58,10 +86,23 @@ def test_a_table_names_files_and_classes(dataset: Any, tmp_path: Path) -> None:
     [
         ("absent.npy", None, "cannot be read"), ("a.npy", VOTES[:5], r"not votes \(6, 3\) or labels \(6,\)"),
         ("a.npy", VOTES.T, "not votes"), ("a.npy", np.array(["a"] * 6), "not votes"),
-        ("a.npy", np.full((6, 3), np.nan), "not votes"),
+        ("a.npy", votes(2, [np.nan, 1, 1]), r"image 2 has \[nan +1\. +1\.\], no votes"),
+        ("a.npy", votes(3, [0, 0, 0]), "image 3 has .*, no votes"), ("a.npy", -VOTES, "image 0 has .*, no votes"),
+        ("a.npy", votes(5, [np.inf, 1, 1]), "image 5 has .*, no votes"),
+        ("a.npy", header("{'descr': '<f8', 'shape': (6, 3"), r"a\.npy cannot be read"),
+        ("a.npy", header("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 999), }\n"), r"a\.npy cannot be read"),
+        ("a.npy", header("{'descr': '|O', 'fortran_order': False, 'shape': (6,), }\n"), r"a\.npy cannot be read"),
+        ("a.npy", zipped("a.npy"), r"a\.npy cannot be read .it is an archive, not one array"),
+        ("a.csv", b"file,label\ntest/0,a\ntest/0,b\n", "gives 'test/0' two classes, 'a' and in line 3 'b'; keep one row"),
+        ("a.csv", b"name,score\nx,1\n", "lacks a column file, it has name, score;"),
+        ("a.csv", b"file,label\n0.png,a\n", "no label of 6 images, such as 'test/0' .the file names '0.png'.*named like that"),
+        ("a.csv", b"file,label\ntest/0\n", "line 2 gives 'test/0' no class; write one of a, b, c"),
+        ("a.pt", zipped("a/data.pkl"), r"holds more than arrays \(pathlib.PosixPath\), and no code of a file is run"),
+        ("a.pt:", b"", r"no name follows the colon; write a\.pt:worse_label, or a\.pt alone"),
         ("a.npy", np.array([0, 1, 2, 3, 0, 0]), "none of the 3 classes"), ("a.npy", np.full(6, 0.5), "none of the 3 classes"),
-        ("a.npy", b"\x93NUMPY", "cannot be read"), ("a.csv", b"file,label\ntest/0,a\n", "no label of 5 images, such as test/1"),
-        ("a.csv", b"file,label\ntest/0,dog\n", "'dog' of test/0 is no class"), ("a.csv", b"file\nx\n", "lacks a column label"),
+        ("a.npy", b"\x93NUMPY", "cannot be read"), ("a.csv", b"file,label\ntest/0,a\n", "no label of 5 images, such as 'test/1'"),
+        ("a.csv", b"file,label\ntest/0,dog\n", "line 2 gives 'test/0' the class 'dog'; write one of a, b, c"),
+        ("a.csv", b"file\nx\n", "lacks a column label"),
         ("a.csv", b"", "lacks a column file"), ("a.csv", b"\xff", "cannot be read"),
     ],
 )  # fmt: skip
