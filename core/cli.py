@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import _thread
 import argparse
+import os
+import re
 import signal
 import sys
 import textwrap
@@ -146,6 +148,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
         stopping = getattr(signal, name, None)
         if stopping is not None and signal.getsignal(stopping) is not signal.SIG_IGN:  # nohup has it ignored
             signal.signal(stopping, _stop)
+    _forget_invalid_threads()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     _stops.clear()
@@ -155,6 +158,14 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     finally:
         sys.unraisablehook = hook
     sys.exit(status)
+
+
+def _forget_invalid_threads() -> None:
+    """Take an OMP_NUM_THREADS that is no number out of the environment, with a note: libraries would complain in every process."""
+    wanted = os.environ.get("OMP_NUM_THREADS")
+    if wanted is not None and not re.fullmatch(r"\s*0*[1-9]\d*\s*(,\s*0*[1-9]\d*\s*)*", wanted):
+        del os.environ["OMP_NUM_THREADS"]
+        print(f"note: OMP_NUM_THREADS={printable(wanted)[:40]} is no number of threads and is not used", file=sys.stderr)
 
 
 def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> int:

@@ -48,6 +48,8 @@ def of_system(error: OSError) -> str:
 
 def next_step(error: OSError) -> str:
     """What to do about what the operating system refused."""
+    if "No usable temporary directory" in (error.strerror or ""):  # as Python's tempfile calls it
+        return "free some space in one of them, raise ulimit -f, or set TMPDIR to a folder that can be written to"
     return _NEXT.get(error.errno or 0, "check that the file or folder can be read and written")
 
 

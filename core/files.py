@@ -42,6 +42,13 @@ def require_regular(path: Path, most_bytes: int | None = None) -> None:
         raise UserError(f"{path} has {sizes}; name the right one")
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file `path`; UserError if it is a pipe or a device."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        require_regular(path)
+    return path.is_file()
+
+
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """The text of a regular file of 64 MB at most; UserError, OSError or UnicodeDecodeError otherwise."""
     require_regular(path, MOST_TEXT_BYTES)
@@ -92,6 +99,16 @@ def read_npy(path: Path, most_bytes: int | None = None) -> NDArray[Any]:
     return array
 
 
+def write_npy(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as .npy; UserError naming `path` on a full disk, of which numpy's own way of writing tells no reason."""
+    import numpy as np
+
+    held = np.ascontiguousarray(array)
+    with told_if_full(path), open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(held))
+        file.write(held.data)
+
+
 def of_full_disk(error: BaseException | None) -> OSError | None:
     """What of an exception and its causes says that no place was left to write; None if nothing does."""
     full = (one for one in causes(error) if isinstance(one, OSError) and one.errno in _FULL)
@@ -120,7 +137,7 @@ def atomic_path(path: Path, *, anew: bool = False) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path.parent, f".{platform.node()}-*.partial.*")
+        remove_left(path.parent)
         handle, name = tempfile.mkstemp(prefix=partial_name(""), suffix=path.suffix, dir=path.parent)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another folder, or make this one writable") from error
@@ -292,8 +309,12 @@ def _owner() -> str:
     return f"{platform.node()}-{os.getpid()}"
 
 
+def remove_left(folder: Path) -> None:
+    """Remove the partial files in `folder` of processes of this machine that were killed before they could do it themselves."""
+    _remove_abandoned(folder, f".{platform.node()}-*.partial.*")
+
+
 def _remove_abandoned(folder: Path, pattern: str) -> None:
-    """Remove the partial files and folders of processes of this machine that were killed before they could do it themselves."""
     for partial in folder.glob(pattern):
         process_id = partial.name.rpartition(".partial")[0].rpartition("-")[2]
         if not process_id.isdecimal() or alive(int(process_id)):

@@ -116,7 +116,7 @@ def _from_table(path: Path, dataset: Dataset, image_set: ImageSet) -> tuple[Int6
     absent = [name for name in image_set.image_names if name not in said]
     if absent:
         lacking, example = counted(len(absent), "image"), next(iter(said), None)
-        named = "" if example is None else f" (the file names {example!r} and {counted(len(said) - 1, 'other')})"
+        named = "" if example is None else f" (its first row names {example!r})"
         raise UserError(f"--labels {path} has no label of {lacking}, such as {absent[0]!r}{named}; add them, named like that")
     labels = np.array([said[name] for name in image_set.image_names], dtype=np.int64)
     source = dataset.source(image_set.split)
@@ -124,8 +124,8 @@ def _from_table(path: Path, dataset: Dataset, image_set: ImageSet) -> tuple[Int6
     unknown = sorted({name for name in said if not name.startswith(others)} - set(dataset.names(source)))
     if not unknown:
         return labels, []
-    rows = f"{counted(len(unknown), 'row')} of {path.name} {'names' if len(unknown) == 1 else 'name'} no image"
-    return labels, [f"{rows} of {image_set.name}, such as {unknown[0]!r}, and count for nothing"]
+    unused = f"{counted(len(unknown), 'row')} of {path.name} not used: no image of {image_set.name} has such a name"
+    return labels, [f"{unused}, the first being {unknown[0]!r}"]
 
 
 def _rows(path: Path, image_set: ImageSet) -> dict[str, int]:

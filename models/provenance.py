@@ -18,8 +18,8 @@ NO_IDENTITY = ("data", "recipe")
 
 
 def same_training(one: ModelCard, other: ModelCard) -> bool:
-    """Whether both cards state the same recipe on the same images; False if `one` states none."""
-    return bool(one.recipe) and not differences(one, other.recipe, other.dataset_sha256)
+    """Whether both cards state the same recipe on the same images; False if either states none."""
+    return bool(one.recipe) and bool(other.recipe) and not differences(one, other.recipe, other.dataset_sha256)
 
 
 def differences(card: ModelCard, recipe: Mapping[str, Any], dataset_sha256: Mapping[str, str]) -> list[str]:

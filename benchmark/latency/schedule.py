@@ -97,8 +97,9 @@ class Schedule:
         rounds, total_s = self.plan(elapsed_s)
         n_models = len(self.costs.models[next(iter(rounds))])
         models = _counted(n_models, self.share.compared)
-        plan = f"about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{self._wanting(rounds)}"
-        return f"{self.share.what} plan: {plan}"
+        wanting = self._wanting(rounds)
+        plan = f"about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{wanting}"
+        return f"{self.share.what} plan: {plan}{', as the first rounds suggest' if wanting else ''}"
 
     def notes(self, elapsed_s: float) -> list[str]:
         """What was timed in the budget, and what a longer one gives: intervals narrow with the square root of the rounds."""

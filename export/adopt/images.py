@@ -27,7 +27,8 @@ class TrainImages:
     """Labelled raw images, once for each way in which a folder's images of other sizes may be read.
 
     by_resize: "shortest" and, where it gives other images, "squash"; split: train if there are any, else validation or test;
-    is_mixed: whether the folder's images have several shapes, so that the way they are read matters.
+    is_mixed: whether the folder's images have several shapes, so that the way they are read matters; n_unused: images of the
+    split beyond those that the search was to use.
     """
 
     by_resize: dict[str, UInt8Array]
@@ -38,6 +39,7 @@ class TrainImages:
     split_seed: int
     is_mixed: bool
     notes: tuple[str, ...]
+    n_unused: int = 0
 
     def of(self, resize: str) -> UInt8Array:
         """The images as they are read for a model trained with this `resize`."""
@@ -71,14 +73,24 @@ def train_images(
         dataset = open_dataset(data, data_dir, None, None, Reading(cast(Resize, way), skip_damaged, max_side))
         split = _split(dataset)
         seed = split_seed if _can_divide(dataset, split, split_seed) else None
-        sets[way] = _chosen(dataset, split, seed, max(n_images, _FEWEST))
+        sets[way], n_all = _chosen(dataset, split, seed, max(n_images, _FEWEST))
     first = next(iter(sets.values()))
     is_mixed = len(sets) > 1 and not np.array_equal(sets["shortest"].images_u8, sets["squash"].images_u8)
     if stated.resize == "squash" and data not in NAMED:
         is_mixed = True  # in any case: read like this, nothing is cut away
     by_resize = {way: held.images_u8 for way, held in sets.items()} if is_mixed else {ways[0]: first.images_u8}
     notes = [note for note in dataset.notes if "centre crop" not in note]
-    return TrainImages(by_resize, first.labels, dataset.class_names, dataset.name, split, split_seed, is_mixed, tuple(notes))
+    return TrainImages(
+        by_resize,
+        first.labels,
+        dataset.class_names,
+        dataset.name,
+        split,
+        split_seed,
+        is_mixed,
+        tuple(notes),
+        max(0, n_all - n_images),
+    )
 
 
 def _split(dataset: Dataset) -> Split:
@@ -97,9 +109,10 @@ def _can_divide(dataset: Dataset, split: Split, split_seed: int) -> bool:
     return True
 
 
-def _chosen(dataset: Dataset, split: Split, split_seed: int | None, n_images: int) -> ImageSet:
+def _chosen(dataset: Dataset, split: Split, split_seed: int | None, n_images: int) -> tuple[ImageSet, int]:
+    """At most `n_images` images in random order, and how many there are."""
     labels = dataset.labels(split, split_seed) if split_seed is not None else dataset.official(split).labels
     order = np.random.default_rng(SEED).permutation(len(labels))[:n_images].astype(np.int64)
     ascending = np.sort(order)
     image_set = dataset.official(split).take(ascending) if split_seed is None else dataset.split(split, split_seed, ascending)
-    return image_set.take(np.searchsorted(ascending, order).astype(np.int64))
+    return image_set.take(np.searchsorted(ascending, order).astype(np.int64)), len(labels)

@@ -167,15 +167,7 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
     if not how.force:
         require_replaceable(target, source.path, card)
     say("wrapping")
-    try:
-        model = wrap(core.model, card, ending)
-    except Exception as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"its graph cannot be wrapped ({' '.join(str(error).split())[:200]}); export the network again from its framework"
-        ) from error
-    note_weights(model, source.path)
+    model = _wrapped(source, core, card, ending)
     say("checking")
     # logarithms of vanishing probabilities may differ widely, which means nothing
     far = inf if core.probabilities else 10 * core.tolerance
@@ -200,6 +192,8 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
 def _wrapped(source: Source, core: Core, card: ModelCard, ending: Ending) -> ModelProto:
     try:
         model = wrap(core.model, card, ending)
+    except UserError:
+        raise
     except Exception as error:  # onnx raises one of many types
         raise UserError(
             f"its graph cannot be wrapped ({one_line(error, 200)}); export the network again from its framework"
@@ -249,7 +243,7 @@ def _preprocessing(
     if preprocessing.best is not None and not stated.has_levels and source.graph.element != UINT8:
         preprocessing = with_unusual(preprocessing, stated, images.labels, predict)
     if preprocessing.best is None:
-        raise NotFound(preprocessing, flags)
+        raise NotFound(preprocessing, flags, images.n_unused)
     return preprocessing.best.preprocessing, preprocessing, "measured"
 
 
@@ -272,8 +266,8 @@ def _predictor(core: Core, ending: Ending, images: TrainImages, candidates: Sequ
 class NotFound(UserError):  # noqa: N818  # what it is, not that it is an error
     """No preprocessing is significantly best; `search` holds what was measured."""
 
-    def __init__(self, found: Search, flags: str) -> None:
-        super().__init__(str(refusal(found, flags)))
+    def __init__(self, found: Search, flags: str, n_unused: int) -> None:
+        super().__init__(str(refusal(found, flags, n_unused)))
         self.search = found
 
 

@@ -144,11 +144,10 @@ def _not_worse(running: list[Candidate], alpha: float) -> list[Candidate]:
     return remaining
 
 
-def refusal(found: Search, flags: str) -> UserError:
-    """The one line that says why no preprocessing was taken, and what to do."""
-    return UserError(
-        f"no preprocessing was taken: {found.why_none}; say what it is with {flags}, or use more images with --images N"
-    )
+def refusal(found: Search, flags: str, n_unused: int) -> UserError:
+    """The one line that says why no preprocessing was taken, and what to do; `n_unused`: images that --images left out."""
+    more = f", or use more images with --images N ({n_unused:,} were not used)" if n_unused else ""
+    return UserError(f"no preprocessing was taken: {found.why_none}; say what it is with {flags}{more}")
 
 
 def candidates_for(stated: Stated, size: int, layout: str, geometries: Sequence[str], *, whole_numbers: bool) -> list[Candidate]:

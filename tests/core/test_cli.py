@@ -1,5 +1,6 @@
 import errno
 import importlib.util
+import os
 import re
 import signal
 import subprocess
@@ -169,6 +170,20 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(name: str) -> None:
     assert (done.returncode, done.stderr) == (INTERRUPTED, f"error: {said}\n")
 
 
+@pytest.mark.parametrize(
+    ("value", "valid"), [("2", True), ("4,2", True), (" 08 ", True), ("", False), ("0", False), ("a\x1b", False)]
+)
+def test_a_number_of_threads_that_is_none_is_told_once_and_forgotten(value: str, valid: bool, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    seen = []
+    with pytest.raises(SystemExit):
+        run(lambda _: seen.append(os.environ.get("OMP_NUM_THREADS")), [])
+    assert seen == [value if valid else None]
+    said = capsys.readouterr().err
+    assert said.startswith("note: OMP_NUM_THREADS=") != valid
+    assert "\x1b" not in said
+
+
 def test_a_signal_that_nohup_has_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGHUP, signal.SIGTERM)}
     try:
@@ -178,6 +193,14 @@ def test_a_signal_that_nohup_has_ignored_stays_ignored(monkeypatch: pytest.Monke
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+NO_TMP = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/work']")
+
+
+def test_a_machine_without_room_for_temporary_files_is_told_what_to_set(capsys) -> None:
+    assert guard(_raising(NO_TMP), []) == 1
+    assert capsys.readouterr().err.rstrip().endswith("or set TMPDIR to a folder that can be written to")
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied", "a\x1b[2Jb"), MemoryError("8 TiB"), OSError("odd")])

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +23,10 @@ from core.files import (
     as_named,
     atomic_path,
     final_run_folder,
+    is_file,
     no_formula,
     of_full_disk,
+    read_npy,
     read_npz,
     read_text,
     require_regular,
@@ -31,7 +34,9 @@ from core.files import (
     sha256_of_file,
     write_csv,
     write_json,
+    write_npy,
 )
+from tests.full_disk import files_of
 
 
 def test_a_file_is_replaced_only_when_the_writer_finishes(tmp_path: Path) -> None:
@@ -237,3 +242,33 @@ def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path: Path) -
         with pytest.raises(UserError, match=f"cannot write {tmp_path}.*; free some space"), writing:
             how()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("array", [np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.asfortranarray(np.eye(3)), np.array(2.5)])
+def test_an_array_is_read_as_it_was_written(array: np.ndarray, tmp_path: Path) -> None:
+    write_npy(tmp_path / "a.npy", array)
+    for found in (np.load(tmp_path / "a.npy"), read_npy(tmp_path / "a.npy")):
+        assert found.dtype == array.dtype
+        np.testing.assert_array_equal(found, array)
+
+
+def test_an_array_that_finds_no_room_is_told_with_its_file(tmp_path: Path) -> None:
+    with files_of(1000), pytest.raises(UserError, match=r"^cannot write .*a\.npy: File too large; raise the limit"):
+        write_npy(tmp_path / "a.npy", np.zeros(1000))
+
+
+@pytest.mark.parametrize("length", [0, 3, 9, 40, 127, 130, 200])
+def test_a_truncated_array_is_no_array(length: int, tmp_path: Path) -> None:
+    write_npy(tmp_path / "a.npy", np.arange(20.0))
+    whole = (tmp_path / "a.npy").read_bytes()
+    (tmp_path / "a.npy").write_bytes(whole[:length])
+    with pytest.raises(ValueError, match=r"."):
+        read_npy(tmp_path / "a.npy")
+
+
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(UserError, match="is a pipe"):
+        is_file(tmp_path / "a")
+    (tmp_path / "b").write_bytes(b"")
+    assert [is_file(tmp_path / name) for name in ("b", "c", "b/c", ".")] == [True, False, False, False]

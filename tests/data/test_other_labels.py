@@ -60,7 +60,7 @@ def test_a_table_names_files_and_classes(dataset: Any, tmp_path: Path) -> None:
     for chosen in (np.arange(6), np.array([2])):  # whose rows are all of images that there are, with --limit too
         table.write_text("\n".join(["file,label", *rows, "test/7,a", "0.png,a"]))
         _, (_, said) = relabelled(table, dataset, images().take(chosen))
-        assert said == "2 rows of mine.csv name no image of cifar10, such as '0.png', and count for nothing"
+        assert said == "2 rows of mine.csv not used: no image of cifar10 has such a name, the first being '0.png'"
 
 
 def votes(row: int, values: list[float]) -> np.ndarray:
@@ -95,7 +95,7 @@ def zipped(name: str) -> bytes:
         ("a.npy", zipped("a.npy"), r"a\.npy cannot be read .it is an archive, not one array"),
         ("a.csv", b"file,label\ntest/0,a\ntest/0,b\n", "gives 'test/0' two classes, 'a' and in line 3 'b'; keep one row"),
         ("a.csv", b"name,score\nx,1\n", "lacks a column file, it has name, score;"),
-        ("a.csv", b"file,label\n0.png,a\n", "no label of 6 images, such as 'test/0' .the file names '0.png'.*named like that"),
+        ("a.csv", b"file,label\n0.png,a\n", "no label of 6 images, such as 'test/0' .its first row names '0.png'.; add them"),
         ("a.csv", b"file,label\ntest/0\n", "line 2 gives 'test/0' no class; write one of a, b, c"),
         ("a.pt", zipped("a/data.pkl"), r"holds more than arrays \(pathlib.PosixPath\), and no code of a file is run"),
         ("a.pt:", b"", r"no name follows the colon; write a\.pt:worse_label, or a\.pt alone"),

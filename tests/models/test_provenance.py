@@ -25,4 +25,5 @@ def test_what_differs_is_told() -> None:
 
 
 def test_cards_that_state_no_recipe_are_never_one_training() -> None:
-    assert not same_training(tiny_card(), tiny_card())
+    for one, other in ((tiny_card(), tiny_card()), (CARD, tiny_card()), (tiny_card(), CARD)):
+        assert not same_training(one, other)

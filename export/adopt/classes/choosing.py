@@ -46,8 +46,9 @@ def match_classes(
             f"--class-map {shlex.quote(str(path))}"
         )
     write_proposal(path, classes, proposed)
+    missing = few(without) if without else "as the data call theirs"
     raise UserError(
-        f"the model ({classes.source}) has no class called {few(without) or 'as the data call theirs'}; a proposal is in {path}: "
+        f"the model ({classes.source}) has no class called {missing}; a proposal is in {path}: "
         f"correct it and pass --class-map {shlex.quote(str(path))}"
     )
 

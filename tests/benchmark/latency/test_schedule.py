@@ -107,7 +107,7 @@ def test_the_plan_is_what_is_then_timed(budget_s: float) -> None:
 def test_the_plan_names_seconds_models_batch_sizes_and_rounds() -> None:
     assert Simulated(60).plan_line == (
         "latency plan: about 58 s: 2 models, batch 1 × 8 rounds, batch 32 × 3 rounds, batch 256 × 3 rounds; "
-        "for speed verdicts at every batch size run with --time-budget 135"
+        "for speed verdicts at every batch size run with --time-budget 135, as the first rounds suggest"
     )
     assert Simulated(9).plan_line == (
         "latency plan: about 8 s: 2 models, batch 1 × 4 rounds; for speed verdicts run with --time-budget 17; "

@@ -95,9 +95,11 @@ def test_the_search_finds_most_of_them(folder: Path, tmp_path: Path) -> None:
 def test_images_that_tell_nothing_are_refused_in_one_line(tmp_path: Path) -> None:
     data = write_folder(tmp_path / "few", n_train=3)
     path = write(tmp_path / "theirs.onnx", Foreign())
-    with pytest.raises(NotFound, match="no preprocessing was taken") as caught:
-        adopt(path, data=data, class_names="data", out=tmp_path / "ours.onnx")
-    assert "--mean" in str(caught.value) and "\n" not in str(caught.value)
+    for n_images, unused in ((1000, None), (2, 4)):
+        with pytest.raises(NotFound, match="no preprocessing was taken") as caught:
+            adopt(path, data=data, class_names="data", out=tmp_path / "ours.onnx", images=n_images)
+        assert "--mean" in str(caught.value) and "\n" not in str(caught.value)
+        assert ("--images" in str(caught.value)) == (unused is not None), str(caught.value)
     assert not (tmp_path / "ours.onnx").exists()
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from core.errors import UserError
 from core.files import sha256_of_file
 from models.graph.contract import load_model
-from models.graph.external_data import files_of, sha256_of_model, size_bytes
+from models.graph.external_data import _is_whole, files_of, sha256_of_model, size_bytes
 from tests.tiny_models import write_tiny_model
 
 
@@ -107,3 +107,16 @@ def test_weights_outside_the_folder_are_not_read(location: str, tmp_path: Path) 
     outside.write_bytes(model.SerializeToString())
     with pytest.raises(UserError, match="outside its folder"):
         load_model(outside)
+
+
+@pytest.mark.parametrize("name", sorted({*dict(onnx.TensorProto.DataType.items())} - {"UNDEFINED", "STRING"}))
+def test_raw_data_of_another_length_than_the_type_has_is_not_whole(name: str) -> None:
+    values = helper.make_tensor("w", onnx.TensorProto.DataType.Value(name), [3, 5], [1] * 15)
+    packed = numpy_helper.from_array(numpy_helper.to_array(values))  # whose bytes are raw
+    tensor = onnx.TensorProto(data_type=values.data_type, dims=[3, 5], raw_data=packed.raw_data)
+    assert _is_whole(tensor)
+    if name.startswith("FLOAT6"):
+        return  # onnx itself does not agree on its length
+    for length in range(len(packed.raw_data)):
+        tensor.raw_data = packed.raw_data[:length]
+        assert not _is_whole(tensor), length
