@@ -111,7 +111,7 @@ def test_the_plan_names_seconds_models_batch_sizes_and_rounds() -> None:
     )
     assert Simulated(9).plan_line == (
         "latency plan: about 8 s: 2 models, batch 1 × 4 rounds; for speed verdicts run with --time-budget 17; "
-        "no room for batch 32 and 256, which --time-budget 61 has"
+        "no room for batch 32 and 256, which --time-budget 61 has, as the first rounds suggest"
     )
 
 
