@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import read_npy
 from core.errors import UserError, one_line
 from core.records import ImageSet, Int64Array, OnDisk
 
@@ -23,12 +24,9 @@ def arrays_in(folder: Path) -> dict[str, NDArray[Any]]:
 def array_of(path: Path) -> NDArray[Any]:
     """The array of a file, memory-mapped: only what is indexed is read."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # a pickle could run code
-    except (OSError, ValueError, EOFError) as error:
+        return read_npy(path, mapped=True).view(OnDisk)
+    except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a valid .npy file ({one_line(error)}); unpack it again") from error
-    if not isinstance(array, np.ndarray):
-        raise UserError(f"{path} is an archive, not one array; unpack it again")
-    return array.view(OnDisk)
 
 
 def official_indices(image_set: ImageSet, what: str) -> Int64Array:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.arrays import read_npy
 from core.errors import UserError, one_line
 from core.records import Int64Array, UInt8Array
 from data.sets.cifar10 import CLASS_NAMES, IMAGE_SIZE
@@ -60,12 +61,9 @@ def _find(home: Path) -> Path | None:
 
 def _array(path: Path) -> np.ndarray:
     try:
-        value = np.load(path, allow_pickle=False)  # a pickle could run code
-    except (OSError, ValueError, EOFError) as error:
+        return read_npy(path)
+    except (OSError, ValueError) as error:
         raise _invalid(path, one_line(error)) from error
-    if not isinstance(value, np.ndarray):
-        raise _invalid(path, "it is an archive, not one array")
-    return value
 
 
 def _invalid(path: Path, why: str) -> UserError:
