@@ -16,7 +16,7 @@ import numpy as np
 from core.errors import UserError, few, one_line
 from core.files import require_regular
 from core.records import Int64Array
-from data.sets.arrays_only import unpickle
+from data.sets.arrays_only import ForbiddenNameError, unpickle
 
 CLEAN = "clean_label"  # CIFAR-10's own
 USUAL = "aggre_label"  # the majority of three
@@ -41,7 +41,8 @@ def read_human_labels(path: Path, name: str) -> tuple[Int64Array, Int64Array]:
         raise UserError(f"--labels {path} has no {CLEAN}, so it is not CIFAR-10N's; pass its CIFAR-10_human.pt")
     if name not in sets:
         others = sorted(key for key in sets if key != CLEAN)
-        raise UserError(f"--labels {path} has no {name}; write {path.name}:NAME with one of {few(others, 8)}")
+        wrong = f"has no {name}" if name else "is followed by a colon and no name"
+        raise UserError(f"--labels {path} {wrong}; write {path.name}:NAME with one of {few(others, 8)}")
     return _labels(sets, CLEAN, path), _labels(sets, name, path)
 
 
@@ -60,6 +61,13 @@ def _load(path: Path) -> dict[Any, Any]:
         require_regular(path, MOST_BYTES)
         with open(path, "rb") as file:
             value = _value(file)
+    except ForbiddenNameError as error:
+        raise UserError(
+            f"--labels {path} was refused and not executed: besides arrays it holds {one_line(error, 100)}, as files of weights or "
+            "tensors do; pass CIFAR-10N's CIFAR-10_human.pt, or write the labels to a CSV with the columns file and label"
+        ) from error
+    except UserError:
+        raise
     except Exception as error:  # a damaged pickle raises almost anything
         raise UserError(f"--labels {path} cannot be read ({one_line(error, 100)}); pass CIFAR-10N's CIFAR-10_human.pt") from error
     if not isinstance(value, dict):
