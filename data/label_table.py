@@ -107,5 +107,5 @@ def _foreign_note(path: Path, said: dict[str, _Row], dataset: Dataset, names: Co
     first = min((said[file] for file in foreign), key=lambda row: row.line)
     return [
         f"{counted(len(foreign), 'image')} of {path.name}, such as {first.file} in line {first.line}, {is_or_are(len(foreign))} "
-        f"not in {dataset.name} and ignored"
+        f"not in {dataset.name}: no label was taken from there"
     ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from core.arrays import read_npy
 from core.decimals import counted
-from core.errors import UserError, few, one_line
+from core.errors import UserError, one_line
 from core.records import ImageSet, Int64Array, fingerprint
 from data.exclusions.lists import require_official_order
 from data.label_table import FORMATS, labels_of_table
@@ -90,8 +90,8 @@ def _most_voted(path: Path, votes: NDArray[Any], own: Int64Array) -> Int64Array:
         if wrong.any():
             index = int(wrong.argmax())
             raise UserError(
-                f"--labels {path} {what} in {counted(int(wrong.sum()), 'row')}, first in row {index + 1} (test/{index}: "
-                f"{few([f'{vote:g}' for vote in votes[index]])}); write each image's votes or probabilities by class"
+                f"--labels {path} {what} in {counted(int(wrong.sum()), 'row')}, first in row {index + 1} "
+                f"(test/{index}); write each image's votes or probabilities by class"
             )
     most = votes.max(axis=1)
     labels = np.where(votes[np.arange(len(own)), own] == most, own, votes.argmax(axis=1))

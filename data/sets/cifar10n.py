@@ -63,8 +63,8 @@ def _load(path: Path) -> dict[Any, Any]:
             value = _value(file)
     except ForbiddenNameError as error:
         raise UserError(
-            f"--labels {path} was refused and not executed: besides arrays it holds {one_line(error, 100)}, as files of weights or "
-            "tensors do; pass CIFAR-10N's CIFAR-10_human.pt, or write the labels to a CSV with the columns file and label"
+            f"--labels {path} was refused and not executed: it holds more than arrays ({one_line(error, 90)}), as files of tensors "
+            "do; pass CIFAR-10N's CIFAR-10_human.pt, or write the labels to a CSV with the columns file and label"
         ) from error
     except UserError:
         raise

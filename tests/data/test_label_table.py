@@ -52,7 +52,7 @@ def test_images_of_other_splits_are_expected_and_images_of_none_are_told(photos:
     rows = [f"{name},red" for name in TEST]
     assert labels_of_table(table(tmp_path, *train, *rows), photos, photos.split("test"))[1] == []
     _, notes = labels_of_table(table(tmp_path, "test/red/9.png,red", *rows, "0.png,red"), photos, photos.split("test"))
-    assert notes == ["2 images of mine.csv, such as test/red/9.png in line 2, are not in photos and ignored"]
+    assert notes == ["2 images of mine.csv, such as test/red/9.png in line 2, are not in photos: no label was taken from there"]
 
 
 def test_of_a_named_data_set_each_split_is_counted_by_itself(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_of_a_named_data_set_each_split_is_counted_by_itself(tmp_path: Path) -> 
     path = table(tmp_path, *rows, "train/1437,4", "test/359,4", "train/1438,4")  # the train split has 1,438
     labels, notes = labels_of_table(path, digits, digits.split("test"))
     assert set(labels.tolist()) == {3}
-    assert notes == ["2 images of mine.csv, such as test/359 in line 362, are not in digits and ignored"]
+    assert notes == ["2 images of mine.csv, such as test/359 in line 362, are not in digits: no label was taken from there"]
 
 
 @pytest.mark.parametrize(
