@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import read_npy
 from core.errors import UserError, one_line
 from core.records import ImageSet, Int64Array, OnDisk
+from data.sets.one_array import read_npy
 
 LABELS_FILE = "labels.npy"
 

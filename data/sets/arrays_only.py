@@ -48,7 +48,7 @@ def _empty(kind: object, shape: object, _code: object) -> np.ndarray:
 
 def _plain_dtype(*arguments: Any) -> np.dtype:
     """`numpy.dtype`, but of no Python objects: memory for as many as the array claims would be filled."""
-    dtype = np.dtype(*arguments)
+    dtype: np.dtype = np.dtype(*arguments)
     if dtype.hasobject:
         raise ForbiddenNameError("an array of Python objects")
     return dtype

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from core.arrays import read_npy
 from core.errors import UserError, one_line
 from core.records import Int64Array, UInt8Array
 from data.sets.cifar10 import CLASS_NAMES, IMAGE_SIZE
 from data.sets.cifar10_folder import home_folder
+from data.sets.one_array import read_npy
 
 __all__ = ["AVAILABLE", "CLASS_NAMES", "IMAGE_SIZE", "TESTS_MODELS_OF", "reader", "why_absent"]
 

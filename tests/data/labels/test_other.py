@@ -17,7 +17,7 @@ import pytest
 from core.errors import UserError
 from core.records import ImageSet, fingerprint
 from data.exclusions import lists
-from data.other_labels import relabelled
+from data.labels.other import relabelled
 
 OWN = np.array([0, 1, 2, 0, 1, 2])
 VOTES = np.array([[9, 1, 0], [0, 0, 9], [2, 1, 7], [4, 4, 2], [5, 5, 0], [5, 5, 0]])  # of images 3 to 5 people were divided

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import read_npy
 from core.decimals import counted
 from core.errors import UserError, one_line
 from core.records import ImageSet, Int64Array, fingerprint
 from data.exclusions.lists import require_official_order
-from data.label_table import FORMATS, labels_of_table
+from data.labels.table import FORMATS, labels_of_table
 from data.sets.cifar10n import read_human_labels, split_choice
+from data.sets.one_array import read_npy
 
 if TYPE_CHECKING:
     from data.catalog import Dataset

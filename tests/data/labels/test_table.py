@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.errors import UserError
 from data import Dataset, open_dataset
-from data.label_table import labels_of_table
+from data.labels.table import labels_of_table
 
 CLASSES = ("blue", "red")
 TEST = [f"test/{name}/{index}.png" for name in CLASSES for index in range(3)]

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.arrays import read_npy
 from core.errors import UserError
+from data.sets.one_array import read_npy
 
 WHOLE = np.arange(12, dtype=np.int32).reshape(3, 4)
 
