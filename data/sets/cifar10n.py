@@ -79,6 +79,9 @@ def _value(file: BinaryIO) -> Any:
     """What torch.save wrote, in its zip or older format; only builtin values and numpy arrays are accepted."""
     if not zipfile.is_zipfile(file):
         file.seek(0)
+        if file.read(2) == b"PK":  # in a pickle, a request for something stored elsewhere
+            raise ValueError("its archive is damaged or was cut off")
+        file.seek(0)
         for _ in range(_BEFORE_THE_VALUE):
             unpickle(file)
         return unpickle(file)

@@ -77,7 +77,7 @@ def test_a_colon_without_a_name_says_which_names_there_are(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        (None, "cannot be read"), (b"PK", "cannot be read"), (zipped(HELD)[:-9], "cannot be read"),
+        (None, "cannot be read"), (b"PK", "archive is damaged"), (zipped(HELD)[:-9], "archive is damaged"),
         (older(HELD)[:60], "cannot be read"),
         (zipped(HELD, "other/name"), "no data.pkl of torch.save in it"), (zipped([CLEAN]), "holds a list"),
         (zipped({"noisy_label": CLEAN}), "has no clean_label"),
