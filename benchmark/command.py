@@ -130,7 +130,8 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="judge by other labels: CIFAR-10H's votes (.npy), CIFAR-10N's (.pt, or .pt:worse_label and so on for others than "
-        "the majority's; with --split validation or train), or a CSV with the columns file (such as test/red/0.png) and label",
+        "the majority's; with --split validation or train), or a CSV with the columns file (the path below the folder of --data, "
+        "such as test/red/0.png, or for a named data set split and index, such as test/0) and label (the class by name)",
     )
     add("--skip-damaged", action="store_true", help="leave out files of --data that cannot be decoded, and say how many")
     add("--resize", choices=RESIZES, help="how images of a folder are brought to one size; as in training if not given")

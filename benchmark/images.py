@@ -15,8 +15,8 @@ from core.errors import UserError
 from core.records import ImageSet, Int64Array, Split
 from data import open_dataset
 from data.exclusions.lists import DISPUTED_NAME, listed
+from data.labels.other import relabelled
 from data.matching import common_split_seed, fingerprint_notes, open_matching
-from data.other_labels import relabelled
 from data.reading import Reading
 from models.card import ModelCard
 
@@ -32,7 +32,7 @@ _MOST_COMPARISONS = 10**9  # of thumbnails in search of near duplicates: CIFAR-1
 class Choice:
     """Which images of a split are judged: `limit` of them, drawn by `seed`, without those of `exclude`.
 
-    labels: a file of other labels for them (`data.other_labels`). exclude: "duplicates", for those that the train split has
+    labels: a file of other labels for them (`data.labels.other`). exclude: "duplicates", for those that the train split has
     too; "disputed", or the path of a list (`data.exclusions.lists`).
     """
 

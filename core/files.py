@@ -82,23 +82,6 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(one_line(error)) from error
 
 
-def read_npy(path: Path, most_bytes: int | None = None) -> NDArray[Any]:
-    """The memory-mapped array of an .npy file: only what is indexed is read; ValueError if invalid, OSError if unreadable."""
-    import numpy as np
-
-    require_regular(path, most_bytes)
-    try:
-        array: Any = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, so that a false shape asks for no memory
-    except (OSError, ValueError):
-        raise
-    except Exception as error:  # of the header, which is Python's text
-        raise ValueError(one_line(error)) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError("it is an archive, not one array")
-    return array
-
-
 def write_npy(path: Path, array: NDArray[Any]) -> None:
     """Write an array as .npy; UserError naming `path` on a full disk, of which numpy's own way of writing tells no reason."""
     import numpy as np

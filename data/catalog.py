@@ -139,9 +139,14 @@ class Dataset:
     def names(self, split: Split, split_seed: int = 0) -> list[str]:
         """The name of each image of `split`, in the order of `labels`: its file, or official split and index (`test/12`)."""
         source = self._checked_source(split)
-        known = self.labels_of_files(source)
-        names = self._files.names(source) if self._files is not None else [f"{source}/{index}" for index in range(len(known))]
-        return [names[index] for index in self._members(split, known, split_seed)] if self._is_divided(split) else names
+        names = self._official_names(source)
+        if not self._is_divided(split):
+            return names
+        return [names[index] for index in self._members(split, self.labels_of_files(source), split_seed)]
+
+    def every_name(self) -> list[str]:
+        """The name of each image of all official splits, damaged files among them unless they were left out."""
+        return [name for source in self.available for name in self._official_names(source)]
 
     def is_quick(self, split: Split) -> bool:
         """Whether all of `split` can be read within about a second."""
@@ -232,6 +237,11 @@ class Dataset:
 
     def _can_choose(self, source: Split) -> bool:
         return self._files is not None and self._files.can_choose(source) and source not in self._official
+
+    def _official_names(self, source: Split) -> list[str]:
+        if self._files is not None:
+            return self._files.names(source)
+        return [f"{source}/{index}" for index in range(len(self.official(source)))]
 
     def _is_divided(self, split: Split) -> bool:
         """Whether `split` is a part of the official train split."""

@@ -107,10 +107,10 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
         "python -m benchmark --perturbed-from path/to/CIFAR-10-P": Skipped(
             f"{NO_CIFAR10}, and the published files; `tests/benchmark/robustness` runs it"
         ),
-        "python -m benchmark --labels mine.csv": Skipped("needs a table of labels; `tests/data/test_other_labels.py` reads some"),
         "python -m benchmark --exclude duplicates disputed": Skipped(
             f"{NO_CIFAR10}, and one of a list; `tests/data/exclusions` and `tests/benchmark/slices` run it"
         ),
+        "python -m benchmark --labels mine.csv": Skipped("needs a table of labels; `tests/benchmark/test_images.py` reads one"),
         "python -m benchmark --ood path/to/others": Skipped("needs images of something else; `tests/benchmark/ood` runs it"),
         "python -m benchmark compare results/OLD results/NEW --fail-on-regression": Expected((0, 3)),
         "python -m benchmark report results/OLD results/NEW --out both.html": Expected(),
@@ -127,7 +127,7 @@ BLOCKS: tuple[dict[str, Expected | Skipped], ...] = (
 def command_blocks() -> list[list[str]]:
     """The commands of each fenced block of README and then of the guide, without the comments that stand behind them."""
     text = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/guide.md"))
-    text = re.sub(r"^```python\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^```(?:python|csv)\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     blocks = re.findall(r"^```(?:sh|bash)?\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     commands = [[line.partition("  #")[0].strip() for line in block.splitlines()] for block in blocks]
     return [[command for command in block if command] for block in commands]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError, one_line
-from core.files import read_npy
 from core.records import ImageSet, Int64Array, OnDisk
+from data.sets.one_array import read_npy
 
 LABELS_FILE = "labels.npy"
 
@@ -24,7 +24,7 @@ def arrays_in(folder: Path) -> dict[str, NDArray[Any]]:
 def array_of(path: Path) -> NDArray[Any]:
     """The array of a file, memory-mapped: only what is indexed is read."""
     try:
-        return read_npy(path).view(OnDisk)
+        return read_npy(path, mapped=True).view(OnDisk)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not a valid .npy file ({one_line(error)}); unpack it again") from error
 

@@ -9,7 +9,10 @@ import numpy as np
 
 
 class ForbiddenNameError(Exception):
-    """A pickle names something other than numpy's arrays."""
+    """A pickle holds something other than builtin values and numpy's arrays of numbers or text."""
+
+
+_NDARRAY = object()  # stands for numpy.ndarray, which could be called for an array of any size
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -17,11 +20,10 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         allowed = {
-            # Taken from an array, because numpy 2 moved the module and warns if the old name is imported.
-            ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-            ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
+            ("numpy.core.multiarray", "_reconstruct"): _empty,
+            ("numpy._core.multiarray", "_reconstruct"): _empty,
+            ("numpy", "ndarray"): _NDARRAY,
+            ("numpy", "dtype"): _plain_dtype,
             ("_codecs", "encode"): _bytes_of,  # how Python 3 writes bytes for readers of Python 2
         }
         if (module, name) not in allowed:
@@ -32,9 +34,24 @@ class _ArraysOnly(pickle.Unpickler):
 def unpickle(file: BinaryIO, encoding: str = "ASCII") -> Any:
     """The next value of a pickle; `encoding`: of strings that Python 2 wrote, as in pickle.load.
 
-    ForbiddenNameError for any name but numpy's arrays; a damaged pickle may raise almost any exception.
+    ForbiddenNameError for any name but numpy's, and arrays of objects; a damaged pickle may raise almost any exception.
     """
     return _ArraysOnly(file, encoding=encoding).load()
+
+
+def _empty(kind: object, shape: object, _code: object) -> np.ndarray:
+    """What numpy's `_reconstruct` returns for the only shape that numpy writes there: the state that follows fills it."""
+    if kind is not _NDARRAY or shape != (0,):
+        raise ForbiddenNameError(f"an array that begins with the shape {str(shape)[:40]}")
+    return np.empty(0, np.int8)
+
+
+def _plain_dtype(*arguments: Any) -> np.dtype:
+    """`numpy.dtype`, but of no Python objects: memory for as many as the array claims would be filled."""
+    dtype: np.dtype = np.dtype(*arguments)
+    if dtype.hasobject:
+        raise ForbiddenNameError("an array of Python objects")
+    return dtype
 
 
 def _bytes_of(text: str, encoding: str) -> bytes:

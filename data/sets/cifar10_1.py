@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import UserError, one_line
-from core.files import read_npy
 from core.records import Int64Array, UInt8Array
 from data.sets.cifar10 import CLASS_NAMES, IMAGE_SIZE
 from data.sets.cifar10_folder import home_folder
+from data.sets.one_array import read_npy
 
 __all__ = ["AVAILABLE", "CLASS_NAMES", "IMAGE_SIZE", "TESTS_MODELS_OF", "reader", "why_absent"]
 
@@ -61,7 +61,7 @@ def _find(home: Path) -> Path | None:
 
 def _array(path: Path) -> np.ndarray:
     try:
-        return np.array(read_npy(path))
+        return read_npy(path)
     except (OSError, ValueError) as error:
         raise _invalid(path, one_line(error)) from error
 

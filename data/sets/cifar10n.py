@@ -35,15 +35,14 @@ def read_human_labels(path: Path, name: str) -> tuple[Int64Array, Int64Array]:
 
     UserError for a file that is not CIFAR-10N's, or has no labels of that name.
     """
-    if not name:
-        raise UserError(f"--labels {path}: no name follows the colon; write {path.name}:worse_label, or {path.name} alone")
     held = _load(path)
     sets = {key: value for key, value in held.items() if isinstance(key, str) and isinstance(value, np.ndarray)}
     if CLEAN not in sets:
         raise UserError(f"--labels {path} has no {CLEAN}, so it is not CIFAR-10N's; pass its CIFAR-10_human.pt")
     if name not in sets:
         others = sorted(key for key in sets if key != CLEAN)
-        raise UserError(f"--labels {path} has no {name}; write {path.name}:NAME with one of {few(others, 8)}")
+        wrong = f"has no {name}" if name else "is followed by a colon and no name"
+        raise UserError(f"--labels {path} {wrong}; write {path.name}:NAME with one of {few(others, 8)}")
     return _labels(sets, CLEAN, path), _labels(sets, name, path)
 
 
@@ -64,9 +63,11 @@ def _load(path: Path) -> dict[Any, Any]:
             value = _value(file)
     except ForbiddenNameError as error:
         raise UserError(
-            f"--labels {path} holds more than arrays ({one_line(error, 100)}), and no code of a file is run; pass CIFAR-10N's "
-            "CIFAR-10_human.pt"
+            f"--labels {path} was refused and not executed: it holds more than arrays ({one_line(error, 90)}), as files of tensors "
+            "do; pass CIFAR-10N's CIFAR-10_human.pt, or write the labels to a CSV with the columns file and label"
         ) from error
+    except UserError:
+        raise
     except Exception as error:  # a damaged pickle raises almost anything
         raise UserError(f"--labels {path} cannot be read ({one_line(error, 100)}); pass CIFAR-10N's CIFAR-10_human.pt") from error
     if not isinstance(value, dict):
@@ -77,6 +78,9 @@ def _load(path: Path) -> dict[Any, Any]:
 def _value(file: BinaryIO) -> Any:
     """What torch.save wrote, in its zip or older format; only builtin values and numpy arrays are accepted."""
     if not zipfile.is_zipfile(file):
+        file.seek(0)
+        if file.read(2) == b"PK":  # in a pickle, a request for something stored elsewhere
+            raise ValueError("its archive is damaged or was cut off")
         file.seek(0)
         for _ in range(_BEFORE_THE_VALUE):
             unpickle(file)

@@ -49,6 +49,20 @@ def test_a_limit_draws_what_it_always_drew_and_decodes_no_other(tmp_path: Path, 
     assert any("only 6 of 40" in note for note in notes)
 
 
+def test_other_labels_are_of_whichever_images_are_drawn(tmp_path: Path) -> None:
+    root = folder(tmp_path / "images", {"train": 5, "test": 6})
+    names = open_dataset(str(root)).names("test")
+    wanted = {name: "ab"[number % 3 == 0] for number, name in enumerate(names)}
+    rows = [f"{name},{label}" for name, label in wanted.items()]
+    (tmp_path / "mine.csv").write_text("\n".join(["file,label", *rows, "train/a/000.png,b", "elsewhere.png,b"]))
+    for limit in (None, 4):
+        chosen = images_for(str(root), None, "test", Choice(limit, 1, labels=tmp_path / "mine.csv"), [card(root)])
+        image_set = chosen.image_set
+        assert [image_set.class_names[label] for label in image_set.labels] == [wanted[name] for name in image_set.image_names]
+        said = [note for note in chosen.notes if "mine.csv" in note]
+        assert len(said) == 2 and said[1].startswith("1 image of mine.csv, such as elsewhere.png in line 15, is not in images")
+
+
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_training_images_among_the_judged_are_noted_and_can_be_left_out(tmp_path: Path, split: str) -> None:
     name = {"test": "test", "validation": "val"}[split]

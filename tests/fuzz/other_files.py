@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import socket
 import struct
 import zipfile
@@ -16,7 +17,7 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from tests.fuzz.world import CLASSES, Case, World, copied, damaged
+from tests.fuzz.world import CLASSES, Case, World, benchmark, copied, damaged
 from tests.tiny_models import tiny_card
 
 Make = Callable[[Path, Random, World], list[str]]
@@ -221,6 +222,23 @@ def predictions(command: str = "benchmark") -> Make:
     return make
 
 
+def labels() -> Make:
+    def make(folder: Path, random: Random, world: World) -> list[str]:
+        rows = "".join(f"test/{name}/{number}.png,{name}\n" for name in CLASSES for number in range(4))
+        array, kept = io.BytesIO(), io.BytesIO()
+        np.save(array, np.eye(3)[np.arange(12) // 4])
+        own = np.arange(12) // 4
+        with zipfile.ZipFile(kept, "w") as archive:
+            archive.writestr("human/data.pkl", pickle.dumps({"clean_label": own, "aggre_label": own}, protocol=2))
+        held = {"csv": f"file,label\n{rows}".encode(), "npy": array.getvalue(), "pt": kept.getvalue()}
+        kind = random.choice(tuple(held))
+        path = folder / f"labels.{kind}"
+        path.write_bytes(damaged(held[kind], random))
+        return benchmark(world.model, world, "--labels", str(path))
+
+    return make
+
+
 def weights_card() -> Make:
     """Weights whose card is hostile: refused before any framework is imported."""
 
@@ -284,6 +302,7 @@ def cases(count: int) -> Iterator[Case]:
         ),
         *(("stored run", "run.json serve", "serve", stored_run("run.json", "serve"), True) for _ in range(2)),
         *(("predictions", "predictions", "benchmark", predictions(), False) for _ in range(6)),
+        *(("labels", "labels", "benchmark", labels(), False) for _ in range(6)),
         *(("card beside weights", "card", "export.to_onnx", weights_card(), True) for _ in range(6)),
         *(("hostile names", "names", "benchmark", hostile_names(), False) for _ in range(2)),
         *(("no regular file", kind, "benchmark", not_a_file(kind), True) for kind in irregular),

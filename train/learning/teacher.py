@@ -6,14 +6,13 @@ are complete.
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from core.console import progress
 from core.errors import UserError
-from core.files import atomic_path
+from core.files import atomic_path, read_npz
 from core.records import Float32Array, ImageSet
 from models.card import ModelCard
 from models.graph.external_data import sha256_of_model
@@ -68,10 +67,10 @@ def _logits(recipe: Recipe, images: ImageSet, path: Path, kept: Path) -> Float32
 def _held(kept: Path, belongs_to: np.ndarray) -> Float32Array | None:
     """The cached logits in `kept` if they are of this teacher and these images, else None."""
     try:
-        with open(kept, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            logits: Float32Array = archive["logits"]
-            return logits if np.array_equal(archive["belongs_to"], belongs_to) else None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        held = read_npz(kept)
+        logits: Float32Array = held["logits"]
+        return logits if np.array_equal(held["belongs_to"], belongs_to) else None
+    except (OSError, ValueError, KeyError):
         return None
 
 

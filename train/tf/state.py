@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from core.files import read_npz
 from models.tf import network
 from train.learning.schedules import ema_decay_at, one_cycle
 from train.tf.optimisation import graphs_in_bf16, lr_factors, make_optimizer, start_as_identity, whiten
@@ -105,8 +106,7 @@ class State:
 
     def read_checkpoint(self, path: Path) -> Any:
         """The content of `path`; nothing in the file is executed."""
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return read_npz(path)
 
     def restore(self, held: Any) -> list[np.ndarray]:
         """Restore what `read_checkpoint` returned; returns the best weights."""

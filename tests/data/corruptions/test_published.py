@@ -31,7 +31,7 @@ def test_archives_pickles_and_rubbish_are_named(tmp_path: Path) -> None:
         np.savez(file, a=np.zeros(2))
     np.save(tmp_path / "pickle.npy", np.array([{}], object), allow_pickle=True)
     (tmp_path / "rubbish.npy").write_bytes(b"rubbish")
-    with pytest.raises(UserError, match=r"many.npy is not a valid .npy file .it is an archive"):
+    with pytest.raises(UserError, match=r"many.npy is not a valid .npy file \(it is an archive"):
         array_of(tmp_path / "many.npy")
     for name in ("pickle", "rubbish"):
         with pytest.raises(UserError, match=rf"{name}.npy is not a valid .npy file .*; unpack it again") as caught:

@@ -54,17 +54,40 @@ class Runs:
         return (print, ("run",))
 
 
+REBUILD, OBJECTS = np.empty(0).__reduce__()[0], np.array([None])
+
+
+class Claims:
+    """Asks whoever unpickles it for an array of `n_bytes`, none of which it holds."""
+
+    def __init__(self, call: Any, n_bytes: int) -> None:
+        self.asks = (call, ((n_bytes,), "b") if call is np.ndarray else (np.ndarray, (n_bytes,), b"b"))
+
+    def __reduce__(self) -> Any:
+        return self.asks
+
+
+def test_a_colon_without_a_name_says_which_names_there_are(tmp_path: Path) -> None:
+    (tmp_path / "human.pt").write_bytes(zipped(HELD))
+    message = r"human\.pt is followed by a colon and no name; write human\.pt:NAME with one of aggre_label, worse_label$"
+    with pytest.raises(UserError, match=message):
+        read_human_labels(*split_choice(tmp_path / "human.pt:"))
+
+
 @pytest.mark.parametrize(
     ("held", "message"),
     [
-        (None, "cannot be read"), (b"PK", "cannot be read"), (zipped(HELD)[:-9], "cannot be read"),
+        (None, "cannot be read"), (b"PK", "archive is damaged"), (zipped(HELD)[:-9], "archive is damaged"),
         (older(HELD)[:60], "cannot be read"),
         (zipped(HELD, "other/name"), "no data.pkl of torch.save in it"), (zipped([CLEAN]), "holds a list"),
         (zipped({"noisy_label": CLEAN}), "has no clean_label"),
         (zipped({"clean_label": CLEAN, "x": CLEAN}), "write human.pt:NAME with one of x"),
         (zipped({"clean_label": CLEAN, "aggre_label": CLEAN[1:]}), "aggre_label is int64 of shape"),
         (zipped({"clean_label": CLEAN, "aggre_label": CLEAN / 2}), "aggre_label is float64"),
-        (zipped({**HELD, "more": Runs()}), "print"), (older({**HELD, "more": Runs()}), "print"),
+        (zipped({**HELD, "more": Runs()}), r"refused and not executed: it holds more than arrays \(\w+\.print\), as .*; pass"),
+        (older({**HELD, "more": Runs()}), "was refused and not executed"), (zipped({**HELD, "more": OBJECTS}), "of Python objects"),
+        (zipped({**HELD, "more": Claims(np.ndarray, 2**40)}), "not callable"),
+        (older({**HELD, "more": Claims(REBUILD, 2**40)}), r"\(an array that begins with the shape"),
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_and_nothing_is_run(held: Any, message: str, tmp_path: Path, capsys: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from models.tf import network as tf_resnet  # isort: skip  # noqa: F401  # first: it keeps TensorFlow's import quiet
 
+import zipfile
 from pathlib import Path
 
 import keras
@@ -15,6 +16,7 @@ from core.environment import cpu_flags
 from core.errors import UserError
 from models.tf.network import build
 from models.tf.residual import residual_blocks
+from train.files.checkpoint import UNREADABLE
 from train.learning.whitening import whitening_filters
 from train.recipe_choice import named
 from train.recipes import TfRecipe
@@ -97,6 +99,14 @@ def test_biases_of_normalisations_move_faster_by_the_factor() -> None:
         factor = 64.0 if path.endswith("/beta") else 1.0
         np.testing.assert_allclose(moved[64.0][path], by * factor, rtol=1e-3, atol=1e-6)
     assert sum(path.endswith("/beta") for path in moved[1.0]) == 20
+
+
+def test_a_checkpoint_with_a_damaged_header_is_unreadable_in_a_way_that_is_known(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (((, }\n"  # parsed as Python
+    with zipfile.ZipFile(tmp_path / "checkpoint", "w") as archive:
+        archive.writestr("progress.npy", np.lib.format.magic(1, 0) + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(UNREADABLE):
+        State.read_checkpoint(None, tmp_path / "checkpoint")  # type: ignore[arg-type]
 
 
 def test_a_whitened_convolution_keeps_its_filters_through_training_and_checkpoint(tmp_path: Path) -> None:

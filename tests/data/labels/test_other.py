@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +17,13 @@ import pytest
 from core.errors import UserError
 from core.records import ImageSet, fingerprint
 from data.exclusions import lists
-from data.other_labels import relabelled
+from data.labels.other import relabelled
 
 OWN = np.array([0, 1, 2, 0, 1, 2])
 VOTES = np.array([[9, 1, 0], [0, 0, 9], [2, 1, 7], [4, 4, 2], [5, 5, 0], [5, 5, 0]])  # of images 3 to 5 people were divided
 BY_VOTES = [0, 2, 2, 0, 1, 0]
+HEADER = np.lib.format.magic(1, 0) + b"\x50\x00{'descr': '<f8', 'fortran_order': False, 'shape': %s, }" + b" " * 60 + b"\n"
+ARCHIVE = b"PK\x03\x04 as numpy.savez begins"
 
 
 def images() -> ImageSet:
@@ -35,9 +37,8 @@ def dataset(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Labels that stand for the official ones."""
     monkeypatch.setattr(lists, "OFFICIAL_LABELS", hashlib.sha256(OWN.astype(np.uint8).tobytes()).hexdigest())
     return SimpleNamespace(
-        name="cifar10", is_of_files=False, labels=lambda split, seed: OWN, source=lambda split: split,
-        names=lambda source: [f"{source}/{index}" for index in range(6)],
-    )  # fmt: skip
+        name="cifar10", is_of_files=False, labels=lambda split, seed: OWN, every_name=lambda: images().image_names
+    )
 
 
 @pytest.mark.parametrize("held", [VOTES, VOTES / VOTES.sum(axis=1, keepdims=True), np.array(BY_VOTES)])
@@ -53,32 +54,41 @@ def test_the_most_votes_are_the_label_and_a_tie_keeps_its_own(held: np.ndarray, 
 
 def test_a_table_names_files_and_classes(dataset: Any, tmp_path: Path) -> None:
     rows = [f"test/{index},{'abc'[label]}" for index, label in enumerate(BY_VOTES)]
-    table = tmp_path / "mine.csv"
-    table.write_text("\n".join(["file,label", *reversed(rows), rows[3], "train/9,a"]))  # one twice, one of another split
-    found, notes = relabelled(table, dataset, images())
-    assert (found.labels.tolist(), len(notes)) == (BY_VOTES, 1)
-    for chosen in (np.arange(6), np.array([2])):  # whose rows are all of images that there are, with --limit too
-        table.write_text("\n".join(["file,label", *rows, "test/7,a", "0.png,a"]))
-        _, (_, said) = relabelled(table, dataset, images().take(chosen))
-        assert said == "2 rows of mine.csv not used: no image of cifar10 has such a name, the first being '0.png'"
+    (tmp_path / "mine.csv").write_text("\n".join(["file,label", *reversed(rows)]))
+    assert relabelled(tmp_path / "mine.csv", dataset, images())[0].labels.tolist() == BY_VOTES
 
 
-def votes(row: int, values: list[float]) -> np.ndarray:
-    changed = VOTES.astype(float)
-    changed[row] = values
-    return changed
+def test_rows_of_a_table_that_no_image_of_the_data_set_has_are_told(dataset: Any, tmp_path: Path) -> None:
+    rows = [f"test/{index},{'abc'[label]}" for index, label in enumerate(BY_VOTES)]
+    (tmp_path / "mine.csv").write_text("\n".join(["file,label", *rows, "test/99,a"]))
+    _, notes = relabelled(tmp_path / "mine.csv", dataset, images())
+    assert notes[1:] == ["1 image of mine.csv, such as test/99 in line 8, is not in cifar10: no label was taken from there"]
 
 
-def header(text: str) -> bytes:
-    """An .npy file of version 1 with no data."""
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "is not finite in 1 row, first in row 3 (test/2); write each image's votes or probabilities by class"),
+        (-np.inf, "is not finite in 1 row, first in row 3 (test/2)"),
+        (-7, "has a negative number in 1 row, first in row 3 (test/2)"),
+    ],
+)
+def test_votes_that_nobody_can_have_cast_are_refused_by_row(value: float, message: str, dataset: Any, tmp_path: Path) -> None:
+    votes = VOTES.astype(np.float64)
+    votes[2, 2] = value
+    np.save(tmp_path / "votes.npy", votes)
+    with pytest.raises(UserError, match=re.escape(message)):  # though image 2 is not among those judged
+        relabelled(tmp_path / "votes.npy", dataset, images().take(np.array([0])))
 
 
-def zipped(name: str) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w") as archive:
-        archive.writestr(name, pickle.dumps(Path("x")))
-    return held.getvalue()
+def test_an_image_without_any_vote_and_negated_votes_have_no_majority(dataset: Any, tmp_path: Path) -> None:
+    for votes, message in (
+        (VOTES * (np.arange(6) % 2)[:, None], "has no vote in 3 rows, first in row 1 (test/0)"),
+        (-VOTES, "has a negative number in 6 rows, first in row 1 (test/0)"),
+    ):
+        np.save(tmp_path / "votes.npy", votes)
+        with pytest.raises(UserError, match=re.escape(message)):
+            relabelled(tmp_path / "votes.npy", dataset, images())
 
 
 @pytest.mark.parametrize(
@@ -86,24 +96,14 @@ def zipped(name: str) -> bytes:
     [
         ("absent.npy", None, "cannot be read"), ("a.npy", VOTES[:5], r"not votes \(6, 3\) or labels \(6,\)"),
         ("a.npy", VOTES.T, "not votes"), ("a.npy", np.array(["a"] * 6), "not votes"),
-        ("a.npy", votes(2, [np.nan, 1, 1]), r"image 2 has \[nan +1\. +1\.\], no votes"),
-        ("a.npy", votes(3, [0, 0, 0]), "image 3 has .*, no votes"), ("a.npy", -VOTES, "image 0 has .*, no votes"),
-        ("a.npy", votes(5, [np.inf, 1, 1]), "image 5 has .*, no votes"),
-        ("a.npy", header("{'descr': '<f8', 'shape': (6, 3"), r"a\.npy cannot be read"),
-        ("a.npy", header("{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999, 999), }\n"), r"a\.npy cannot be read"),
-        ("a.npy", header("{'descr': '|O', 'fortran_order': False, 'shape': (6,), }\n"), r"a\.npy cannot be read"),
-        ("a.npy", zipped("a.npy"), r"a\.npy cannot be read .it is an archive, not one array"),
-        ("a.csv", b"file,label\ntest/0,a\ntest/0,b\n", "gives 'test/0' two classes, 'a' and in line 3 'b'; keep one row"),
-        ("a.csv", b"name,score\nx,1\n", "lacks a column file, it has name, score;"),
-        ("a.csv", b"file,label\n0.png,a\n", "no label of 6 images, such as 'test/0' .its first row names '0.png'.; add them"),
-        ("a.csv", b"file,label\ntest/0\n", "line 2 gives 'test/0' no class; write one of a, b, c"),
-        ("a.pt", zipped("a/data.pkl"), r"holds more than arrays \(pathlib.PosixPath\), and no code of a file is run"),
-        ("a.pt:", b"", r"no name follows the colon; write a\.pt:worse_label, or a\.pt alone"),
-        ("a.npy", np.array([0, 1, 2, 3, 0, 0]), "none of the 3 classes"), ("a.npy", np.full(6, 0.5), "none of the 3 classes"),
-        ("a.npy", b"\x93NUMPY", "cannot be read"), ("a.csv", b"file,label\ntest/0,a\n", "no label of 5 images, such as 'test/1'"),
-        ("a.csv", b"file,label\ntest/0,dog\n", "line 2 gives 'test/0' the class 'dog'; write one of a, b, c"),
-        ("a.csv", b"file\nx\n", "lacks a column label"),
-        ("a.csv", b"", "lacks a column file"), ("a.csv", b"\xff", "cannot be read"),
+        ("a.npy", VOTES == 9, "holds bool"), ("a.npy", VOTES + 0j, "holds complex128"),
+        ("a.npy", np.array([0, 1, 2, 3, 0, 0]), r"says 3 of test/3 \(row 4 of 6\), none of the 3 classes; write .* from 0 to 2"),
+        ("a.npy", np.array([0, -1, 2, 3, 0, 0]), "says -1 of test/1"), ("a.npy", np.full(6, 0.5), r"says 0\.5 of test/0"),
+        ("a.npy", np.array([0, 1, np.nan, 0, 0, 0]), "says nan of test/2"), ("a.npy", np.full(6, 1e300), r"says 1e\+300 of"),
+        ("a.npy", np.array([0, 1, 2, 0, 0, 2**64 - 1], np.uint64), "says 18446744073709551615 of test/5"),
+        ("a.npy", b"\x93NUMPY", "cannot be read"), ("a.npy", ARCHIVE, r"cannot be read \(it is an archive of arrays"),
+        ("a.npy", HEADER % b"(6,", r"cannot be read \(its header is damaged"),
+        ("a.npy", HEADER % b"(99999999999999,)", r"cannot be read \(it claims float64 of shape"),
     ],
 )  # fmt: skip
 def test_what_tells_no_label_is_refused_in_one_line(name: str, held: Any, message: str, dataset: Any, tmp_path: Path) -> None:

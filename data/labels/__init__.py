@@ -1,0 +1,1 @@
+"""Labels that judge a data set in place of its own."""
