@@ -25,6 +25,7 @@ from core.files import RESULTS_DIR
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
 _AGAIN_AFTER_S = 0.01  # a destructor has ended by then
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+USAGE = 2  # arguments that cannot be parsed, as in argparse, tyro and most commands of Unix
 
 Main = Callable[[Sequence[str]], "int | None"]
 
@@ -60,8 +61,8 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what `guard` prints."""
-        raise UserError(f"{message}; see {self.prog} --help")
+        """Raise what `guard` prints before it ends with status `USAGE`."""
+        raise UserError(f"{message}; see {self.prog} --help", exit_code=USAGE)
 
 
 def require_values(arguments: Sequence[str]) -> None:
@@ -71,9 +72,10 @@ def require_values(arguments: Sequence[str]) -> None:
         if argument.startswith("--"):
             flag = argument.partition("=")[0]
         if not argument.strip() or argument == f"{flag}=":
-            raise UserError(f"{flag or 'an argument'} is empty; give it a value" + (", or leave it out" if flag else ""))
+            instead = ", or leave it out" if flag else ""
+            raise UserError(f"{flag or 'an argument'} is empty; give it a value{instead}", exit_code=USAGE)
         if "\0" in argument:
-            raise UserError(f"{flag or 'an argument'} holds a NUL character, which no name can; type it again")
+            raise UserError(f"{flag or 'an argument'} holds a NUL character, which no name can; type it again", exit_code=USAGE)
 
 
 def add_run_flag(parser: argparse.ArgumentParser, flag: str = "--out") -> None:
@@ -129,7 +131,9 @@ def _within(text: str, value: float, least: float, most: float, what: str) -> fl
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
-    """Call `main(arguments)` and end the process: 0, the status `main` returns, or 1 with one line on stderr.
+    """Call `main(arguments)` and end the process: 0, the status `main` returns, or that of an error, in one line on stderr.
+
+    An error's status is `USAGE` if the arguments cannot be parsed, `INTERRUPTED` after Ctrl-C or a signal, else 1.
 
     `--traceback` anywhere among the arguments is taken out and shows the whole cause of an error. The status
     depends neither on the encoding of stdout nor on whether anybody still reads it.

@@ -18,6 +18,7 @@ from benchmark.command import main
 from benchmark.ensembles import Plan, add_ensemble, plans, tuning_images
 from benchmark.findings import Findings
 from benchmark.results import read_results
+from core.cli import USAGE
 from core.errors import UserError
 from core.records import Predictions, softmax
 from data import open_dataset
@@ -144,7 +145,7 @@ def test_an_answer_that_cannot_be_had_is_refused_at_once(arguments, what) -> Non
     assert done.returncode == 1
     assert what in done.stderr
     done = in_this_process("benchmark", "--min-accuracy", "95")
-    assert done.returncode == 1
+    assert done.returncode == USAGE
     assert done.stderr.startswith("error: argument --min-accuracy")
 
 

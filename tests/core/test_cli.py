@@ -1,3 +1,4 @@
+import argparse
 import errno
 import importlib.util
 import re
@@ -10,6 +11,7 @@ import pytest
 
 from core.cli import (
     INTERRUPTED,
+    USAGE,
     HelpWithDefaults,
     Parser,
     fraction,
@@ -23,6 +25,7 @@ from core.cli import (
 )
 from core.environment import REPOSITORY
 from core.errors import UserError, one_line
+from core.installed import dispatch
 from tests.commands import in_this_process, packages_imported_for
 
 ROOMS = ("core", "data", "models", "train", "export", "ensemble", "benchmark")
@@ -193,8 +196,9 @@ def test_types_of_arguments(kind: Callable[[str], float], good: dict[str, float]
     parser.add_argument("--n", type=kind)
     assert {text: parser.parse_args([f"--n={text}"]).n for text in good} == good
     for text in bad:
-        with pytest.raises(UserError, match="argument --n: "):
+        with pytest.raises(UserError, match="argument --n: ") as caught:
             parser.parse_args([f"--n={text}"])
+        assert caught.value.exit_code == USAGE
 
 
 MAINS = [command.split()[0] for command in COMMANDS if " " not in command]
@@ -207,9 +211,26 @@ def test_no_command_takes_an_empty_value(module: str, empty: list[str], tmp_path
     monkeypatch.chdir(tmp_path)
     before = ["show", "digits"] if module == "data" else []
     done = in_this_process(module, *before, *empty, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == USAGE
     assert done.stderr == f"error: {empty[0].rstrip('=')} is empty; give it a value, or leave it out\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_flag_that_no_command_has_ends_each_with_the_status_of_argparse(command: str, tmp_path, monkeypatch) -> None:
+    with pytest.raises(SystemExit) as of_argparse:
+        argparse.ArgumentParser().parse_args(["--no-such-flag"])
+    module, *words = command.split()
+    done = in_this_process(module, *words, "--no-such-flag", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (of_argparse.value.code, "", 1), done.stderr
+    assert done.stderr.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_installed_command_ends_with_the_same_status_for_a_word_that_is_no_command(capsys) -> None:
+    for arguments in (["no-such-command"], ["benchmark", "--no-such-flag"], ["compare", "a"]):
+        assert guard(dispatch, arguments) == USAGE
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)

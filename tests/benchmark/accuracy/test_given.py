@@ -12,6 +12,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from benchmark.results import Results
 from benchmark.run import evaluate
+from core.cli import USAGE
 from core.errors import UserError
 from core.records import UInt8Array
 from data import open_dataset
@@ -152,5 +153,5 @@ def test_what_is_no_model_is_one_line(models: list[Path], tmp_path: Path) -> Non
         evaluate([], data="digits")
     for arguments in (["--predictions", "a.csv"], ["--predictions", "=a.csv"]):
         done = in_this_process("benchmark", *arguments, cwd=tmp_path)
-        assert done.returncode == 1
+        assert done.returncode == USAGE
         assert "is not NAME=FILE, such as theirs=predictions.csv" in done.stderr
