@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.console import make_output_safe, printable
+from core.console import make_output_safe, print_error
 from core.errors import UserError, causes, of_system, one_line
 from core.files import RESULTS_DIR
 
@@ -239,5 +239,5 @@ def _stop_later(unraisable: sys.UnraisableHookArgs) -> None:
 def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:
     if show_cause:
         traceback.print_exception(error)
-    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print_error(message)
     return status

@@ -42,6 +42,13 @@ def require_regular(path: Path, most_bytes: int | None = None) -> None:
         raise UserError(f"{path} has {sizes}; name the right one")
 
 
+def is_file(path: Path) -> bool:
+    """Whether `path` is a regular file; UserError if it is a pipe or a device, of which "there is no such file" would be untrue."""
+    with suppress(OSError):  # absent
+        require_regular(path)
+    return Path(path).is_file()
+
+
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """The text of a regular file of 64 MB at most; UserError, OSError or UnicodeDecodeError otherwise."""
     require_regular(path, MOST_TEXT_BYTES)

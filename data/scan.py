@@ -155,7 +155,7 @@ def _scan_split(folder: Path, passed: Passed) -> Classes:
 def _check_printable(folder: Path, classes: Classes) -> None:
     for name in classes:
         if not name.isprintable():
-            raise UserError(f"the class folder {folder / name!r} has a name that cannot be printed; rename it")
+            raise UserError(f"the class folder {str(folder / name)!r} has a name that cannot be printed; rename it")
 
 
 def _images_under(folder: Path, passed: Passed) -> list[Path]:

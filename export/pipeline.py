@@ -13,7 +13,7 @@ import numpy as np
 
 from core.console import console, progress
 from core.errors import UserError
-from core.files import require_writable
+from core.files import is_file, require_writable
 from core.launch import converse
 from export.foreign import not_weights, without_card
 from export.images import check_sizes, parity_images
@@ -163,7 +163,7 @@ def _look(source: Path, out: Path, taken: dict[Path, Path]) -> ModelCard:
     """The card of a weights file; UserError for faults that can be found without a framework."""
     if source.is_dir():
         raise UserError(f"a folder, not a weights file; python -m export.to_onnx --models-dir {source} exports what lies in it")
-    if not source.is_file():
+    if not is_file(source):
         raise UserError(f"there is no such file; {TRAIN_FIRST}")
     if source.suffix not in BACKENDS:
         raise not_weights(source)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from core.errors import UserError, few, one_line
-from core.files import read_npz
+from core.files import is_file, read_npz
 from core.records import Float64Array, ImageSet, Int64Array, Predictions
 from data.sets.labelled import FILE_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS
 
@@ -55,7 +55,7 @@ def read_supplied(path: Path) -> Supplied:
     and optionally `labels` and `split`; or it comes from a run folder's `predictions/`.
     Raises UserError for anything else, and for figures that are not finite.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"there is no file {path}; --predictions takes NAME=FILE, with {_FORMATS}")
     readers = {".npz": _from_npz, ".csv": _from_table, ".parquet": _from_table}
     if path.suffix.lower() not in readers:

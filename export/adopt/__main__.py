@@ -9,7 +9,6 @@ Preprocessing is read from what lies beside the model, or given by flags, or fou
 from __future__ import annotations
 
 import argparse
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cli import Parser, positive, seed
-from core.console import printable
+from core.console import print_error
 from core.errors import UserError, one_line
 from data import DEFAULT_DATASET
 from data.sets import WHAT_DATA_TAKES
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             failures += _adopt(path, options, how, say)
             display.advance(bar)
     for failure in failures:
-        print(f"error: {printable(failure)}", file=sys.stderr)
+        print_error(failure)
     return 1 if failures else 0
 
 

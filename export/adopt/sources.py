@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, few, one_line
-from core.files import parse_json, read_text
+from core.files import is_file, parse_json, read_text
 from export.adopt.classes.names import OutputClasses, from_names, in_order
 from export.adopt.network.graph import Foreign, read
 from export.adopt.stated import Stated, from_hugging_face, from_timm, from_ultralytics
@@ -46,7 +46,7 @@ def open_source(
     """
     if path.is_dir():
         return _folder(path, output, image_size, scratch, say)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"there is no file or folder {path}; name an .onnx file, a .pth or .keras file, or a folder with a model")
     if path.suffix in NATIVE:
         return _native(path, output, arch, image_size, scratch, say)

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from core.errors import UserError
+from core.files import is_file
 from models.card import ModelCard, Preprocessing, read_card
 from models.preprocessing import fit
 from models.tf.reading import read_model
@@ -96,7 +97,7 @@ def use_threads(n_threads: int) -> None:
 
 def _read_model(path: Path) -> keras.Model:
     """The model of a .keras file; nothing in the file is executed."""
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"there is no file {path}; python -m train.tf_resnet makes one")
     if path.suffix != ".keras":
         raise UserError(f"{path} does not end in .keras; pass a .keras file, as python -m train.tf_resnet makes one")

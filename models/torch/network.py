@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError, one_line
+from core.files import is_file
 from models.card import ModelCard, Preprocessing, read_card
 from models.native import Allowance
 from models.preprocessing import fit
@@ -167,7 +168,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 
 def _read_state(path: Path) -> StateDict:
     """The tensors of a .pth file by name; nothing in the file is executed."""
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"there is no file {path}; python -m train.torch_resnet makes one")
     if path.suffix == ".keras":
         raise UserError(f"{path} is Keras', not PyTorch's; pass a .pth file, as python -m train.torch_resnet makes one")

@@ -21,6 +21,7 @@ from core.files import (
     as_named,
     atomic_path,
     final_run_folder,
+    is_file,
     no_formula,
     of_full_disk,
     read_npz,
@@ -145,6 +146,10 @@ def test_a_pipe_or_a_device_is_not_read_and_a_file_only_up_to_its_limit(tmp_path
         for read in (require_regular, read_text, read_npz):
             with pytest.raises(UserError, match="not a file"):
                 read(path)
+        with pytest.raises(UserError, match="is a pipe, a socket or a device"):
+            is_file(path)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert [is_file(tmp_path / name) for name in ("large", "absent", "circle", ".", "large/below")] == [True, *[False] * 4]
     require_regular(tmp_path / "large", 11)
     with pytest.raises(UserError, match="at most"):
         require_regular(tmp_path / "large", 10)
