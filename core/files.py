@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 MODELS_DIR = Path("models")
 RESULTS_DIR = Path("results")
+ELSEWHERE = "set TMPDIR to another folder"  # what to do where temporary files have no room
 MOST_TEXT_BYTES = 64 * 2**20  # of a card or a record: a thousand times the largest that this program writes
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no place left: on the disk, for this user, in one file
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")  # all that numpy says of it
 _MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, labels to a fiftieth, a zip bomb to a thousandth
 _LONGEST = 300  # characters of a path in a message
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -84,19 +86,24 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 def of_full_disk(error: BaseException | None) -> OSError | None:
     """What of an exception and its causes says that no place was left to write; None if nothing does."""
-    full = (one for one in causes(error) if isinstance(one, OSError) and one.errno in _FULL)
+    full = (one for one in causes(error) if isinstance(one, OSError) and _is_full(one))
     return next(full, None)
 
 
+def _is_full(error: OSError) -> bool:
+    return error.errno in _FULL or bool(_CUT_SHORT.fullmatch(str(error)))
+
+
 @contextmanager
-def told_if_full(path: Path) -> Iterator[None]:
-    """UserError naming `path` if the block runs out of space."""
+def told_if_full(path: Path, otherwise: str = "choose another folder") -> Iterator[None]:
+    """UserError naming `path`, and what to do `otherwise`, if the block runs out of space."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if not _is_full(error):
             raise
-        raise UserError(f"cannot write {path}: {error.strerror}; free some space, or choose another folder") from error
+        what = error.strerror or "the disk is full, or a file longer than may be (ulimit -f)"
+        raise UserError(f"cannot write {path}: {what}; free some space, or {otherwise}") from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -92,3 +93,14 @@ def arrays_of(path: Path) -> dict[str, Any]:
 
     with np.load(path, allow_pickle=False) as kept:
         return {name: kept[name] for name in kept.files}
+
+
+@contextlib.contextmanager
+def limit_of_files(n_bytes: int) -> Iterator[None]:
+    """No file of this process grows beyond `n_bytes`, as after `ulimit -f`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -61,6 +61,12 @@ def _raising(error: BaseException):
             1,
             "error: No space left on device (a.csv); free some space, or choose another folder\n",
         ),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/here']"),
+            1,
+            "error: No usable temporary directory found in ['/tmp', '/here']; free some space, raise the limit on the size of "
+            "files (ulimit -f), or set TMPDIR to another folder\n",
+        ),
         (RuntimeError("two\nlines"), 1, "error: RuntimeError: two lines; add --traceback to see where\n"),
     ],
 )

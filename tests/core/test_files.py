@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ from core.files import (
     write_csv,
     write_json,
 )
+from tests.commands import limit_of_files
 
 
 def test_a_file_is_replaced_only_when_the_writer_finishes(tmp_path: Path) -> None:
@@ -217,13 +219,16 @@ def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_found_behind_what_others_make_of_it() -> None:
+def test_a_full_disk_is_found_behind_what_others_make_of_it(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
     wrapped = RuntimeError("writing failed")
     wrapped.__cause__ = ValueError("of")
     wrapped.__cause__.__context__ = full
     assert of_full_disk(wrapped) is full
     assert of_full_disk(OSError(13, "Permission denied")) is None
+    with limit_of_files(64), pytest.raises(OSError) as of_numpy:
+        np.save(tmp_path / "a.npy", np.zeros(4096))
+    assert of_full_disk(of_numpy.value) is of_numpy.value
 
 
 def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path: Path) -> None:
