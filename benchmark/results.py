@@ -24,7 +24,7 @@ from benchmark.slices.left_out import COLUMNS as EXCLUSION_COLUMNS
 from benchmark.slices.quarters import COLUMNS as SLICES_COLUMNS
 from benchmark.stored.checks import check_facts, check_predictions, check_table
 from core.errors import UserError, one_line
-from core.files import parse_json, read_npz, read_text, require_regular
+from core.files import is_file, parse_json, read_npz, read_text, require_regular
 from core.records import Float32Array, Int64Array
 from ensemble.rules.combination import Combination, combination, combine
 from ensemble.rules.registry import DEFAULT, RULES
@@ -259,7 +259,7 @@ def read_results(folder: str | Path) -> Results:
             raise UserError(f"{folder} is a run of another kind ({run.get('what')}); name a folder that python -m benchmark made")
         check_facts(run)
         for name in [*NEEDED, *(f"predictions/{model['name']}.npz" for model in run["models"])]:
-            if not (folder / name).is_file():
+            if not is_file(folder / name):
                 raise FileNotFoundError(f"there is no {name}")
     return Results(folder, run)
 

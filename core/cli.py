@@ -20,14 +20,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.console import make_output_safe, printable
+from core.console import make_output_safe, print_error, printable
 from core.errors import UserError, causes, of_system, one_line
 from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
 _AGAIN_AFTER_S = 0.01  # a destructor has ended by then
-USAGE = 2  # an argument that the parser does not take, as argparse has it; 1 is for all that is found later
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+USAGE = 2  # arguments that cannot be parsed, as in argparse, tyro and most commands of Unix
 
 _stops: list[KeyboardInterrupt] = []  # what signals were made of since `run` began
 
@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what `guard` prints."""
+        """Raise what `guard` prints before it ends with status `USAGE`."""
         raise UserError(f"{message}; see {self.prog} --help", exit_code=USAGE)
 
 
@@ -76,8 +76,8 @@ def require_values(arguments: Sequence[str]) -> None:
         if argument.startswith("--"):
             flag = argument.partition("=")[0]
         if not argument.strip() or argument == f"{flag}=":
-            what = f"{flag or 'an argument'} is empty; give it a value" + (", or leave it out" if flag else "")
-            raise UserError(what, exit_code=USAGE)
+            instead = ", or leave it out" if flag else ""
+            raise UserError(f"{flag or 'an argument'} is empty; give it a value{instead}", exit_code=USAGE)
         if "\0" in argument:
             raise UserError(f"{flag or 'an argument'} holds a NUL character, which no name can; type it again", exit_code=USAGE)
 
@@ -135,7 +135,9 @@ def _within(text: str, value: float, least: float, most: float, what: str) -> fl
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> None:
-    """Call `main(arguments)` and end the process: 0, the status `main` returns, or 1 or 2 (`USAGE`) with one line on stderr.
+    """Call `main(arguments)` and end the process: 0, the status `main` returns, or that of an error, in one line on stderr.
+
+    An error's status is `USAGE` if the arguments cannot be parsed, `INTERRUPTED` after Ctrl-C or a signal, else 1.
 
     `--traceback` anywhere among the arguments is taken out and shows the whole cause of an error. The status
     depends neither on the encoding of stdout nor on whether anybody still reads it.
@@ -264,5 +266,5 @@ def _stop_later(unraisable: sys.UnraisableHookArgs) -> None:
 def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:
     if show_cause:
         traceback.print_exception(error)
-    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print_error(message)
     return status

@@ -63,6 +63,11 @@ def printable(text: str) -> str:
     return _OBEYED.sub("�", text)
 
 
+def print_error(message: str) -> None:
+    """Print `message` on stderr as one line that begins with `error: `, whatever the names in it hold."""
+    print(f"error: {printable(' '.join(message.split()))}", file=sys.stderr)
+
+
 def output_console() -> Console:
     """A rich console on stdout that takes every text literally: square brackets in a name are part of the name."""
     # The height is set too: otherwise rich takes the size of the terminal that $TERM or $FORCE_COLOR imply.

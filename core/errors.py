@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 _SHOWN = 4  # names of a list
 _LONGEST = 200  # characters of a path
+_NO_TEMPORARY = "No usable temporary directory found"  # as Python's tempfile says it, with the folders that it tried
 # What to do about an error of the file system, by errno.
 _NEXT = {
     errno.ENOSPC: "free some space, or choose another folder",
@@ -41,16 +42,14 @@ def one_line(error: BaseException, limit: int = 240) -> str:
 
 def of_system(error: OSError) -> str:
     """What the operating system refused, where, and what to do."""
+    if (error.strerror or "").startswith(_NO_TEMPORARY):
+        return (
+            f"{error.strerror}; free some space, raise the limit on the size of files (ulimit -f), or set TMPDIR to another folder"
+        )
     name = str(error.filename or "")
     where = f" ({name if len(name) <= _LONGEST else name[:_LONGEST] + '…'})" if name else ""
-    return f"{error.strerror or one_line(error)}{where}; {next_step(error)}"
-
-
-def next_step(error: OSError) -> str:
-    """What to do about what the operating system refused."""
-    if "No usable temporary directory" in (error.strerror or ""):  # as Python's tempfile calls it
-        return "free some space in one of them, raise ulimit -f, or set TMPDIR to a folder that can be written to"
-    return _NEXT.get(error.errno or 0, "check that the file or folder can be read and written")
+    following = _NEXT.get(error.errno or 0, "check that the file or folder can be read and written")
+    return f"{error.strerror or one_line(error)}{where}; {following}"
 
 
 def first_difference(ours: Sequence[str], theirs: Sequence[str], our_name: str, their_name: str) -> str:

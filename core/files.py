@@ -18,15 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError, causes, next_step, one_line
+from core.errors import UserError, causes, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MODELS_DIR = Path("models")
 RESULTS_DIR = Path("results")
+ELSEWHERE = "set TMPDIR to another folder"  # what to do where temporary files have no room
 MOST_TEXT_BYTES = 64 * 2**20  # of a card or a record: a thousand times the largest that this program writes
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no place left: on the disk, for this user, in one file
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")  # all that numpy says of it
 _MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, labels to a fiftieth, a zip bomb to a thousandth
 _LONGEST = 300  # characters of a path in a message
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -43,10 +45,10 @@ def require_regular(path: Path, most_bytes: int | None = None) -> None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file `path`; UserError if it is a pipe or a device."""
-    with suppress(FileNotFoundError, NotADirectoryError):
+    """Whether `path` is a regular file; UserError if it is a pipe or a device, of which "there is no such file" would be untrue."""
+    with suppress(OSError):  # absent
         require_regular(path)
-    return path.is_file()
+    return Path(path).is_file()
 
 
 def read_text(path: Path, encoding: str = "utf-8") -> str:
@@ -82,32 +84,31 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(one_line(error)) from error
 
 
-def write_npy(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as .npy; UserError naming `path` on a full disk, of which numpy's own way of writing tells no reason."""
-    import numpy as np
-
-    held = np.ascontiguousarray(array)
-    with told_if_full(path), open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(held))
-        file.write(held.data)
-
-
 def of_full_disk(error: BaseException | None) -> OSError | None:
     """What of an exception and its causes says that no place was left to write; None if nothing does."""
-    full = (one for one in causes(error) if isinstance(one, OSError) and one.errno in _FULL)
+    full = (one for one in causes(error) if isinstance(one, OSError) and _is_full(one))
     return next(full, None)
 
 
+def _is_full(error: OSError) -> bool:
+    return error.errno in _FULL or bool(_CUT_SHORT.fullmatch(str(error)))
+
+
 @contextmanager
-def told_if_full(path: Path) -> Iterator[None]:
-    """UserError naming `path` if the block runs out of space, also where a library makes another exception of it."""
+def told_if_full(path: Path, otherwise: str = "choose another folder") -> Iterator[None]:
+    """UserError naming `path`, and what to do `otherwise`, if the block runs out of space.
+
+    Also where a library makes another exception of it.
+    """
     try:
         yield
     except Exception as error:
         full = None if isinstance(error, UserError) else of_full_disk(error)
         if full is None:
             raise
-        raise UserError(f"cannot write {path}: {full.strerror}; {next_step(full)}") from error
+        what = full.strerror or "the disk is full, or a file longer than may be (ulimit -f)"
+        first = "raise the limit on the size of files (ulimit -f)" if full.errno == errno.EFBIG else "free some space"
+        raise UserError(f"cannot write {path}: {what}; {first}, or {otherwise}") from error
 
 
 @contextmanager

@@ -77,6 +77,7 @@ def main() -> None:
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` begin with; UserError if there is no such command."""
+    from core.cli import USAGE
     from core.errors import UserError
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -87,7 +88,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         module = COMMANDS.get(" ".join(words[:n_words]))
         if module is not None:
             return main_of(module)(words[n_words:]) or 0
-    raise UserError(f"netassay has no command {words[0]!r}; see netassay --help", exit_code=2)
+    raise UserError(f"netassay has no command {words[0]!r}; see netassay --help", exit_code=USAGE)
 
 
 def main_of(module: str) -> Callable[[Sequence[str]], int | None]:

@@ -9,12 +9,14 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from core.errors import UserError
+from core.files import ELSEWHERE, told_if_full
 
 _CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous, or that lies in a file
 _CHUNK_CHOSEN = 64  # scattered images in a file: with each, the system maps up to half a megabyte around it
@@ -209,7 +211,10 @@ def new_array(
             f"{shape[0]:,} images take {n_bytes / 2**30:.1f} GiB when decoded, and {folder} has {free_bytes / 2**30:.1f} GiB free; "
             "set TMPDIR to a folder with more, or use python -m benchmark predict, which keeps none"
         )
-    with tempfile.TemporaryFile() as file:  # without a name: it is gone with the last reference to the array
+    with (
+        told_if_full(Path(folder), ELSEWHERE),
+        tempfile.TemporaryFile() as file,
+    ):  # without a name: it is gone with the last reference to the array
         return OnDisk(file, dtype, "w+", shape=shape)
 
 

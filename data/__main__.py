@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.cli import Parser, add_run_flag, positive, run
+from core.cli import Parser, add_run_flag, positive, run, seed
 from data.reading import MAX_SIDE, RESIZES, Reading
 from data.sets import WHAT_DATA_TAKES
 
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("name", metavar="NAME", help=WHAT_DATA_TAKES)
     show.add_argument("--data-dir", type=Path, help="where CIFAR-10 lies or is downloaded to (default: $CIFAR10_DIR, or data/)")
     add_run_flag(show)
-    show.add_argument("--split-seed", type=int, default=0, help="which images are validation (default: 0)")
+    show.add_argument("--split-seed", type=seed, default=0, help="which images are validation (default: 0)")
     show.add_argument(
         "--resize", choices=RESIZES, default=RESIZES[0], help="how a folder's images are brought to one size (default: shortest)"
     )

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from core.errors import UserError
+from core.files import is_file
 from core.records import SPLITS, ImageSet, Int32Array, Int64Array, Split, UInt8Array, fingerprint
 from data.reading import ImageSize, Reading
 from data.sets import NAMED, available, named_set, tests_models_of
@@ -311,7 +312,7 @@ def open_dataset(
     folder = Path(name).expanduser()
     is_table = folder.suffix.lower() in (".csv", ".tsv", ".tar", ".parquet") and folder.is_file()
     if not name or not (folder.is_dir() or is_table):
-        what = "is a file, not a folder, and no table" if folder.is_file() else "is neither a data set nor a folder"
+        what = "is a file, not a folder, and no table" if is_file(folder) else "is neither a data set nor a folder"
         raise UserError(
             f"'{name}' {what}; pass {', '.join(NAMED)}, the path of a folder with train/<class>/ and test/<class>/, of a CSV "
             "with the columns file and label, or of .tar or .parquet files"

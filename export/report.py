@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from core.console import printable
+from core.console import print_error
 from core.environment import environment
 from core.errors import UserError, of_system, one_line
 from core.files import write_csv, write_json
@@ -67,7 +66,7 @@ def print_failures(outcomes: Sequence[object]) -> int:
     """Print one line on stderr for each that failed; returns how many there were."""
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     for failure in failed:
-        print(f"error: {printable(str(failure))}", file=sys.stderr)
+        print_error(str(failure))
     return len(failed)
 
 

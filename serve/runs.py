@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, one_line
-from core.files import parse_json, read_text, sha256_of_file
+from core.files import is_file, parse_json, read_text, sha256_of_file
 
 NEVER_SURE = 2.0  # above every probability: no threshold met --max-error
 HOW = "python -m benchmark --ensemble --max-error 0.01 chooses thresholds"
@@ -47,7 +47,7 @@ def files_of(run: MeasuredRun, folder: Path) -> tuple[Path, ...]:
     if not run.files:
         raise UserError(f"{folder} measured no model file; name the models to serve before --run")
     for sha256, path in run.files.items():
-        if not path.is_file():
+        if not is_file(path):
             raise UserError(f"{path}, which {folder} measured, is missing; run this where the run was made, or name the models")
         if sha256_of_file(path) != sha256:
             raise UserError(f"{path} has changed since {folder} measured it; run the benchmark again, or name the models")

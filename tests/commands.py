@@ -16,16 +16,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from core.cli import USAGE, run
+from core.cli import run
 from core.environment import REPOSITORY
 
 # The rest of `python -m NAME` for a package is its `__main__`; a module is its own.
 PACKAGES = ("benchmark", "data", "ensemble", "export.adopt", "export.quantize", "serve", "train.bench", "train.search")
-
-
-def wanted_status(said: str) -> int:
-    """The status of a command that ends with the line of error `said`: what a parser refuses ends with where its help is."""
-    return USAGE if re.search(r"; see python -m [\w. ]+ --help$", said.strip()) else 1
 
 
 def in_own_process(module: str, *arguments: object, cwd: Path = REPOSITORY, **environment: str) -> subprocess.CompletedProcess[str]:

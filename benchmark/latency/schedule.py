@@ -97,17 +97,19 @@ class Schedule:
         rounds, total_s = self.plan(elapsed_s)
         n_models = len(self.costs.models[next(iter(rounds))])
         models = _counted(n_models, self.share.compared)
-        wanting = self._wanting(rounds)
-        plan = f"about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{wanting}"
-        return f"{self.share.what} plan: {plan}{', as the first rounds suggest' if wanting else ''}"
+        plan = f"about {total_s:.0f} s{self._over(total_s)}: {models}, {_in_words(rounds)}{self._wanting(rounds)}"
+        return f"{self.share.what} plan, estimated from the first round: {plan}"
 
     def notes(self, elapsed_s: float) -> list[str]:
-        """What was timed in the budget, and what a longer one gives: intervals narrow with the square root of the rounds."""
+        """What was timed in the budget, and what a longer one gives: intervals narrow with the square root of the rounds.
+
+        Budgets are of the mean of all rounds, those of `plan_line` of the first round alone, so that they differ.
+        """
         bought = (
             f"{self.share.what}: {elapsed_s:.0f} s{self._over(elapsed_s)}: {_in_words(self.rounds)}, "
             f"each {self.share.compared} in {self.share.where} per round"
         )
-        wanting = self._wanting(self.rounds)
+        wanting = self._wanting(self.rounds).replace("; ", "; by the time of all rounds, ", 1)
         return [f"{bought}{wanting or f'; --time-budget {self._whole(4 * elapsed_s):.0f} makes intervals about half as wide'}"]
 
     def _goals(self) -> list[tuple[list[Place], int]]:

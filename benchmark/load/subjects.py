@@ -14,6 +14,7 @@ from urllib.parse import quote
 from benchmark.load.clients import Client, Http, InProcess
 from core.environment import available_cores
 from core.errors import UserError
+from core.files import is_file
 from core.launch import own_environment, own_module
 
 
@@ -39,7 +40,7 @@ def ways_to_ask(targets: Sequence[str], max_batch: int, threads: int | None) -> 
             yield Subject(target.rstrip("/").rpartition("/")[2], target, None), _over_http(target)
             continue
         path = Path(target)
-        if not path.is_file():
+        if not is_file(path):
             raise UserError(f"{target} is neither a file nor a URL; name a contract file, or http://HOST:PORT/v2/models/NAME")
         for batch in (1, max_batch):
             yield Subject(path.stem, "in process", batch), _in_process(path, threads, batch)

@@ -23,7 +23,7 @@ from core.decimals import counted
 from core.environment import available_cores
 from core.errors import UserError, one_line
 from core.fields import wrong_fields
-from core.files import parse_json, read_text, write_json
+from core.files import is_file, parse_json, read_text, write_json
 from core.records import IN_MEMORY_LABELS_BYTES, PART, Int64Array, Split, new_array
 from data.matching import common_split_seed, name_on_cards, open_matching
 from data.reading import Resize
@@ -196,7 +196,7 @@ def agree_on_plan(work: Work) -> str:
 def read_plan(folder: Path) -> tuple[dict[str, Any], Asked, Provider]:
     """The key that shards in `folder` share, what was asked for, and the runtime; UserError if there is no plan."""
     path = folder / PLAN
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{folder} holds no shards; python -m benchmark predict MODEL --data DATA --out {folder} makes them")
     try:
         found = parse_json(read_text(path))

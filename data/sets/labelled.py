@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from core.errors import UserError, few, one_line
-from core.files import parse_json, require_regular
+from core.files import is_file, parse_json, require_regular
 from core.records import SPLITS, Split
 from data.scan import EXTENSIONS, SPLIT_FOLDERS, Classes, is_image
 
@@ -150,7 +150,7 @@ def _split(table: Path, path: Path, said: str | None, number: int) -> Split:
 
 
 def _check_files(entries: Sequence[_Entry], source: str) -> None:
-    missing = [str(entry.path) for entry in entries if not entry.path.is_file()]
+    missing = [str(entry.path) for entry in entries if not is_file(entry.path)]
     if missing:
         raise UserError(
             f"{source}: {len(missing):,} of {len(entries):,} files do not exist: {few(missing)}; names are read from the folder "

@@ -9,15 +9,14 @@ Preprocessing is read from what lies beside the model, or given by flags, or fou
 from __future__ import annotations
 
 import argparse
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import Parser
-from core.console import printable
+from core.cli import Parser, positive, seed
+from core.console import print_error
 from core.errors import UserError, one_line
 from data import DEFAULT_DATASET
 from data.sets import WHAT_DATA_TAKES
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             failures += _adopt(path, options, how, say)
             display.advance(bar)
     for failure in failures:
-        print(f"error: {printable(failure)}", file=sys.stderr)
+        print_error(failure)
     return 1 if failures else 0
 
 
@@ -118,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "several outputs may mean one class")  # fmt: skip
     pixels = parser.add_argument_group("preprocessing (default: what lies beside the model, else found on training images)")
     add = pixels.add_argument
-    add("--image-size", type=int, metavar="PX", help="side of the square that the network takes, if its graph leaves it open")
+    add("--image-size", type=positive, metavar="PX", help="side of the square that the network takes, if its graph leaves it open")
     add("--mean", type=_number, nargs="+", metavar="M", help="subtracted from each channel after --scale; one number, or three")
     add("--std", type=_number, nargs="+", metavar="S", help="then divides each channel; one number, or three")
     add("--scale", type=_number, metavar="X", help="multiplies pixels, 0 to 255, first (default: 1/255)")
@@ -126,8 +125,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--resize", choices=["shortest", "squash"], help="resize the shorter side and cut the centre out, or both sides")
     add("--crop-pct", type=_number, metavar="X", help="side of the crop, as a fraction of the resized side (default: 1)")
     add("--interpolation", choices=["bilinear", "bicubic", "nearest", "lanczos", "box"], help="Pillow's filter (default: bilinear)")
-    add("--images", type=int, default=1000, metavar="N", help="training images that the search uses, at most (default: 1000)")
-    add("--split-seed", type=int, default=0, metavar="N", help="seed of the validation images, which are not used (default: 0)")
+    add("--images", type=positive, default=1000, metavar="N", help="training images that the search uses, at most (default: 1000)")
+    add("--split-seed", type=seed, default=0, metavar="N", help="seed of the validation images, which are not used (default: 0)")
     parser.add_argument("--skip-damaged", action="store_true", help="leave out image files that cannot be decoded")
     parser.add_argument("--force", action="store_true", help="replace a file that was made from another model")
     parser.add_argument("--traceback", action="store_true", help="show causes of errors")

@@ -229,9 +229,7 @@ def load_graph(path: Path) -> ModelProto:
         require_regular(path, LARGEST_BYTES)
         model = onnx.load(path, load_external_data=False)
     except FileNotFoundError as error:
-        others = [other.name for other in sorted(path.parent.glob("[!.]*.onnx"))] if path.parent.is_dir() else []
-        there = f"; {path.parent}/ holds {few(others)}" if others else "; python -m export.to_onnx makes ONNX files from models/"
-        raise UserError(f"{path} does not exist{there}") from error
+        raise UserError(f"{path} does not exist; {_instead_of(path)}") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder; name an .onnx file") from error
     except DecodeError as error:
@@ -239,3 +237,15 @@ def load_graph(path: Path) -> ModelProto:
     if not model.graph.node:
         raise UserError(f"{path} is {NOT_VALID} (its graph is empty)")
     return model
+
+
+def _instead_of(path: Path) -> str:
+    """What to do about a path that does not exist."""
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}/ either; check its name"
+    others = [other.name for other in sorted(path.parent.glob("[!.]*.onnx"))]
+    if others:
+        return f"{path.parent}/ holds {few(others)}"
+    if any(other.suffix in (".pth", ".keras") for other in path.parent.iterdir()):
+        return f"python -m export.to_onnx --models-dir {path.parent} makes ONNX files of the weights there"
+    return f"check its name; {path.parent}/ holds no ONNX file"

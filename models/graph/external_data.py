@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError, one_line
-from core.files import sha256_of_file
+from core.files import is_file, sha256_of_file
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -55,7 +55,7 @@ def read_into(model: ModelProto, path: Path) -> None:
     for part in files:
         if not Path(os.path.normpath(part)).is_relative_to(os.path.normpath(path.parent)):
             raise UserError(f"{path} keeps its weights in {part}, outside its folder, where nothing is read; {COPY}")
-        if not part.is_file():
+        if not is_file(part):
             raise UserError(f"{path} keeps its weights in {part}, which is missing; copy it there too")
     try:
         load_external_data_for_model(model, str(path.parent))

@@ -22,7 +22,7 @@ import numpy as np
 from core.console import progress
 from core.environment import available_cores, cpu_flags, cpu_name, how_to_install
 from core.errors import UserError
-from core.files import told_if_full, write_npy
+from core.files import ELSEWHERE, told_if_full
 from core.launch import answer_parent, ask_child
 from core.records import UInt8Array, softmax
 from models.card import ModelCard
@@ -112,7 +112,8 @@ def predict_alone(
     predictions = []
     with tempfile.TemporaryDirectory() as folder, progress() as display:
         images, said = Path(folder) / "images.npy", Path(folder) / "said.npz"
-        write_npy(images, images_u8)
+        with told_if_full(images, ELSEWHERE):
+            np.save(images, images_u8)
         same = {"provider": provider, "threads": threads or available_cores(), "n_classes": n_classes}
         for name, path in files:
             task = display.add_task(doing(name), total=None)
@@ -130,8 +131,7 @@ def predict(job: dict[str, Any]) -> dict[str, Any]:
     runtime = runtime_of(job["provider"])
     images_u8 = np.load(job["images"], mmap_mode="r", allow_pickle=False)
     prediction = open_file(Path(job["path"]), runtime, job["threads"]).predicted(images_u8, job["n_classes"])
-    with told_if_full(Path(job["said"])):
-        np.savez(job["said"], **prediction.outputs._asdict())
+    np.savez(job["said"], **prediction.outputs._asdict())
     return {"inside_s": prediction.inside_s, "total_s": prediction.total_s}
 
 

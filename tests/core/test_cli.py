@@ -1,3 +1,4 @@
+import argparse
 import errno
 import importlib.util
 import os
@@ -25,6 +26,7 @@ from core.cli import (
 )
 from core.environment import REPOSITORY
 from core.errors import UserError, one_line
+from core.installed import dispatch
 from tests.commands import in_this_process, packages_imported_for
 
 ROOMS = ("core", "data", "models", "train", "export", "ensemble", "benchmark")
@@ -59,6 +61,12 @@ def _raising(error: BaseException):
             OSError(errno.ENOSPC, "No space left on device", "a.csv"),
             1,
             "error: No space left on device (a.csv); free some space, or choose another folder\n",
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/here']"),
+            1,
+            "error: No usable temporary directory found in ['/tmp', '/here']; free some space, raise the limit on the size of "
+            "files (ulimit -f), or set TMPDIR to another folder\n",
         ),
         (RuntimeError("two\nlines"), 1, "error: RuntimeError: two lines; add --traceback to see where\n"),
     ],
@@ -195,14 +203,6 @@ def test_a_signal_that_nohup_has_ignored_stays_ignored(monkeypatch: pytest.Monke
             signal.signal(one, handler)
 
 
-NO_TMP = FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/work']")
-
-
-def test_a_machine_without_room_for_temporary_files_is_told_what_to_set(capsys) -> None:
-    assert guard(_raising(NO_TMP), []) == 1
-    assert capsys.readouterr().err.rstrip().endswith("or set TMPDIR to a folder that can be written to")
-
-
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied", "a\x1b[2Jb"), MemoryError("8 TiB"), OSError("odd")])
 def test_what_a_machine_refuses_is_told_with_what_to_do_and_commands_no_terminal(error, capsys) -> None:
     assert guard(_raising(error), []) == 1
@@ -240,8 +240,9 @@ def test_types_of_arguments(kind: Callable[[str], float], good: dict[str, float]
     parser.add_argument("--n", type=kind)
     assert {text: parser.parse_args([f"--n={text}"]).n for text in good} == good
     for text in bad:
-        with pytest.raises(UserError, match="argument --n: "):
+        with pytest.raises(UserError, match="argument --n: ") as caught:
             parser.parse_args([f"--n={text}"])
+        assert caught.value.exit_code == USAGE
 
 
 MAINS = [command.split()[0] for command in COMMANDS if " " not in command]
@@ -260,12 +261,20 @@ def test_no_command_takes_an_empty_value(module: str, empty: list[str], tmp_path
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_flag_that_there_is_not_is_an_error_of_usage_in_every_command(command: str, tmp_path) -> None:
+def test_a_flag_that_no_command_has_ends_each_with_the_status_of_argparse(command: str, tmp_path, monkeypatch) -> None:
+    with pytest.raises(SystemExit) as of_argparse:
+        argparse.ArgumentParser().parse_args(["--no-such-flag"])
     module, *words = command.split()
-    done = in_this_process(module, *words, "--no-such-flag", "x", cwd=tmp_path)
-    assert (done.returncode, done.stderr.count("\n"), list(tmp_path.iterdir())) == (USAGE, 1, [])
+    done = in_this_process(module, *words, "--no-such-flag", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (of_argparse.value.code, "", 1), done.stderr
     assert done.stderr.startswith("error: ")
-    assert f"see python -m {module}" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_installed_command_ends_with_the_same_status_for_a_word_that_is_no_command(capsys) -> None:
+    for arguments in (["no-such-command"], ["benchmark", "--no-such-flag"], ["compare", "a"]):
+        assert guard(dispatch, arguments) == USAGE
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)

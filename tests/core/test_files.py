@@ -33,7 +33,6 @@ from core.files import (
     sha256_of_file,
     write_csv,
     write_json,
-    write_npy,
 )
 from tests.full_disk import files_of
 
@@ -150,6 +149,10 @@ def test_a_pipe_or_a_device_is_not_read_and_a_file_only_up_to_its_limit(tmp_path
         for read in (require_regular, read_text, read_npz):
             with pytest.raises(UserError, match="not a file"):
                 read(path)
+        with pytest.raises(UserError, match="is a pipe, a socket or a device"):
+            is_file(path)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert [is_file(tmp_path / name) for name in ("large", "absent", "circle", ".", "large/below")] == [True, *[False] * 4]
     require_regular(tmp_path / "large", 11)
     with pytest.raises(UserError, match="at most"):
         require_regular(tmp_path / "large", 10)
@@ -217,13 +220,16 @@ def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_found_behind_what_others_make_of_it() -> None:
+def test_a_full_disk_is_found_behind_what_others_make_of_it(tmp_path: Path) -> None:
     full = OSError(28, "No space left on device")
     wrapped = RuntimeError("writing failed")
     wrapped.__cause__ = ValueError("of")
     wrapped.__cause__.__context__ = full
     assert of_full_disk(wrapped) is full
     assert of_full_disk(OSError(13, "Permission denied")) is None
+    with files_of(64), pytest.raises(OSError) as of_numpy:
+        np.save(tmp_path / "a.npy", np.zeros(4096))
+    assert of_full_disk(of_numpy.value) is of_numpy.value
 
 
 def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path: Path) -> None:
@@ -241,19 +247,6 @@ def test_a_full_disk_is_told_with_the_file_and_nothing_is_left(tmp_path: Path) -
         with pytest.raises(UserError, match=f"cannot write {tmp_path}.*; free some space"), writing:
             how()
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("array", [np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.asfortranarray(np.eye(3)), np.array(2.5)])
-def test_an_array_is_read_as_it_was_written(array: np.ndarray, tmp_path: Path) -> None:
-    write_npy(tmp_path / "a.npy", array)
-    found = np.load(tmp_path / "a.npy")
-    assert found.dtype == array.dtype
-    np.testing.assert_array_equal(found, array)
-
-
-def test_an_array_that_finds_no_room_is_told_with_its_file(tmp_path: Path) -> None:
-    with files_of(1000), pytest.raises(UserError, match=r"^cannot write .*a\.npy: File too large; raise the limit"):
-        write_npy(tmp_path / "a.npy", np.zeros(1000))
 
 
 def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from subprocess import CompletedProcess
 import pytest
 from PIL import Image
 
+from core.cli import USAGE
 from core.environment import REPOSITORY
 from data import open_dataset
 from tests.commands import in_own_process, in_this_process
@@ -81,17 +82,17 @@ def test_a_folder_without_train_is_shown_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "told", "status"),
     [
-        (["show", "nonsense"], "cifar10, cifar10.1, cifair10, digits"),
-        (["show", "digits", "--split-seed", "-1"], "seed"),
-        (["show", "digits", "--out", "file/below"], "--out"),
+        (["show", "nonsense"], "cifar10, cifar10.1, cifair10, digits", 1),
+        (["show", "digits", "--split-seed", "-1"], "seed", USAGE),
+        (["show", "digits", "--out", "file/below"], "--out", 1),
     ],
 )
-def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: list[str], told: str, status: int) -> None:
     (tmp_path / "file").write_text("")
     done = run_data(*arguments, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == status
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -2,8 +2,8 @@
 
 `python -m tests.fuzz.runner KIND COUNT [--seed N]` prints a line of JSON for each input.
 
-The law: status 0, 1, 2 (of the trainers' arguments) or 3; of a failure one line that begins with `error: ` and says what, where
-(something that the person typed or made) and, after a semicolon, what next; no traceback and no control character; nothing
+The law: status 0, 1, 2 (arguments that cannot be parsed) or 3; of a failure one line that begins with `error: ` and says what,
+where (something that the person typed or made) and, after a semicolon, what next; no traceback and no control character; nothing
 outside opened; the input and the folder as they were, nothing left in them or among the temporary files; 60 s and 4 GB at most.
 """
 

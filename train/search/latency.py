@@ -14,7 +14,7 @@ import numpy as np
 
 from core.console import progress
 from core.environment import available_cores
-from core.files import told_if_full, write_npy
+from core.files import ELSEWHERE, told_if_full
 from core.launch import ask_child, converse
 from core.records import ImageSet
 from models.runtimes.registry import CPU
@@ -36,9 +36,9 @@ def p50_ms(weights: Path, images: ImageSet) -> float:
         bar = display.add_task("latency", total=1 + N_PROCESSES, step="exporting")
         folder = Path(scratch)
         target, stored, raw = folder / "trial.onnx", folder / "images.npz", folder / "images.npy"
-        with told_if_full(stored):
+        with told_if_full(folder, ELSEWHERE):
             np.savez(stored, images_u8=few_u8, split=np.array(images.split))
-        write_npy(raw, few_u8)
+            np.save(raw, few_u8)
         sources = {"source": str(weights), "target": str(target), "images": str(stored)}
 
         def heard(message: dict[str, Any]) -> None:

@@ -12,11 +12,12 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from benchmark.results import Results
 from benchmark.run import evaluate
+from core.cli import USAGE
 from core.errors import UserError
 from core.records import UInt8Array
 from data import open_dataset
 from models import open_model
-from tests.commands import in_this_process, wanted_status
+from tests.commands import in_this_process
 from tests.tiny_models import write_tiny_model
 
 DIGITS = open_dataset("digits")
@@ -152,5 +153,5 @@ def test_what_is_no_model_is_one_line(models: list[Path], tmp_path: Path) -> Non
         evaluate([], data="digits")
     for arguments in (["--predictions", "a.csv"], ["--predictions", "=a.csv"]):
         done = in_this_process("benchmark", *arguments, cwd=tmp_path)
-        assert done.returncode == wanted_status(done.stderr)
+        assert done.returncode == USAGE
         assert "is not NAME=FILE, such as theirs=predictions.csv" in done.stderr

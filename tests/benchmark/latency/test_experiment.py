@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from benchmark.latency.experiment import SAMPLE_S, configurations, run_experiment
+from benchmark.latency.experiment import SAMPLE_S, configurations, run_experiment, write_images
 from benchmark.latency.pairs import MIN_PAIRS, compare_latencies
 from benchmark.latency.summary import summarise
 from core.errors import UserError
 from core.launch import bytecode_settings
 from models.runtimes.base import Provider
 from models.runtimes.registry import CPU
+from tests.full_disk import files_of
 from tests.planted_machine import PlantedMachine
 from tests.tiny_models import write_tiny_model
 
@@ -70,8 +71,13 @@ def test_the_default_minute_decides_every_pair_at_batch_1(monkeypatch) -> None:
     assert len(pairs) == 3
     assert all((pair.n_rounds >= MIN_PAIRS, pair.verdict) == (True, "faster") for pair in pairs)
     assert [samples.batch_size for samples in run.samples][: 3 * MIN_PAIRS] == [1] * 3 * MIN_PAIRS
-    assert plan.startswith("latency plan: about ")
+    assert plan.startswith("latency plan, estimated from the first round: about ")
     assert ": 3 models, batch 1 × 9 rounds, batch 32 × 9 rounds; no room for batch 256, which --time-budget " in plan
+
+
+def test_images_for_which_there_is_no_room_are_told_by_the_name_of_their_file(tmp_path: Path) -> None:
+    with files_of(4096), pytest.raises(UserError, match=rf"cannot write {tmp_path}/images.npy: .*; (free|raise) .* TMPDIR"):
+        write_images(IMAGES_U8, 256, tmp_path)
 
 
 def test_what_is_needed_at_least_is_said_before_anything_is_timed(monkeypatch) -> None:

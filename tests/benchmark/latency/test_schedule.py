@@ -106,13 +106,26 @@ def test_the_plan_is_what_is_then_timed(budget_s: float) -> None:
 
 def test_the_plan_names_seconds_models_batch_sizes_and_rounds() -> None:
     assert Simulated(60).plan_line == (
-        "latency plan: about 58 s: 2 models, batch 1 × 8 rounds, batch 32 × 3 rounds, batch 256 × 3 rounds; "
-        "for speed verdicts at every batch size run with --time-budget 135, as the first rounds suggest"
+        "latency plan, estimated from the first round: about 58 s: 2 models, batch 1 × 8 rounds, batch 32 × 3 rounds, "
+        "batch 256 × 3 rounds; for speed verdicts at every batch size run with --time-budget 135"
     )
     assert Simulated(9).plan_line == (
-        "latency plan: about 8 s: 2 models, batch 1 × 4 rounds; for speed verdicts run with --time-budget 17; "
-        "no room for batch 32 and 256, which --time-budget 61 has, as the first rounds suggest"
+        "latency plan, estimated from the first round: about 8 s: 2 models, batch 1 × 4 rounds; "
+        "for speed verdicts run with --time-budget 17; no room for batch 32 and 256, which --time-budget 61 has"
     )
+
+
+def test_a_slow_first_round_is_why_the_plan_and_the_end_ask_for_different_budgets_and_each_says_of_which_rounds() -> None:
+    costs = RoundCosts({SMALL: ["a"]}, lambda call_s: call_s)
+    schedule, plans = Schedule([SMALL], 5, costs), []
+    for elapsed_s, process_s in ((3.0, 3.0), (4.0, 1.0)):
+        costs.add(SMALL, "a", ProcessCost(process_s, 0.5, 0.1))
+        schedule.done({SMALL})
+        plans.append(schedule.plan_line(elapsed_s))
+    (note,) = schedule.notes(4.0)
+    assert (budgets_in(plans[0]), budgets_in(note)) == ([26], [17])  # 8 rounds of 3 s and of 2 s, and 5 %
+    assert "estimated from the first round" in plans[0]
+    assert "by the time of all rounds, for speed verdicts" in note
 
 
 def test_what_a_line_asks_for_is_what_it_takes() -> None:
@@ -179,7 +192,7 @@ def test_an_experiment_with_a_share_of_the_budget_asks_for_budgets_of_the_whole_
     assert len(found) == 4
     assert all(2 * (of_whole - 1) < of_half <= 2 * of_whole for of_whole, of_half in found)
     assert half.note.startswith("settings: 8 s: batch 1")
-    assert half.plan_line.startswith("settings plan: about 8 s: 2 settings, batch 1")
+    assert half.plan_line.startswith("settings plan, estimated from the first round: about 8 s: 2 settings, batch 1")
 
 
 def budgets_of(run: Simulated) -> list[int]:

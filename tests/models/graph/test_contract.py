@@ -238,7 +238,12 @@ def test_a_truncated_file_is_refused_in_one_line(kept: float, tmp_path: Path) ->
 
 
 def test_a_missing_file_a_folder_and_a_text_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"does not exist; python -m export.to_onnx"):
+    with pytest.raises(UserError, match=rf"does not exist; there is no folder {tmp_path}/none/ either; check its name"):
+        load_model(tmp_path / "none" / "absent.onnx")
+    with pytest.raises(UserError, match=rf"does not exist; check its name; {tmp_path}/ holds no ONNX file"):
+        load_model(tmp_path / "absent.onnx")
+    (tmp_path / "a.pth").touch()
+    with pytest.raises(UserError, match=rf"does not exist; python -m export.to_onnx --models-dir {tmp_path} makes"):
         load_model(tmp_path / "absent.onnx")
     write_tiny_model(tmp_path / "there.onnx")
     with pytest.raises(UserError, match=rf"absent.onnx does not exist; {tmp_path}/ holds there.onnx"):
