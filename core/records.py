@@ -211,10 +211,8 @@ def new_array(
             f"{shape[0]:,} images take {n_bytes / 2**30:.1f} GiB when decoded, and {folder} has {free_bytes / 2**30:.1f} GiB free; "
             "set TMPDIR to a folder with more, or use python -m benchmark predict, which keeps none"
         )
-    with (
-        told_if_full(Path(folder), ELSEWHERE),
-        tempfile.TemporaryFile() as file,
-    ):  # without a name: it is gone with the last reference to the array
+    # The file has no name: it is gone with the last reference to the array.
+    with told_if_full(Path(folder), ELSEWHERE), tempfile.TemporaryFile() as file:
         return OnDisk(file, dtype, "w+", shape=shape)
 
 

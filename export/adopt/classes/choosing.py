@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.errors import UserError, few
-from export.adopt.classes.matching import ClassMatch, match_by_name, proposal_by_words, read_map, without_repeats, write_proposal
+from export.adopt.classes.matching import (
+    ClassMatch,
+    match_by_name,
+    normalised,
+    proposal_by_words,
+    read_map,
+    without_repeats,
+    write_proposal,
+)
 from export.adopt.classes.names import IN_DATA_ORDER, OutputClass, OutputClasses, from_file, imagenet_for
 
 
@@ -38,19 +48,25 @@ def match_classes(
     if match is not None:
         return classes, match
     proposed = without_repeats(proposal, proposal_by_words(classes, data_classes))
-    without = [name for name in data_classes if len(proposal[name]) != 1]
-    path = proposal_path
+    why, path = _why_unmatched(classes, proposal), proposal_path
     if path.exists() and not force:
-        raise UserError(
-            f"the model ({classes.source}) has no class called {few(without)}; complete the proposal in {path} and pass "
-            f"--class-map {shlex.quote(str(path))}"
-        )
+        raise UserError(f"{why}; complete the proposal in {path} and pass --class-map {shlex.quote(str(path))}")
     write_proposal(path, classes, proposed)
-    missing = few(without) if without else "as the data call theirs"
-    raise UserError(
-        f"the model ({classes.source}) has no class called {missing}; a proposal is in {path}: "
-        f"correct it and pass --class-map {shlex.quote(str(path))}"
-    )
+    raise UserError(f"{why}; a proposal is in {path}: correct it and pass --class-map {shlex.quote(str(path))}")
+
+
+def _why_unmatched(model: OutputClasses, proposal: Mapping[str, Sequence[int]]) -> str:
+    """Why classes of the data, the keys of what `match_by_name` proposes, are not matched."""
+    known = {normalised(name) for one in model.classes for name in one.names}
+    without = [name for name in proposal if normalised(name) not in known]
+    if without:
+        return f"the model ({model.source}) has no class called {few(without)}"
+    several = [name for name, indices in proposal.items() if len(indices) > 1]
+    if several:
+        return f"the model ({model.source}) has several classes called {few(several)}"
+    shared = Counter(indices[0] for indices in proposal.values())
+    alike = [name for name, indices in proposal.items() if shared[indices[0]] > 1]
+    return f"the model ({model.source}) has one class for {few(alike)} together"
 
 
 def _names(

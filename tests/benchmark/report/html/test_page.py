@@ -56,6 +56,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return write_folder(tmp_path_factory.mktemp("runs"))
 
 
+def test_a_stored_run_without_an_answer_is_said_to_be_of_an_earlier_version_and_no_latency_is_denied(run: Results) -> None:
+    older = Results(run.folder, {name: value for name, value in run.run.items() if name != "answers"})
+    text = page([older])
+    assert "No answer is stored with this run" in text
+    assert "not measured" not in text.partition("<main")[0]
+    assert "No answer" not in page([run])
+
+
 def test_the_page_of_a_run_is_made_again_from_its_folder(run: Results) -> None:
     assert page([run]) == (run.folder / PAGE_FILE).read_text(encoding="utf-8")
     assert (run.folder / PAGE_FILE).stat().st_size < 5_000_000
