@@ -21,9 +21,9 @@ from core.environment import machine_line
 from core.files import run_folder
 from core.records import Float32Array, ImageSet
 from data import Dataset
-from models.card import Preprocessing
+from models.card import Preprocessing, card_path
 from train.curves import Epoch
-from train.files.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, remove, require, write_checkpoint
+from train.files.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, remove, require, require_places, write_checkpoint
 from train.files.names import claimed_weights, free_weights_path
 from train.images import TrainingData, batch_sizes, loss_and_accuracy, n_batches, training_data
 from train.learning.teacher import kept_path, soft_labels
@@ -194,6 +194,7 @@ def _train(
 ) -> Outcome:
     # existing files
     checkpoint = checkpoint_path(weights)
+    require_places(weights, card_path(weights), checkpoint, kept_path(weights))
     resuming = require(checkpoint, recipe)
     labels = soft_labels(recipe, images.train, weights)
 

@@ -17,7 +17,7 @@ import pytest
 from core.cli import INTERRUPTED, guard
 from core.environment import REPOSITORY
 from core.errors import UserError
-from models.card import read_card
+from models.card import card_path, read_card
 from tests.train import linear
 from tests.train.killed import recipe
 from tests.train.linear import LINEAR
@@ -108,13 +108,15 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("make", "kind"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe")])
-@pytest.mark.parametrize("resume", [False, True])
-def test_what_is_no_file_is_no_checkpoint(make: Callable[[Path], None], kind: str, resume: bool, tmp_path: Path) -> None:
-    own = recipe(tmp_path, resume)
+@pytest.mark.parametrize("place", [Path, card_path, checkpoint_path])
+def test_what_is_no_file_where_one_must_be_written_is_found_before_training(
+    make: Callable[[Path], None], kind: str, place: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    own = replace(recipe(tmp_path), force=True, resume=place is checkpoint_path)
     own.models_dir.mkdir()
-    checkpoint = checkpoint_path(own.models_dir / f"resnet18_digits{LINEAR.suffix}")
-    make(checkpoint)
-    with pytest.raises(UserError, match=f"{checkpoint.name} is {kind}.*; remove it, or pass another --name"):
+    path = place(own.models_dir / f"resnet18_digits{LINEAR.suffix}")
+    make(path)
+    with pytest.raises(UserError, match=f"{path.name} is {kind}.*; remove it, or pass another --name"):
         trained(own)
     assert not (tmp_path / "results").exists()
 

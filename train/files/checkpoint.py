@@ -71,11 +71,16 @@ def checkpoint_path(weights: Path) -> Path:
     return weights.with_name(weights.name + ".checkpoint")
 
 
+def require_places(*paths: Path) -> None:
+    """UserError if one of `paths`, where a training will write files, is something else: found then, its work would be lost."""
+    for path in paths:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a pipe, a socket or a device"
+            raise UserError(f"{path} is {kind}, and this training must write a file there; remove it, or pass another --name")
+
+
 def require(path: Path, recipe: Recipe) -> bool:
-    """Whether to continue from `path`: True with --resume; UserError if that file is missing, or no file has that name."""
-    if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "a pipe, a socket or a device"
-        raise UserError(f"{path} is {kind}, where this training's checkpoint must be written; remove it, or pass another --name")
+    """Whether to continue from `path`: True with --resume; UserError if that file is missing."""
     if recipe.resume and not path.exists():
         raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training, or pass its --name")
     if path.exists() and not recipe.resume:
