@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 import tyro
 
-from core.cli import require_values
+from core.cli import USAGE, require_values
 from core.errors import UserError
 from core.fields import wrong_fields
 from core.files import parse_json, read_text
@@ -31,7 +31,8 @@ def named(kind: type[Kind], name: str) -> Kind:
     if Path(name).suffix == ".json":
         return from_file(kind, Path(name))
     if name not in RECIPES[kind]:
-        raise UserError(f"--recipe must be one of {', '.join(RECIPES[kind])}, not {name}, or a .json file; see --help")
+        known = ", ".join(RECIPES[kind])
+        raise UserError(f"--recipe must be one of {known}, not {name}, or a .json file; see --help", exit_code=USAGE)
     return cast(Kind, RECIPES[kind][name])
 
 
@@ -80,7 +81,7 @@ def from_command_line(kind: type[Kind], arguments: Sequence[str], command: str) 
     except SystemExit as ended:
         if not ended.code:
             raise
-        raise UserError(f"{_out_of_the_box(said.getvalue())}; see python -m {command} --help", exit_code=2) from ended
+        raise UserError(f"{_out_of_the_box(said.getvalue())}; see python -m {command} --help", exit_code=USAGE) from ended
 
 
 def _out_of_the_box(said: str) -> str:

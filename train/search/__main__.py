@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.cli import HelpWithDefaults, Parser, positive, seconds
+from core.cli import USAGE, HelpWithDefaults, Parser, positive, seconds
 from core.errors import UserError
 
 COMMANDS = {"torch": "train.torch_resnet", "tf": "train.tf_resnet"}
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> None:
     kind: type[AnyRecipe] = TorchRecipe if asked.framework == "torch" else TfRecipe
     stray = [word for word in rest[:1] if not word.startswith("-")]
     if stray:
-        raise UserError(f"{stray[0]} is no flag; see python -m train.search --help")
+        raise UserError(f"{stray[0]} is no flag; see python -m train.search --help", exit_code=USAGE)
     base: AnyRecipe = from_command_line(kind, rest, f"train.search {asked.framework}")
     from train.search.child import run
     from train.search.space import parse_range
