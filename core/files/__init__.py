@@ -1,0 +1,50 @@
+"""Files: read within bounds, written whole or not at all; tables; folders of runs."""
+
+from pathlib import Path
+
+from core.files.reading import MOST_TEXT_BYTES, is_file, parse_json, read_npz, read_text, require_regular, sha256_of_file
+from core.files.runs import RESULTS_DIR, final_run_folder, run_folder
+from core.files.tables import as_named, no_formula, write_csv
+from core.files.writing import (
+    ELSEWHERE,
+    alive,
+    alone_in,
+    atomic_path,
+    made_folder,
+    of_full_disk,
+    partial_name,
+    remove_left,
+    require_writable,
+    told_if_full,
+    write_json,
+)
+
+MODELS_DIR = Path("models")
+
+__all__ = [
+    "ELSEWHERE",
+    "MODELS_DIR",
+    "MOST_TEXT_BYTES",
+    "RESULTS_DIR",
+    "alive",
+    "alone_in",
+    "as_named",
+    "atomic_path",
+    "final_run_folder",
+    "is_file",
+    "made_folder",
+    "no_formula",
+    "of_full_disk",
+    "parse_json",
+    "partial_name",
+    "read_npz",
+    "read_text",
+    "remove_left",
+    "require_regular",
+    "require_writable",
+    "run_folder",
+    "sha256_of_file",
+    "told_if_full",
+    "write_csv",
+    "write_json",
+]

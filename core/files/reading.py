@@ -1,0 +1,75 @@
+"""Reading within bounds: regular files only, no larger than what this program writes, no zip bombs; hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MOST_TEXT_BYTES = 64 * 2**20  # of a card or a record: a thousand times the largest that this program writes
+_MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, labels to a fiftieth, a zip bomb to a thousandth
+
+
+def require_regular(path: Path, most_bytes: int | None = None) -> None:
+    """UserError if `path` is a pipe or a device, which may never end, or has more than `most_bytes`; OSError if it is absent."""
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise UserError(f"{path} is a pipe, a socket or a device, not a file; write its output to a file and name that")
+    if most_bytes is not None and status.st_size > most_bytes:
+        sizes = f"{status.st_size / 1e6:,.0f} MB, but at most {most_bytes / 1e6:,.0f} MB of such a file are read"
+        raise UserError(f"{path} has {sizes}; name the right one")
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a regular file; UserError if it is a pipe or a device, of which "there is no such file" would be untrue."""
+    with suppress(OSError):  # absent
+        require_regular(path)
+    return Path(path).is_file()
+
+
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """The text of a regular file of 64 MB at most; UserError, OSError or UnicodeDecodeError otherwise."""
+    require_regular(path, MOST_TEXT_BYTES)
+    return Path(path).read_text(encoding=encoding)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that `text` stands for; ValueError if it is invalid, nested too deeply or too large."""
+    if len(text) > MOST_TEXT_BYTES:
+        raise ValueError(f"it has {len(text) / 1e6:,.0f} MB")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by name; ValueError if it is invalid or a zip bomb; OSError if it cannot be read."""
+    import numpy as np
+
+    require_regular(path)
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a damaged file open
+            unpacked = sum(entry.file_size for entry in archive.zip.infolist())
+            if unpacked > os.path.getsize(path) * _MOST_UNPACKED + MOST_TEXT_BYTES:
+                raise ValueError(f"it would unpack to {unpacked / 1e9:,.1f} GB")
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # of zip archives and deflate, and MemoryError for false sizes
+        raise ValueError(one_line(error)) from error
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,56 @@
+"""Reading within bounds, and hashes."""
+
+import hashlib
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import UserError
+from core.files import (
+    is_file,
+    read_npz,
+    read_text,
+    require_regular,
+    sha256_of_file,
+)
+
+
+def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_pipe_or_a_device_is_not_read_and_a_file_only_up_to_its_limit(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "large").write_bytes(b"x" * 11)
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        for read in (require_regular, read_text, read_npz):
+            with pytest.raises(UserError, match="not a file"):
+                read(path)
+        with pytest.raises(UserError, match="is a pipe, a socket or a device"):
+            is_file(path)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert [is_file(tmp_path / name) for name in ("large", "absent", "circle", ".", "large/below")] == [True, *[False] * 4]
+    require_regular(tmp_path / "large", 11)
+    with pytest.raises(UserError, match="at most"):
+        require_regular(tmp_path / "large", 10)
+
+
+def test_a_bomb_and_a_claim_of_terabytes_are_not_unpacked(tmp_path: Path) -> None:
+
+    np.savez_compressed(tmp_path / "bomb.npz", a=np.zeros(150_000_000, np.uint8))
+    header = (
+        np.lib.format.magic(1, 0)
+        + b"\x76\x00"
+        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999,), }".ljust(117)
+        + b"\n"
+    )
+    with zipfile.ZipFile(tmp_path / "claim.npz", "w") as archive:
+        archive.writestr("a.npy", header)
+    (tmp_path / "text.npz").write_bytes(b"PK\x03\x04 and no more")
+    for name in ("bomb", "claim", "text"):
+        with pytest.raises((ValueError, UserError)):
+            read_npz(tmp_path / f"{name}.npz")

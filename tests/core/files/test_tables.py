@@ -1,0 +1,36 @@
+"""Tables that read back and hold no formula."""
+
+import csv
+import io
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.files import (
+    as_named,
+    no_formula,
+    write_csv,
+)
+
+
+@given(rows=st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"])), min_size=2, max_size=2)))
+def test_a_table_reads_back_and_its_lines_end_in_line_feeds(rows: list[list[str]]) -> None:
+    with TemporaryDirectory() as folder:
+        write_csv(Path(folder) / "a.csv", ["one", "two"], rows)
+        with open(Path(folder) / "a.csv", newline="", encoding="utf-8") as file:
+            text = file.read()
+    read = [[as_named(value) for value in row] for row in csv.reader(io.StringIO(text))]
+    assert read == [["one", "two"], *rows]
+    assert text.count("\n") == 1 + len(rows) and "\r" not in text
+
+
+@given(st.text(st.sampled_from("'=+-@\t\r 1e.x"), max_size=6))
+def test_no_cell_is_a_formula_and_every_name_is_read_back(name: str) -> None:
+    cell = no_formula(name)
+    assert as_named(cell) == name
+    try:
+        float(cell)
+    except ValueError:
+        assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
