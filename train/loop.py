@@ -21,13 +21,14 @@ from core.environment import machine_line
 from core.files import run_folder
 from core.records import Float32Array, ImageSet
 from data import Dataset
-from models.card import Preprocessing, card_path
+from models.card import Preprocessing
 from train.curves import Epoch
-from train.files.checkpoint import Checkpointed, checkpoint_path, read_checkpoint, remove, require, require_places, write_checkpoint
+from train.files.checkpoint import Checkpointed, Reader, checkpoint_path, read_checkpoint, remove, require, write_checkpoint
 from train.files.names import claimed_weights, free_weights_path
+from train.files.others import teacher_path
 from train.images import TrainingData, batch_sizes, loss_and_accuracy, n_batches, training_data
-from train.learning.teacher import kept_path, soft_labels
-from train.outcome import INTERRUPTED, Outcome, Trained, check_writable, nothing_to_keep, write_outcome
+from train.learning.teacher import soft_labels
+from train.outcome import AT_THE_END, INTERRUPTED, Outcome, Trained, check_writable, nothing_to_keep, unsaved, write_outcome
 from train.recipes import AnyRecipe
 from train.watch import NotFiniteLossError, StepClock, Watch
 
@@ -132,6 +133,7 @@ class Framework:
     preprocessing_of: arch, image size → the network's preprocessing; start: makes batches and state;
     evaluation_batch_size: image size → images evaluated at once;
     logits_of: network, images, preprocessing, what to call after each batch → float32 (n_images, n_classes), in fp32;
+    read_checkpoint: of a file that `State.write_checkpoint` wrote;
     switches: environment variables that affect how it computes; release: frees memory that a finished training still holds;
     ranks: the processes that train together.
     """
@@ -145,6 +147,7 @@ class Framework:
     start: Callable[[Setting], tuple[Batches, State]]
     evaluation_batch_size: Callable[[int], int]
     logits_of: Callable[[Any, ImageSet, Preprocessing, Callable[[], None]], Float32Array]
+    read_checkpoint: Reader
     switches: Mapping[str, str] = field(default_factory=dict)
     release: Callable[[], object] = gc.collect
     ranks: Ranks = ALONE
@@ -175,9 +178,9 @@ def run_training(
 def _weights(recipe: AnyRecipe, dataset: Dataset, framework: Framework) -> Iterator[Path]:
     """Where this training will write its weights; of several processes the first claims that name."""
     if framework.ranks.rank:
-        yield free_weights_path(recipe, dataset, framework.suffix)
+        yield free_weights_path(recipe, dataset, framework.suffix, framework.read_checkpoint)
         return
-    with claimed_weights(recipe, dataset, framework.suffix) as weights:
+    with claimed_weights(recipe, dataset, framework.suffix, framework.read_checkpoint) as weights:
         yield weights
 
 
@@ -194,7 +197,6 @@ def _train(
 ) -> Outcome:
     # existing files
     checkpoint = checkpoint_path(weights)
-    require_places(weights, card_path(weights), checkpoint, kept_path(weights))
     resuming = require(checkpoint, recipe)
     labels = soft_labels(recipe, images.train, weights)
 
@@ -208,7 +210,11 @@ def _train(
     # loop
     ticks = len(batches) + n_batches(len(images.validation), framework.evaluation_batch_size(recipe.image_size))
     watch = Watch(recipe.epochs, ticks, state.copy_weights)
-    extra = read_checkpoint(checkpoint, recipe, images.dataset, state, watch) if resuming else dict(state.extra)
+    extra = (
+        read_checkpoint(checkpoint, recipe, images.dataset, state, watch, framework.read_checkpoint)
+        if resuming
+        else dict(state.extra)
+    )
     lr = recipe.lr or extra.get("suggested_lr") or recipe.DEFAULT_LR
     loop = _Loop(recipe, framework, images, preprocessing, checkpoint, extra, heard)
     stopped = None
@@ -218,7 +224,7 @@ def _train(
             watch.say(f"{machine_line()}; {device} {precision}{switches}")
             loop.run(batches, state, watch)
     except KeyboardInterrupt:
-        stopped = INTERRUPTED
+        stopped = AT_THE_END if loop.is_over(watch) else INTERRUPTED
     except NotFiniteLossError as error:
         stopped = str(error)
     if watch.best is None:
@@ -226,20 +232,36 @@ def _train(
     if framework.ranks.rank:
         raise SystemExit(0)  # the first process does the rest
 
-    # evaluation, of the best weights as they will be written
-    state.restore_weights(watch.best_weights)
-    validation_logits = framework.logits_of(state.judged, images.validation, preprocessing, lambda: None)
+    # evaluation, of the best weights as they will be written, and writing
+    recipe = replace(recipe, lr=lr, precision=precision)
 
-    # writing
-    trained = Trained(
-        replace(recipe, lr=lr, precision=precision), images, watch, validation_logits, framework.backend, recipe.arch,
-        preprocessing, str(device), stopped, extra,
-    )  # fmt: skip
-    outcome = write_outcome(trained, weights, folder, state.save)
-    if stopped != INTERRUPTED:
+    def finish(stopped: str | None) -> Outcome:
+        state.restore_weights(watch.best_weights)
+        validation_logits = framework.logits_of(state.judged, images.validation, preprocessing, lambda: None)
+        trained = Trained(
+            recipe, images, watch, validation_logits, framework.backend, recipe.arch, preprocessing, str(device), stopped, extra
+        )
+        return write_outcome(trained, weights, folder, state.save, framework.read_checkpoint)
+
+    outcome = _finished(finish, stopped, checkpoint)
+    if outcome.stopped != INTERRUPTED:
         remove(checkpoint)
-        remove(kept_path(weights))
+        if recipe.teacher is not None:
+            remove(teacher_path(weights))
     return outcome
+
+
+def _finished(finish: Callable[[str | None], Outcome], stopped: str | None, checkpoint: Path) -> Outcome:
+    """The result of `finish`, which a first Ctrl-C or signal does not keep from saving a whole training; a second one ends it."""
+    try:
+        return finish(stopped)
+    except KeyboardInterrupt as error:
+        if stopped in (INTERRUPTED, AT_THE_END):
+            raise unsaved(checkpoint) from error
+    try:
+        return finish(stopped or AT_THE_END)
+    except KeyboardInterrupt as error:
+        raise unsaved(checkpoint) from error
 
 
 @dataclass
@@ -259,7 +281,7 @@ class _Loop:
         recipe, validation, ranks = self.recipe, self.images.validation, self.framework.ranks
         mine = validation if ranks == ALONE else validation.take(np.arange(len(validation))[ranks.share(len(validation))])
         clock = StepClock(state.wait if recipe.profile else lambda: None)
-        while len(watch.history) < recipe.epochs and watch.epochs_without_a_better < recipe.most_epochs_without_a_better:
+        while not self.is_over(watch):
             self._epoch(batches, state, watch, clock)
             self.extra["step_shares"] = clock.shares()
             if recipe.profile:
@@ -271,6 +293,11 @@ class _Loop:
             self.heard(row, validation_logits.argmax(axis=1) == validation.labels)
             if len(watch.history) < recipe.epochs and ranks.rank == 0:
                 write_checkpoint(self.checkpoint, recipe, self.images.dataset, state, watch, self.extra)
+
+    def is_over(self, watch: Watch) -> bool:
+        """Whether every epoch is done that is to be done."""
+        recipe = self.recipe
+        return len(watch.history) >= recipe.epochs or watch.epochs_without_a_better >= recipe.most_epochs_without_a_better
 
     def _epoch(self, batches: Batches, state: State, watch: Watch, clock: StepClock) -> None:
         watch.epoch_begins()

@@ -21,7 +21,9 @@ from models.card import ModelCard, Preprocessing, card_path, write_card
 from models.native import onnx_path
 from models.provenance import same_training
 from train.curves import Epoch, plot_history, write_history
-from train.files.names import first_free, of_another_training
+from train.files.checkpoint import Reader
+from train.files.names import first_free
+from train.files.others import of_another_training
 from train.images import TrainingData, confusion_of
 from train.recipes import AnyRecipe
 from train.watch import Watch
@@ -71,16 +73,20 @@ class Outcome:
         """Returns itself if the training ran to its end; else raises the reason, with the path of the best weights."""
         if self.stopped is None:
             return self
+        which = "the best weights" if self.stopped == AT_THE_END else "the best weights so far"
         message = (
-            f"{self.stopped}; the best weights so far (epoch {self.best_epoch}, {self.validation_accuracy:.2%} of validation) "
+            f"{self.stopped}; {which} (epoch {self.best_epoch}, {self.validation_accuracy:.2%} of validation) "
             f"are in {self.weights}, the run in {self.run}"
         )
         if self.stopped == INTERRUPTED:
             raise KeyboardInterrupt(f"{message}; the same command with --resume continues")
+        if self.stopped == AT_THE_END:
+            raise KeyboardInterrupt(f"{message}; nothing is missing")
         raise DivergedError(f"{message}; pass a lower --lr, and --force to replace them or --name to keep them")
 
 
 INTERRUPTED = "interrupted"
+AT_THE_END = "interrupted after the last epoch"
 
 
 class DivergedError(UserError):
@@ -93,18 +99,24 @@ def nothing_to_keep(stopped: str) -> KeyboardInterrupt | UserError:
     return KeyboardInterrupt(message) if stopped == INTERRUPTED else DivergedError(f"{message}; pass a lower --lr")
 
 
+def unsaved(checkpoint: Path) -> KeyboardInterrupt:
+    """The exception for a training that is stopped for the second time, before its weights were saved."""
+    otherwise = "the same command with --resume continues" if checkpoint.exists() else "the same command begins again"
+    return KeyboardInterrupt(f"interrupted again, before the weights were saved; {otherwise}")
+
+
 def check_writable(models_dir: Path) -> None:
     """UserError if `models_dir` cannot be written to; called before training, not after."""
     require_writable(models_dir, "--models-dir")
 
 
-def _still_free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
+def _still_free(weights: Path, recipe: AnyRecipe, dataset: Dataset, read: Reader) -> Path:
     """`weights`; if another training has written that file meanwhile, the first free numbered name."""
     # The recipe may have said "auto", while the card states the precision that was used.
     asked_for = dataclasses.replace(recipe, precision="auto")
     if recipe.force or of_another_training(weights, asked_for, dataset) is None:
         return weights
-    free = first_free(weights, asked_for, dataset)
+    free = first_free(weights, asked_for, dataset, read)
     console().print(f"note: another training has meanwhile written {weights}; these weights go to {free}", markup=False)
     return free
 
@@ -137,15 +149,18 @@ class Trained:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def write_outcome(trained: Trained, claimed: Path, folder: Path, save: Callable[[Path], None]) -> Outcome:
-    """Write the weights (by `save`) as `claimed`, their card, and the files of the run folder; returns their paths."""
+def write_outcome(trained: Trained, claimed: Path, folder: Path, save: Callable[[Path], None], read: Reader) -> Outcome:
+    """Write the weights (by `save`) as `claimed`, their card, and the files of the run folder; returns their paths.
+
+    read: of the framework's checkpoints.
+    """
     best, recipe = trained.watch.best, trained.recipe
     if best is None:
         raise ValueError("no epoch was whole, so there is nothing to write")
     dataset = trained.images.dataset
     recipe.models_dir.mkdir(parents=True, exist_ok=True)
     with alone_in(recipe.models_dir):  # else two trainings that end at once may both find a name free
-        weights = _still_free(claimed, recipe, dataset)
+        weights = _still_free(claimed, recipe, dataset, read)
         card = _card(trained, weights.stem)
         _write_run(trained, card, folder, weights)
         replaces_export = _is_of_another_training(onnx_path(weights, weights.parent), card)

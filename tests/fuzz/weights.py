@@ -37,10 +37,10 @@ def main(arguments: Sequence[str]) -> None:
     else:
         from core.errors import UserError
         from train.files.checkpoint import UNREADABLE, Progress
-        from train.torch.state import State
+        from train.torch.state import read_checkpoint
 
         try:
-            held = State.read_checkpoint(None, path)  # type: ignore[arg-type]
+            held = read_checkpoint(path)
             Progress.from_json(str(held["progress"]))
         except UNREADABLE as error:
             raise UserError(f"{path} is not a valid checkpoint; begin anew") from error

@@ -38,6 +38,11 @@ class Batches:
             yield pixels(self.images.images_u8[indices]) + noise, self.images.labels[indices]
 
 
+def _read_checkpoint(path: Path) -> Any:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
 class State:
     """Weights, momentum and average, each of which a checkpoint needs."""
 
@@ -85,10 +90,6 @@ class State:
         with open(path, "wb") as file:
             np.savez(file, progress=np.array(progress), **arrays)
 
-    def read_checkpoint(self, path: Path) -> Any:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-
     def restore(self, held: Any) -> Weights:
         for part, values in self.parts.items():
             self.parts[part] = {name: held[f"{part}_{name}"] for name in values}
@@ -113,7 +114,7 @@ def _start(setting: Setting) -> tuple[Batches, State]:
 LINEAR = Framework(
     run="train-linear", backend="numpy", suffix=".pth", choose_device=_choose_device, precision_of=lambda *_: "fp32",
     preprocessing_of=lambda arch, size: Preprocessing(size, (0, 0, 0), (1, 1, 1), "nhwc"), start=_start,
-    evaluation_batch_size=lambda size: 1000, logits_of=_logits,
+    evaluation_batch_size=lambda size: 1000, logits_of=_logits, read_checkpoint=_read_checkpoint,
 )  # fmt: skip
 
 

@@ -57,7 +57,9 @@ class Twin:
             return run_training(recipe, self.framework)
 
     def checkpoint(self, recipe: AnyRecipe) -> Path:
-        return checkpoint_path(free_weights_path(recipe, open_dataset(recipe.data), self.framework.suffix))
+        return checkpoint_path(
+            free_weights_path(recipe, open_dataset(recipe.data), self.framework.suffix, self.framework.read_checkpoint)
+        )
 
     def same(self, one: Outcome, other: Outcome) -> None:
         """Both trained to the same history and weights."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +20,7 @@ from core.console import console
 from core.errors import UserError
 from core.files import atomic_path, parse_json
 from data import Dataset
+from models.provenance import NO_IDENTITY
 from train.curves import Epoch
 from train.recipes import Recipe
 from train.watch import Watch
@@ -28,17 +31,18 @@ UNREADABLE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.B
               AttributeError, MemoryError, zlib.error)  # fmt: skip
 
 
+# A framework's: the content of a checkpoint, with the text as `["progress"]`; executes nothing in it; one of UNREADABLE if invalid
+Reader = Callable[[Path], Any]
+
+
 class Checkpointed(Protocol):
     """The part of a framework's state that is written after every epoch and can be restored."""
 
     def write_checkpoint(self, path: Path, progress: str, best_weights: Any) -> None:
         """Write everything that the next step depends on, with the text `progress` and the best weights so far."""
 
-    def read_checkpoint(self, path: Path) -> Any:
-        """The content of `path`, with the text as `["progress"]`; executes nothing in it. Raises one of UNREADABLE if invalid."""
-
     def restore(self, held: Any) -> Any:
-        """Restore what `read_checkpoint` returned; returns the best weights. Raises one of UNREADABLE if it does not fit."""
+        """Restore what the framework's `Reader` returned; returns the best weights. Raises one of UNREADABLE if it does not fit."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +75,6 @@ def checkpoint_path(weights: Path) -> Path:
     return weights.with_name(weights.name + ".checkpoint")
 
 
-def require_places(*paths: Path) -> None:
-    """UserError if one of `paths`, where a training will write files, is something else: found then, its work would be lost."""
-    for path in paths:
-        if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "a pipe, a socket or a device"
-            raise UserError(f"{path} is {kind}, and this training must write a file there; remove it, or pass another --name")
-
-
 def require(path: Path, recipe: Recipe) -> bool:
     """Whether to continue from `path`: True with --resume; UserError if that file is missing."""
     if recipe.resume and not path.exists():
@@ -99,19 +95,17 @@ def write_checkpoint(
         state.write_checkpoint(temporary, progress.to_json(), watch.best_weights)
 
 
-def read_checkpoint(path: Path, recipe: Recipe, dataset: Dataset, state: Checkpointed, watch: Watch) -> dict[str, Any]:
+def read_checkpoint(
+    path: Path, recipe: Recipe, dataset: Dataset, state: Checkpointed, watch: Watch, read: Reader
+) -> dict[str, Any]:
     """Restore `state` and `watch` from the checkpoint; returns its `extra`.
 
     UserError if it is damaged, or of another recipe or data set.
     """
-    try:
-        stored = state.read_checkpoint(path)
-        progress = Progress.from_json(str(stored["progress"]))
-    except PermissionError:
-        raise
-    except UNREADABLE as error:
-        raise _damaged(path) from error
-    _refuse_other(progress, path, recipe, dataset)
+    progress, stored = _content(path, read)
+    differing = _differences(progress, recipe, dataset)
+    if differing:
+        raise UserError(f"{path} is {differing}; pass the same flags, or leave --resume out to begin another training")
     try:
         best_weights = state.restore(stored)
     except UNREADABLE as error:
@@ -120,21 +114,46 @@ def read_checkpoint(path: Path, recipe: Recipe, dataset: Dataset, state: Checkpo
     return progress.extra
 
 
-def _refuse_other(progress: Progress, path: Path, recipe: Recipe, dataset: Dataset) -> None:
-    """UserError if the checkpoint is of another format, recipe or data set."""
+def of_another_unfinished(path: Path, recipe: Recipe, dataset: Dataset, read: Reader) -> str | None:
+    """How what is the file `path` differs from a checkpoint of a training by `recipe` on `dataset`, in words.
+
+    None if the file does not exist or is such a checkpoint.
+    """
+    if not os.path.lexists(path):
+        return None
+    try:
+        progress, _ = _content(path, read)
+    except (UserError, OSError):
+        return "is there already and is no checkpoint"
+    differing = _differences(progress, recipe, dataset)
+    return f"is {differing}" if differing else None
+
+
+def _content(path: Path, read: Reader) -> tuple[Progress, Any]:
+    """What the checkpoint tells of the training, and everything in it; UserError if it is damaged."""
+    try:
+        stored = read(path)
+        return Progress.from_json(str(stored["progress"])), stored
+    except PermissionError:
+        raise
+    except UNREADABLE as error:
+        raise _damaged(path) from error
+
+
+def _differences(progress: Progress, recipe: Recipe, dataset: Dataset) -> str | None:
+    """Of what other training a checkpoint is, in words; None if it is of this one."""
     if progress.format != FORMAT:
-        raise UserError(f"{path} has format {progress.format}, this program reads {FORMAT}; leave --resume out to start over")
+        return f"of format {progress.format}, while this program reads {FORMAT}"
     asked_for = json.loads(json.dumps(recipe.hyperparameters()))
-    # The path of the images may differ: the fingerprints below identify them.
-    compared = [name for name in {**progress.recipe, **asked_for} if name != "data"]
-    differing = [name for name in compared if progress.recipe.get(name) != asked_for.get(name)]
-    if differing:
-        differences = ", ".join(
-            f"--{name.replace('_', '-')} was {progress.recipe.get(name)}, is {asked_for.get(name)}" for name in differing
-        )
-        raise UserError(f"{path} is of another recipe ({differences}); pass the same flags, or leave --resume out to start over")
-    if progress.dataset_sha256 != dataset.fingerprints():
-        raise UserError(f"{path} was trained on other images of {dataset.name}; leave --resume out to start over")
+    compared = [name for name in {**progress.recipe, **asked_for} if name not in NO_IDENTITY]
+    changes = [
+        f"--{name.replace('_', '-')} was {progress.recipe.get(name)}, is {asked_for.get(name)}"
+        for name in compared
+        if progress.recipe.get(name) != asked_for.get(name)
+    ]
+    if changes:
+        return f"of another, unfinished training ({', '.join(changes)})"
+    return None if progress.dataset_sha256 == dataset.fingerprints() else f"of a training on other images of {dataset.name}"
 
 
 def remove(path: Path) -> None:

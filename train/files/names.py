@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import itertools
 import json
@@ -11,14 +10,14 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from core.console import console
 from core.errors import UserError
-from core.files import alone_in, partial_name, told_if_full
+from core.files import alone_in, made_folder, partial_name, told_if_full
 from data import Dataset
-from models.card import read_card
-from models.provenance import NO_IDENTITY, differences
+from models.provenance import NO_IDENTITY
+from train.files.checkpoint import Reader, checkpoint_path, of_another_unfinished
+from train.files.others import in_the_way, require_places
 from train.recipes import AnyRecipe
 
 _ENDING = ".training"  # of a claim's name; its content is the training's identity
@@ -31,88 +30,78 @@ def weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
 
 
 @contextmanager
-def claimed_weights(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Iterator[Path]:
+def claimed_weights(recipe: AnyRecipe, dataset: Dataset, suffix: str, read: Reader) -> Iterator[Path]:
     """`free_weights_path`, for this training alone while the block runs: until then no different one gets that name.
 
     The kernel ends the claim with the process; what a killed one leaves of it is no claim. It is known to this machine only,
     and to nobody where the system has no such locks.
     """
-    was_there = recipe.models_dir.exists()
-    recipe.models_dir.mkdir(parents=True, exist_ok=True)
     claim: Path | None = None
     opened: int | None = None
-    try:
-        with alone_in(recipe.models_dir):  # else two that begin at once may both find a name free
-            weights = free_weights_path(recipe, dataset, suffix)
-            claim = weights.with_name(partial_name(f"{secrets.token_hex(_TOKEN // 2)}.{weights.name}{_ENDING}"))
-            with told_if_full(weights):
-                opened = _locked(claim, _identity(recipe, dataset))
-        yield weights
-    finally:
-        if claim is not None:
-            with suppress(OSError):  # too long a name, for which there is no claim
-                claim.unlink(missing_ok=True)
-        if opened is not None:
-            os.close(opened)
-        if not was_there:
-            with suppress(OSError):  # it is not empty: there are weights in it
-                os.rmdir(recipe.models_dir)
+    with made_folder(recipe.models_dir, f"weights to {recipe.models_dir}", "pass another folder with --models-dir"):
+        try:
+            with alone_in(recipe.models_dir):  # else two that begin at once may both find a name free
+                weights = free_weights_path(recipe, dataset, suffix, read)
+                if _claims(weights):
+                    console().print(f"note: the same training is running already; both will write {weights}", markup=False)
+                claim = weights.with_name(partial_name(f"{secrets.token_hex(_TOKEN // 2)}.{weights.name}{_ENDING}"))
+                with told_if_full(weights):
+                    opened = _locked(claim, _identity(recipe, dataset))
+            yield weights
+        finally:
+            if claim is not None:
+                with suppress(OSError):  # too long a name, for which there is no claim
+                    claim.unlink(missing_ok=True)
+            if opened is not None:
+                os.close(opened)
 
 
-def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str) -> Path:
-    """`weights_path`; if that is another training's file, or one is about to write it, the first free numbered name, with a note.
+def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str, read: Reader) -> Path:
+    """`weights_path`; if something else stands there, or another training is about to write it, a free numbered name, with a note.
 
+    With --resume, the name whose checkpoint is of this training. read: of the framework's checkpoints.
     UserError if --name names such a file. With --force a file is replaced, and a running training is still left alone.
     """
     weights = weights_path(recipe, dataset, suffix)
+    if recipe.resume:
+        weights = _to_resume(weights, recipe, dataset, read)
+    if recipe.name is not None or recipe.force:
+        require_places(weights)
     running = _being_written(weights, recipe, dataset)
-    why = running or (None if recipe.force else of_another_training(weights, recipe, dataset))
+    why = running or (None if recipe.force else in_the_way(weights, recipe, dataset, read))
     if why is None:
         return weights
     if running and (recipe.name is not None or recipe.force):
-        raise UserError(f"{weights} {running}; pass another --name, or wait until that has ended")
+        raise UserError(f"{why}; pass another --name, or wait until that has ended")
+    if recipe.resume and of_another_unfinished(checkpoint_path(weights), recipe, dataset, read):
+        return weights  # whoever reads that checkpoint tells what differs
     if recipe.name is not None:
-        raise UserError(f"{weights} {why}; pass another --name, or --force to replace it")
-    free = first_free(weights, recipe, dataset)
+        raise UserError(f"{why}; pass another --name, or --force to replace it")
+    free = first_free(weights, recipe, dataset, read)
     otherwise = "--name gives another name" + ("" if running else ", --force replaces")
-    console().print(f"note: {weights} {why}; this training writes {free} ({otherwise})", markup=False)
+    console().print(f"note: {why}; this training writes {free} ({otherwise})", markup=False)
     return free
 
 
-def first_free(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> Path:
-    """The first of NAME-2, NAME-3, … that does not exist or is of the same training, and that no different one is writing."""
-    numbered = (weights.with_name(f"{weights.stem}-{number}{weights.suffix}") for number in itertools.count(2))
+def first_free(weights: Path, recipe: AnyRecipe, dataset: Dataset, read: Reader) -> Path:
+    """The first of NAME-2, NAME-3, … where nothing is or only what is of the same training, and that no different one writes."""
     return next(
         path
-        for path in numbered
-        if of_another_training(path, recipe, dataset) is None and _being_written(path, recipe, dataset) is None
+        for path in _numbered(weights)
+        if in_the_way(path, recipe, dataset, read) is None and _being_written(path, recipe, dataset) is None
     )
 
 
-def of_another_training(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> str | None:
-    """How the training that wrote `weights` differs from one by `recipe` on `dataset`, in words.
-
-    None if the file does not exist or is of the same training. Reads the images if the file exists.
-    """
-    if not weights.exists():
-        return None
-    try:
-        card = read_card(weights)
-    except UserError:
-        return "is there already and has no card, or no valid one"
-    as_default = type(recipe)().hyperparameters()  # cards of earlier versions lack newer fields, which had these values
-    card = dataclasses.replace(card, recipe={**as_default, **card.recipe})
-    changed = differences(card, _resolved(recipe), dataset.fingerprints())
-    return f"is there already and is of another training ({', '.join(changed[:4])})" if changed else None
+def _numbered(weights: Path) -> Iterator[Path]:
+    return (weights.with_name(f"{weights.stem}-{number}{weights.suffix}") for number in itertools.count(2))
 
 
-def _resolved(recipe: AnyRecipe) -> dict[str, Any]:
-    """The hyperparameters of `recipe` as a card would state them, without those that are known only after training."""
-    asked_for = recipe.hyperparameters()
-    if recipe.lr is None:
-        asked_for["lr"] = recipe.DEFAULT_LR
-    found_out = ["lr"] * bool(asked_for.get("find_lr")) + ["precision"] * (recipe.precision == "auto")
-    return {name: value for name, value in asked_for.items() if name not in found_out}
+def _to_resume(weights: Path, recipe: AnyRecipe, dataset: Dataset, read: Reader) -> Path:
+    """The first of NAME, NAME-2, … whose checkpoint is of this training; `weights` if there is none."""
+    names = itertools.chain([weights], _numbered(weights) if recipe.name is None else [])
+    used = itertools.takewhile(lambda path: path == weights or os.path.exists(path) or os.path.exists(checkpoint_path(path)), names)
+    own = (path for path in used if os.path.exists(checkpoint_path(path)) and in_the_way(path, recipe, dataset, read) is None)
+    return next(own, weights)
 
 
 def _identity(recipe: AnyRecipe, dataset: Dataset) -> str:
@@ -123,10 +112,14 @@ def _identity(recipe: AnyRecipe, dataset: Dataset) -> str:
 
 def _being_written(weights: Path, recipe: AnyRecipe, dataset: Dataset) -> str | None:
     """In words, that a different training of this machine is about to write `weights`; None if there is none."""
+    different = any(content != _identity(recipe, dataset) for content in _claims(weights))
+    return f"{weights} will be written by another training, which is still running" if different else None
+
+
+def _claims(weights: Path) -> list[str | None]:
+    """The identities of the trainings of this machine that are about to write `weights`."""
     names = {path: path.name.partition(".partial.")[2][_TOKEN + 1 :] for path in _files(weights.parent)}
-    claims = [path for path, name in names.items() if name == weights.name + _ENDING and _is_held(path)]
-    different = claims and any(_content(path) != _identity(recipe, dataset) for path in claims)
-    return "will be written by another training, which is still running" if different else None
+    return [_content(path) for path, name in names.items() if name == weights.name + _ENDING and _is_held(path)]
 
 
 def _files(folder: Path) -> list[Path]:

@@ -17,6 +17,7 @@ from core.records import Float32Array, ImageSet
 from models.card import ModelCard
 from models.graph.external_data import sha256_of_model
 from models.runtimes.opening import open_model
+from train.files.others import teacher_path
 from train.recipes import Recipe
 
 VIEWS = 2  # the image, and its mirror
@@ -31,16 +32,11 @@ def soft_labels(recipe: Recipe, images: ImageSet, weights: Path) -> Float32Array
     """
     if recipe.teacher is None:
         return None
-    logits = _logits(recipe, images, Path(recipe.teacher), kept_path(weights)) / recipe.teacher_temperature
+    logits = _logits(recipe, images, Path(recipe.teacher), teacher_path(weights)) / recipe.teacher_temperature
     shifted = np.exp(logits - logits.max(axis=2, keepdims=True))
     softened = recipe.teacher_share * shifted / shifted.sum(axis=2, keepdims=True)
     softened[:, np.arange(len(images)), images.labels] += 1 - recipe.teacher_share
     return np.asarray(softened, dtype=np.float32)
-
-
-def kept_path(weights: Path) -> Path:
-    """The cache of the teacher's logits while `weights` are in training."""
-    return weights.with_name(weights.name + ".teacher.npz")
 
 
 def _logits(recipe: Recipe, images: ImageSet, path: Path, kept: Path) -> Float32Array:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from train.recipes import TfRecipe
 
 
+def read_checkpoint(path: Path) -> Any:
+    """The content of a file of `State.write_checkpoint`; nothing in it is executed."""
+    return read_npz(path)
+
+
 class State:
     """A network, its optimizer, the running average of its weights if the recipe keeps one, and the network that is judged.
 
@@ -103,10 +108,6 @@ class State:
         named: dict[str, Any] = {"progress": np.array(progress), "n_done": np.array(self.n_done), **arrays, **best}
         with open(path, "wb") as file:
             np.savez(file, **named)
-
-    def read_checkpoint(self, path: Path) -> Any:
-        """The content of `path`; nothing in the file is executed."""
-        return read_npz(path)
 
     def restore(self, held: Any) -> list[np.ndarray]:
         """Restore what `read_checkpoint` returned; returns the best weights."""

@@ -19,7 +19,7 @@ from train.learning.whitening import sample_u8
 from train.loop import Framework, Setting, run_training
 from train.tf.batches import Batches
 from train.tf.optimisation import precision_of
-from train.tf.state import State
+from train.tf.state import State, read_checkpoint
 
 if TYPE_CHECKING:
     from core.records import Float32Array, ImageSet
@@ -83,5 +83,6 @@ def logits_of(
 FRAMEWORK = Framework(
     run="train-tf", backend=network.BACKEND, suffix=SUFFIX, choose_device=choose_device, precision_of=precision_of,
     preprocessing_of=network.preprocessing_of, start=start, evaluation_batch_size=evaluation_batch_size, logits_of=logits_of,
+    read_checkpoint=read_checkpoint,
     switches=import_switches("tensorflow"), release=keras.backend.clear_session,
 )  # fmt: skip

@@ -28,6 +28,16 @@ CPU = torch.device("cpu")
 StateDict = dict[str, Tensor]
 
 
+def read_checkpoint(path: Path) -> Any:
+    """The content of a file of `State.write_checkpoint`; nothing in it is executed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about the pickle's protocol, for files that are refused anyway
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(held, dict):
+        raise ValueError(f"{path} holds no dictionary")
+    return held
+
+
 class State:
     """A network, its optimizer and schedule, and the running average of its weights if the recipe keeps one.
 
@@ -121,15 +131,6 @@ class State:
         """Write everything that the next step depends on, with the text `progress` and the best weights so far."""
         tensors = {name: part.state_dict() for name, part in self._parts().items()}
         _save({"progress": progress, "best_weights": best_weights, **tensors}, path)
-
-    def read_checkpoint(self, path: Path) -> Any:
-        """The content of `path`; nothing in the file is executed."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the pickle's protocol, for files that are refused anyway
-            held = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(held, dict):
-            raise ValueError(f"{path} holds no dictionary")
-        return held
 
     def restore(self, held: Any) -> StateDict:
         """Restore what `read_checkpoint` returned; returns the best weights."""

@@ -19,7 +19,7 @@ from train.loop import Framework, Setting, run_training
 from train.torch.batches import Batches
 from train.torch.optimisation import make_optimizer, precision_of
 from train.torch.range_test import find_lr
-from train.torch.state import State
+from train.torch.state import State, read_checkpoint
 from train.torch.together import ranks_of
 
 if TYPE_CHECKING:
@@ -101,4 +101,5 @@ def logits_of(
 FRAMEWORK = Framework(
     run="train-torch", backend=network.BACKEND, suffix=SUFFIX, choose_device=choose_device, precision_of=precision_of,
     preprocessing_of=network.preprocessing_of, start=start, evaluation_batch_size=evaluation_batch_size, logits_of=logits_of,
+    read_checkpoint=read_checkpoint,
 )  # fmt: skip

@@ -16,7 +16,9 @@ from core.files import atomic_path
 from data import Dataset
 from models.card import write_card
 from tests.tiny_models import tiny_card
-from train.files.names import claimed_weights, free_weights_path, of_another_training, weights_path
+from train.files.checkpoint import Progress, checkpoint_path
+from train.files.names import claimed_weights, free_weights_path, weights_path
+from train.files.others import of_another_training, teacher_path
 from train.recipes import Recipe, TfRecipe, TorchRecipe
 
 KINDS: list[type[Any]] = [TorchRecipe, TfRecipe]
@@ -43,8 +45,20 @@ def trained(recipe: Any, images: Dataset, **found_out: Any) -> Path:
     return path
 
 
+def read(path: Path) -> dict[str, Any]:
+    """A checkpoint of these tests: its text alone."""
+    return {"progress": path.read_text()}
+
+
+def unfinished(recipe: Any, images: Dataset, path: Path) -> Path:
+    """What a killed training by `recipe` that would have written `path` leaves."""
+    checkpoint = checkpoint_path(path)
+    checkpoint.write_text(Progress(recipe.hyperparameters(), images.fingerprints(), [], {}).to_json())
+    return checkpoint
+
+
 def ask(recipe: Any, images: Dataset) -> Path:
-    return free_weights_path(recipe, images, ENDINGS[type(recipe)])
+    return free_weights_path(recipe, images, ENDINGS[type(recipe)], read)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -138,7 +152,7 @@ def test_any_other_name_is_kept_as_it_is(name: str, tmp_path: Path) -> None:
 
 
 def claim(recipe: Any, seed: int = 0) -> Any:
-    return claimed_weights(recipe, dataset(seed), ".pth")
+    return claimed_weights(recipe, dataset(seed), ".pth", read)
 
 
 def test_a_different_training_that_runs_keeps_its_name_to_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,3 +201,72 @@ def test_the_longest_name_of_a_file_is_one_of_weights_too(tmp_path: Path) -> Non
     with claim(TorchRecipe(models_dir=tmp_path, name="n" * 240)) as weights:
         weights.write_bytes(b"weights")
     assert list(tmp_path.iterdir()) == [weights]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_unfinished_training_is_not_overwritten_by_a_different_one(
+    kind: type[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = kind(models_dir=tmp_path)
+    path = ask(recipe, dataset())
+    unfinished(recipe, dataset(), path)
+    second = path.with_name(f"{path.stem}-2{path.suffix}")
+    other = dataclasses.replace(recipe, seed=1)
+    assert ask(other, dataset()) == second
+    assert "of another, unfinished training (--seed was 0, is 1)" in " ".join(capsys.readouterr().err.split())
+    assert ask(recipe, dataset(1)) == second
+    assert ask(dataclasses.replace(other, force=True), dataset()) == path
+    with pytest.raises(UserError, match=r"checkpoint is of another, unfinished training .*; pass another --name, or --force"):
+        ask(dataclasses.replace(other, name=path.stem), dataset())
+    assert ask(dataclasses.replace(recipe, name=path.stem, data="moved/photos"), dataset()) == path
+
+
+def test_resume_finds_the_name_under_which_its_training_began(tmp_path: Path) -> None:
+    recipe = TorchRecipe(models_dir=tmp_path)
+    path = ask(recipe, dataset())
+    unfinished(recipe, dataset(), path)
+    others = [dataclasses.replace(recipe, seed=seed) for seed in (1, 2)]
+    names = []
+    for other in others:
+        names.append(ask(other, dataset()))
+        unfinished(other, dataset(), names[-1])
+    assert [name.stem for name in names] == [f"{path.stem}-2", f"{path.stem}-3"]
+    resumed = [ask(dataclasses.replace(other, resume=True), dataset()) for other in (recipe, *others)]
+    assert resumed == [path, *names]
+    # of no such training: whoever reads the first checkpoint tells what differs
+    assert ask(dataclasses.replace(recipe, seed=3, resume=True), dataset()) == path
+    assert ask(dataclasses.replace(recipe, seed=3, resume=True, name=path.stem), dataset()) == path
+
+
+@pytest.mark.parametrize("beside", ["weights", "card", "checkpoint", "teacher's logits"])
+@pytest.mark.parametrize("what", ["file", "folder", "pipe", "link"])
+def test_what_others_put_where_a_training_writes_is_not_replaced(beside: str, what: str, tmp_path: Path) -> None:
+    recipe = TorchRecipe(models_dir=tmp_path, name="x", teacher="teacher.onnx")
+    place = {
+        "weights": tmp_path / "x.pth", "card": tmp_path / "x.pth.json", "checkpoint": checkpoint_path(tmp_path / "x.pth"),
+        "teacher's logits": teacher_path(tmp_path / "x.pth"),
+    }[beside]  # fmt: skip
+    makes: dict[str, Any] = {
+        "file": lambda: place.write_text("{}"), "folder": place.mkdir, "pipe": lambda: os.mkfifo(place),
+        "link": lambda: place.symlink_to(tmp_path / "nowhere"),
+    }  # fmt: skip
+    makes[what]()
+    with pytest.raises(UserError) as caught:
+        ask(recipe, dataset())
+    assert str(place) in str(caught.value) and "pass another --name" in str(caught.value)
+    assert ("--force" in str(caught.value)) == (what in ("file", "link"))
+    forced = dataclasses.replace(recipe, force=True)
+    if what in ("file", "link"):
+        assert ask(forced, dataset()) == tmp_path / "x.pth"
+    else:
+        with pytest.raises(UserError, match="this training must write a file there"):
+            ask(forced, dataset())
+    assert ask(dataclasses.replace(recipe, name="y"), dataset()) == tmp_path / "y.pth"
+    place.rename(tmp_path / place.name.replace("x", f"{TorchRecipe().arch}_photos", 1))
+    assert ask(dataclasses.replace(recipe, name=None), dataset()).stem.endswith("-2")
+
+
+def test_the_same_training_twice_at_once_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = TorchRecipe(models_dir=tmp_path)
+    with claim(recipe), claim(recipe):
+        assert "the same training is running already" in " ".join(capsys.readouterr().err.split())

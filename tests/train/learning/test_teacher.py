@@ -15,8 +15,9 @@ from core.errors import UserError
 from core.records import ImageSet
 from models.runtimes.opening import open_model
 from tests.tiny_models import write_tiny_model
+from train.files.others import teacher_path
 from train.learning import teacher
-from train.learning.teacher import kept_path, soft_labels
+from train.learning.teacher import soft_labels
 from train.recipes import TfRecipe
 
 
@@ -50,7 +51,7 @@ def test_what_it_said_is_kept_for_the_same_teacher_and_images_only(
 ) -> None:
     weights = tmp_path / "student.pth"
     first = soft_labels(recipe, images, weights)
-    kept = kept_path(weights).read_bytes()
+    kept = teacher_path(weights).read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(teacher, "VIEWS", None)  # to compute anew would now raise
         np.testing.assert_array_equal(soft_labels(recipe, images, weights), first)
@@ -59,9 +60,9 @@ def test_what_it_said_is_kept_for_the_same_teacher_and_images_only(
     write_tiny_model(Path(str(recipe.teacher)), seed=1)
     assert not np.allclose(soft_labels(recipe, images, weights), first)
     write_tiny_model(Path(str(recipe.teacher)), seed=0)
-    kept_path(weights).write_bytes(kept[: len(kept) // 2])
+    teacher_path(weights).write_bytes(kept[: len(kept) // 2])
     np.testing.assert_array_equal(soft_labels(recipe, images, weights), first)
-    with zipfile.ZipFile(io.BytesIO(kept)) as whole, zipfile.ZipFile(kept_path(weights), "w") as damaged:
+    with zipfile.ZipFile(io.BytesIO(kept)) as whole, zipfile.ZipFile(teacher_path(weights), "w") as damaged:
         for name in whole.namelist():  # numpy parses a header as Python
             damaged.writestr(name, whole.read(name).replace(b", 'shape': (", b", 'shape':((("))
     np.testing.assert_array_equal(soft_labels(recipe, images, weights), first)
@@ -84,4 +85,4 @@ def test_a_teacher_that_would_mislead_is_refused(
     with pytest.raises(UserError, match=message) as caught:
         soft_labels(replace(recipe, **changes), images, tmp_path / "student.pth")  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
-    assert not kept_path(tmp_path / "student.pth").exists()
+    assert not teacher_path(tmp_path / "student.pth").exists()

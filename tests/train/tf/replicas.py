@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from train.recipes import TfRecipe
-from train.tf.state import State
+from train.tf.state import State, read_checkpoint
 
 N_STEPS, SIDE, N_CLASSES = 20, 8, 5
 RECIPE = TfRecipe(
@@ -61,7 +61,7 @@ def main() -> None:
         if n == 3:
             state.write_checkpoint(checkpoint, "{}", state.copy_weights())
     resumed = State(replace(RECIPE, replicas=1), N_CLASSES, "fp32", N_STEPS)
-    resumed.restore(resumed.read_checkpoint(checkpoint))
+    resumed.restore(read_checkpoint(checkpoint))
     resumed.update_judged()
     told["resumed"] = np.concatenate([np.ravel(own) for own in resumed.copy_weights()]).tolist()
     print(json.dumps(told))

@@ -22,7 +22,7 @@ from train.recipe_choice import named
 from train.recipes import TfRecipe
 from train.tf import optimisation as tf_optimisation
 from train.tf.optimisation import graphs_in_bf16, precision_of, start_as_identity, whiten
-from train.tf.state import State
+from train.tf.state import State, read_checkpoint
 
 IN_HARDWARE = bool({"avx512_bf16", "amx_bf16"} & set(cpu_flags()))
 
@@ -106,7 +106,7 @@ def test_a_checkpoint_with_a_damaged_header_is_unreadable_in_a_way_that_is_known
     with zipfile.ZipFile(tmp_path / "checkpoint", "w") as archive:
         archive.writestr("progress.npy", np.lib.format.magic(1, 0) + len(header).to_bytes(2, "little") + header)
     with pytest.raises(UNREADABLE):
-        State.read_checkpoint(None, tmp_path / "checkpoint")  # type: ignore[arg-type]
+        read_checkpoint(tmp_path / "checkpoint")
 
 
 def test_a_whitened_convolution_keeps_its_filters_through_training_and_checkpoint(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_whitened_convolution_keeps_its_filters_through_training_and_checkpoin
         state.follow()
     state.update_judged()
     state.write_checkpoint(tmp_path / "checkpoint", "", state.copy_weights())
-    other.restore(other.read_checkpoint(tmp_path / "checkpoint"))
+    other.restore(read_checkpoint(tmp_path / "checkpoint"))
     other.update_judged()
     expected = whitening_filters(images_nhwc, 7, 64).transpose(1, 2, 3, 0)
     for of_one in (state, other):
