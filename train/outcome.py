@@ -56,18 +56,22 @@ class Outcome:
 
     def report(self) -> str:
         """The paths, the validation accuracy and the next command, one line each."""
-        command = f"python -m export.to_onnx {shlex.quote(str(self.weights))}"
-        if self.image_folder is not None:
-            command += f" --data {shlex.quote(self.image_folder)}"
-        if self.replaces_export:
-            command += " --force"
         return (
             f"weights     {self.weights}\n"
             f"card        {card_path(self.weights)}\n"
             f"run         {self.run}\n"
             f"validation  {self.validation_accuracy:.2%} of {self.n_validation:,} images right, epoch {self.best_epoch}\n"
-            f"next        {command}"
+            f"next        {self._next()}"
         )
+
+    def _next(self) -> str:
+        """The command that exports the weights."""
+        command = f"python -m export.to_onnx {shlex.quote(str(self.weights))}"
+        if self.image_folder is not None:
+            command += f" --data {shlex.quote(self.image_folder)}"
+        if self.replaces_export:
+            command += " --force"
+        return command
 
     def raise_if_stopped(self) -> Outcome:
         """Returns itself if the training ran to its end; else raises the reason, with the path of the best weights."""
@@ -81,7 +85,7 @@ class Outcome:
         if self.stopped == INTERRUPTED:
             raise KeyboardInterrupt(f"{message}; the same command with --resume continues")
         if self.stopped == AT_THE_END:
-            raise KeyboardInterrupt(f"{message}; nothing is missing")
+            raise KeyboardInterrupt(f"{message}; next: {self._next()}")
         raise DivergedError(f"{message}; pass a lower --lr, and --force to replace them or --name to keep them")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +62,37 @@ def test_interrupted_it_keeps_the_best_and_resumed_it_ends_like_one_that_was_not
     assert read_card(Path(record["weights"])).figures["validation_nll"] == two.validation_loss
     twin.same(trained(own), whole)
     assert not twin.checkpoint(own).exists()
+
+
+def stopped_in_evaluation(*calls: int) -> Framework:
+    """One whose networks are evaluated without end; Ctrl-C comes in these calls, from 1."""
+    numbers = itertools.count(1)
+
+    def logits_of(*arguments: Any) -> Any:
+        if next(numbers) in calls:
+            raise KeyboardInterrupt
+        return LINEAR.logits_of(*arguments)
+
+    return replace(LINEAR, logits_of=logits_of)
+
+
+@pytest.mark.parametrize(("n_epochs", "otherwise"), [(3, "--resume continues"), (1, "begins again")])
+def test_interrupted_after_the_last_epoch_it_still_saves_the_weights_but_for_a_second_time(
+    n_epochs: int, otherwise: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = replace(recipe(tmp_path), epochs=n_epochs)
+    twice = stopped_in_evaluation(n_epochs + 1, n_epochs + 2)
+    assert guard(lambda _: bool(trained(own, twice)), []) == INTERRUPTED
+    assert f"before the weights were saved; the same command {'with ' * (n_epochs > 1)}{otherwise}" in capsys.readouterr().err
+    assert not list((tmp_path / "models").glob("*.pth")) if n_epochs > 1 else not (tmp_path / "models").exists()
+
+    assert guard(lambda _: bool(trained(own, stopped_in_evaluation(n_epochs + 1))), []) == INTERRUPTED
+    weights = tmp_path / "models" / "resnet18_digits.pth"
+    assert "interrupted after the last epoch; the best weights (epoch " in capsys.readouterr().err
+    interrupted = linear.weights_of(weights)
+    assert not checkpoint_path(weights).exists()
+    whole = linear.weights_of(trained(replace(own, models_dir=tmp_path / "whole")).weights)
+    assert all(np.array_equal(interrupted[name], whole[name]) for name in whole)
 
 
 def test_stopped_before_the_first_epoch_is_whole_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
