@@ -7,29 +7,25 @@ their record into `--results-dir`; trained weights go into `--models-dir` and th
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import os
 import re
-import signal
 import sys
 import textwrap
-import threading
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from core import signals
 from core.console import make_output_safe, print_error, printable
-from core.errors import UserError, causes, of_system, one_line
+from core.errors import UserError, of_system, one_line
 from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
-_AGAIN_AFTER_S = 0.01  # a destructor has ended by then
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 USAGE = 2  # arguments that cannot be parsed, as in argparse, tyro and most commands of Unix
-
-_stops: list[KeyboardInterrupt] = []  # what signals were made of since `run` began
 
 Main = Callable[[Sequence[str]], "int | None"]
 
@@ -146,26 +142,17 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     show_cause = "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
-    for name in ("SIGTERM", "SIGHUP"):  # so that `timeout`, a stopped container or a closed terminal leave nothing half-written
-        stopping = getattr(signal, name, None)
-        if stopping is not None and signal.getsignal(stopping) is not signal.SIG_IGN:  # nohup has it ignored
-            signal.signal(stopping, _stop)
     _forget_invalid_threads()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-    _stops.clear()
-    hook, sys.unraisablehook = sys.unraisablehook, _stop_later
-    try:
+    status = INTERRUPTED
+    with suppress(KeyboardInterrupt), signals.become_interrupts():  # one that comes while an error is printed
         status = guard(main, arguments, show_cause=show_cause)
-    finally:
-        sys.unraisablehook = hook
     sys.exit(status)
 
 
 def _forget_invalid_threads() -> None:
-    """Take an OMP_NUM_THREADS that is no number out of the environment, with a note: libraries would complain in every process."""
+    """Take an OMP_NUM_THREADS that no machine can follow out of the environment, with a note: libraries would complain or die."""
     wanted = os.environ.get("OMP_NUM_THREADS")
-    if wanted is not None and not re.fullmatch(r"\s*0*[1-9]\d*\s*(,\s*0*[1-9]\d*\s*)*", wanted):
+    if wanted is not None and not re.fullmatch(r"\s*0*[1-9]\d{0,3}\s*(,\s*0*[1-9]\d{0,3}\s*)*", wanted):
         del os.environ["OMP_NUM_THREADS"]
         print(f"note: OMP_NUM_THREADS={printable(wanted)[:40]} is no number of threads and is not used", file=sys.stderr)
 
@@ -180,17 +167,8 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
     except KeyboardInterrupt as error:
         return _interrupted(error, error, show_cause)
     except Exception as error:
-        stopped = _stop_behind(error)
+        stopped = signals.interrupt_behind(error)
         return _failed(error, show_cause) if stopped is None else _interrupted(stopped, error, show_cause)
-
-
-def _stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The Ctrl-C or signal that an exception was made of: libraries in C++ make an ImportError of one that comes as they begin.
-
-    Some forget what it was made of: then an exception that nobody foresaw, after a signal, is taken for its consequence.
-    """
-    known = next((one for one in causes(error) if isinstance(one, KeyboardInterrupt)), None)
-    return known or (_stops[-1] if _stops and not isinstance(error, UserError) else None)
 
 
 def _interrupted(stopped: KeyboardInterrupt, error: BaseException, show_cause: bool) -> int:
@@ -218,49 +196,6 @@ def _failed(failure: Exception, show_cause: bool) -> int:
         return _report(said, error, show_cause, 1)
     except Exception as error:  # a fault of ours: still one line, and the way to the cause
         return _report(f"{type(error).__name__}: {one_line(error)}; add --traceback to see where", error, show_cause, 1)
-
-
-def _stop(signal_number: int, _frame: object) -> NoReturn:
-    """End as Ctrl-C does, with clean-up, during which a second signal of this kind (shells send two) is ignored."""
-    signal.signal(signal_number, signal.SIG_IGN)
-    _stops.append(_Stopped(signal_number))
-    raise _stops[-1]
-
-
-def _interrupt(_signal_number: int, _frame: object) -> NoReturn:
-    """As Python does by itself on Ctrl-C."""
-    _stops.append(KeyboardInterrupt())
-    raise _stops[-1]
-
-
-class _Stopped(KeyboardInterrupt):
-    """What a signal other than Ctrl-C's becomes."""
-
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by signal {signal_number}")
-        self.signal_number = signal_number
-
-
-def _signal_main_thread(number: int) -> None:
-    if sys.platform == "win32":
-        _thread.interrupt_main(number)
-    else:
-        signal.pthread_kill(threading.main_thread().ident or 0, number)  # which ends what it waits for, too
-
-
-def _stop_later(unraisable: sys.UnraisableHookArgs) -> None:
-    """Have a signal come again that came in a destructor, which lets no exception out: Python would print and forget it."""
-    stopped = next((one for one in causes(unraisable.exc_value) if isinstance(one, KeyboardInterrupt)), None)
-    if stopped is None:
-        sys.__unraisablehook__(unraisable)
-        return
-    number = signal.SIGINT
-    if isinstance(stopped, _Stopped):
-        number = signal.Signals(stopped.signal_number)
-        signal.signal(number, _stop)
-    again = threading.Timer(_AGAIN_AFTER_S, _signal_main_thread, (number,))
-    again.daemon = True
-    again.start()
 
 
 def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:

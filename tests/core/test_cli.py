@@ -158,6 +158,34 @@ def test_a_signal_ends_as_an_interrupt_and_cleans_up_however_often_it_comes(name
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.parametrize("when", ["at once", "as Python ends", "when Python has taken its handlers away"])
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_signal_that_comes_when_the_work_is_done_changes_nothing(name: str, when: str, status: int) -> None:
+    code = (
+        "import atexit, os, signal, sys\n"
+        "from core.cli import run\nfrom core.errors import UserError\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "class Last:\n"
+        "    def __init__(self):\n"
+        "        self.kill, self.arguments = os.kill, (os.getpid(), signal.NAME)\n"
+        "    def __del__(self):\n"
+        "        self.kill(*self.arguments)\n"
+        "def main(arguments):\n"
+        "    if 'Python has' in WHEN: sys.modules['last'] = Last()\n"
+        "    if 'as Python' in WHEN: atexit.register(lambda: os.kill(os.getpid(), signal.NAME))\n"
+        "    if STATUS: raise UserError('wrong; mend it')\n"
+        "    print('done')\n"
+        "try:\n"
+        "    run(main)\n"
+        "finally:\n"
+        "    if WHEN == 'at once': os.kill(os.getpid(), signal.NAME)\n"
+    ).replace("NAME", name).replace("WHEN", repr(when)).replace("STATUS", str(status))  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    expected = (1, "", "error: wrong; mend it\n") if status else (0, "done\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == expected
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_a_signal_that_comes_in_a_destructor_is_not_lost(name: str) -> None:
     code = (
@@ -179,7 +207,8 @@ def test_a_signal_that_comes_in_a_destructor_is_not_lost(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "valid"), [("2", True), ("4,2", True), (" 08 ", True), ("", False), ("0", False), ("a\x1b", False)]
+    ("value", "valid"),
+    [("2", True), ("4,2", True), (" 08 ", True), ("", False), ("0", False), ("a\x1b", False), ("9999", True), ("10000", False)],
 )
 def test_a_number_of_threads_that_is_none_is_told_once_and_forgotten(value: str, valid: bool, monkeypatch, capsys) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", value)
