@@ -62,6 +62,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what `guard` prints before it ends with status `USAGE`."""
+        message = re.sub(r"invalid int value: (.+)", r"\1 is not a whole number", message)
+        message = re.sub(r"invalid float value: (.+)", r"\1 is not a number", message)
         raise UserError(f"{message}; see {self.prog} --help", exit_code=USAGE)
 
 
@@ -86,48 +88,51 @@ def add_run_flag(parser: argparse.ArgumentParser, flag: str = "--out") -> None:
 
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
-    return int(_within(text, int(text), 1, sys.maxsize, "a positive number"))
+    return int(within(text, int, 1, sys.maxsize, "a positive number"))
 
 
 def not_negative(text: str) -> int:
     """A whole number of 0 or more."""
-    return int(_within(text, int(text), 0, sys.maxsize, "a number of 0 or more"))
+    return int(within(text, int, 0, sys.maxsize, "a number of 0 or more"))
 
 
 def seed(text: str) -> int:
     """A seed that the random generators of every library take."""
-    return int(_within(text, int(text), 0, 2**32 - 1, "a whole number from 0 to 4294967295"))
+    return int(within(text, int, 0, 2**32 - 1, "a whole number from 0 to 4294967295"))
 
 
 def seconds(text: str) -> float:
     """Seconds, 0 included."""
-    return _within(text, float(text), 0, MOST, "a number of seconds")
+    return within(text, float, 0, MOST, "a number of seconds")
 
 
 def milliseconds(text: str) -> float:
     """Milliseconds above 0."""
-    return _within(text, float(text), 1 / MOST, MOST, "a number of milliseconds")
+    return within(text, float, 1 / MOST, MOST, "a number of milliseconds")
 
 
 def dollars(text: str) -> float:
     """US dollars above 0."""
-    return _within(text, float(text), 1 / MOST, MOST, "a number of dollars above 0")
+    return within(text, float, 1 / MOST, MOST, "a number of dollars above 0")
 
 
 def fraction(text: str) -> float:
     """A fraction from 0 to 1."""
-    return _within(text, float(text), 0, 1, "a fraction from 0 to 1 (0.95 for 95 %)")
+    return within(text, float, 0, 1, "a fraction from 0 to 1 (0.95 for 95 %)")
 
 
 def points(text: str) -> float:
     """Percentage points from 0 to 100."""
-    return _within(text, float(text), 0, 100, "a number of percentage points")
+    return within(text, float, 0, 100, "a number of percentage points")
 
 
-def _within(text: str, value: float, least: float, most: float, what: str) -> float:
-    if not least <= value <= most:
-        raise argparse.ArgumentTypeError(f"{text} is not {what}")
-    return value
+def within(text: str, kind: type[int] | type[float], least: float, most: float, what: str) -> float:
+    """The number that `text` is, if it is of that kind and between these; else argparse's error that it is not `what`."""
+    with suppress(ValueError):  # no number at all
+        value = kind(text)
+        if least <= value <= most:
+            return value
+    raise argparse.ArgumentTypeError(f"{text} is not {what}")
 
 
 def run(main: Main, argv: Sequence[str] | None = None) -> None:

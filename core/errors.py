@@ -40,6 +40,11 @@ def one_line(error: BaseException, limit: int = 240) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def reason(error: BaseException, limit: int = 160) -> str:
+    """Why a file, which the caller names, cannot be used: what the system says of it, else `one_line`."""
+    return (isinstance(error, OSError) and error.strerror) or one_line(error, limit)
+
+
 def of_system(error: OSError) -> str:
     """What the operating system refused, where, and what to do."""
     if (error.strerror or "").startswith(_NO_TEMPORARY):

@@ -7,7 +7,7 @@ import atexit
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from core.errors import UserError, causes
@@ -59,6 +59,19 @@ def interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
     """
     known = next((one for one in causes(error) if isinstance(one, KeyboardInterrupt)), None)
     return known or (_stops[-1] if _stops and not isinstance(error, UserError) else None)
+
+
+@contextmanager
+def told_how_to_go_on(how: Callable[[], str]) -> Iterator[None]:
+    """An interrupt in the block says how to go on, too, if `how` then knows it: it returns "" if it does not."""
+    try:
+        yield
+    except BaseException as error:
+        stopped = error if isinstance(error, KeyboardInterrupt) else interrupt_behind(error)
+        following = how() if stopped is not None else ""
+        if not following or following in str(stopped):
+            raise
+        raise KeyboardInterrupt(f"{str(stopped) or 'interrupted'}; {following}") from error
 
 
 def _stop(signal_number: int, _frame: object) -> None:

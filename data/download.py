@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.console import progress
 from core.errors import UserError, one_line
+from core.files import made_folder
 from data.sets.cifar10_folder import BATCHES_FOLDER, ENVIRONMENT_VARIABLE, find_batches
 
 if TYPE_CHECKING:
@@ -52,28 +53,23 @@ def download_cifar10(home: Path, archive: Archive = CIFAR10) -> Path:
 
     An archive that was put into `home` by hand is used and kept. UserError if every source fails, with the reason for each.
     """
-    is_new = not home.exists()
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        was_there = (home / archive.file_name).exists()
-        if not was_there:
-            print(
-                f"there is no CIFAR-10 in {home}: about 170 MB are downloaded into it, once; to use a copy of yours instead, press "
-                f"Ctrl-C and set ${ENVIRONMENT_VARIABLE} or --data-dir to its folder, or choose other images with --data",
-                file=sys.stderr,
-            )
-        path = fetch(archive, home)
-        folder = _unpack(path, home)
-        if not was_there:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot store CIFAR-10 in {home}: {error.strerror or one_line(error)}; "
-            f"free some space or choose another folder with --data-dir or ${ENVIRONMENT_VARIABLE}"
-        ) from error
-    finally:
-        if is_new and home.exists() and not any(home.iterdir()):
-            home.rmdir()
+    elsewhere = f"choose another folder with --data-dir or ${ENVIRONMENT_VARIABLE}"
+    with made_folder(home, f"CIFAR-10 to {home}", elsewhere):
+        try:
+            was_there = (home / archive.file_name).exists()
+            if not was_there:
+                print(
+                    f"there is no CIFAR-10 in {home}: about 170 MB are downloaded into it, once; to use a copy of yours instead, "
+                    f"press Ctrl-C and set ${ENVIRONMENT_VARIABLE} or --data-dir to its folder, or choose other images with --data",
+                    file=sys.stderr,
+                )
+            path = fetch(archive, home)
+            folder = _unpack(path, home)
+            if not was_there:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            why = error.strerror or one_line(error)
+            raise UserError(f"cannot store CIFAR-10 in {home}: {why}; free some space or {elsewhere}") from error
     return folder
 
 

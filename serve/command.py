@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cli import Parser, fraction, positive, seconds
+from core.cli import MOST, USAGE, Parser, fraction, positive, seconds, within
 from core.environment import how_to_install
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
@@ -53,7 +53,9 @@ def _models(named: Sequence[Path], run_folder: Path | None) -> dict[str, Any]:
         print("note: a model is named twice; it is served once", file=sys.stderr)
     if run_folder is None:
         if not models:
-            raise UserError("there is no model to serve; name contract files, or a run of the benchmark with --run")
+            raise UserError(
+                "there is no model to serve; name contract files, or a run of the benchmark with --run", exit_code=USAGE
+            )
         return {"models": models}
     from serve.runs import HOW, files_of, read_run
 
@@ -144,21 +146,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 65536:
-        raise argparse.ArgumentTypeError(f"{text} is not a port")
-    return value
+    return int(within(text, int, 0, 65535, "a port"))
 
 
 def _not_negative(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
-    return value
+    return within(text, float, 0, MOST, "a number of 0 or more")
 
 
 def _above_zero(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
+    return within(text, float, 1 / MOST, MOST, "a number above 0")

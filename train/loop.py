@@ -20,15 +20,16 @@ from core.console import console
 from core.environment import machine_line
 from core.files import run_folder
 from core.records import Float32Array, ImageSet
+from core.signals import told_how_to_go_on
 from data import Dataset
 from models.card import Preprocessing
 from train.curves import Epoch
-from train.files.checkpoint import Checkpointed, Reader, checkpoint_path, read_checkpoint, remove, require, write_checkpoint
+from train.files.checkpoint import Checkpointed, Reader, checkpoint_path, go_on, read_checkpoint, remove, require, write_checkpoint
 from train.files.names import claimed_weights, free_weights_path
 from train.files.others import teacher_path
 from train.images import TrainingData, batch_sizes, loss_and_accuracy, n_batches, training_data
 from train.learning.teacher import soft_labels
-from train.outcome import AT_THE_END, INTERRUPTED, Outcome, Trained, check_writable, nothing_to_keep, unsaved, write_outcome
+from train.outcome import AT_THE_END, INTERRUPTED, UNSAVED, Outcome, Trained, check_writable, nothing_to_keep, write_outcome
 from train.recipes import AnyRecipe
 from train.watch import NotFiniteLossError, StepClock, Watch
 
@@ -169,7 +170,10 @@ def run_training(
     results_dir = recipe.results_dir if framework.ranks.rank == 0 else Path(tempfile.gettempdir())
     with run_folder(framework.run, results_dir) as folder:
         images = images or training_data(recipe)
-        with _weights(recipe, images.dataset, framework) as weights:
+        with (
+            _weights(recipe, images.dataset, framework) as weights,
+            told_how_to_go_on(lambda: go_on(checkpoint_path(weights))),
+        ):
             outcome = _train(recipe, framework, device, weights, folder, images, heard)
     return outcome.raise_if_stopped()
 
@@ -243,7 +247,7 @@ def _train(
         )
         return write_outcome(trained, weights, folder, state.save, framework.read_checkpoint)
 
-    outcome = _finished(finish, stopped, checkpoint)
+    outcome = _finished(finish, stopped)
     if outcome.stopped != INTERRUPTED:
         remove(checkpoint)
         if recipe.teacher is not None:
@@ -251,17 +255,17 @@ def _train(
     return outcome
 
 
-def _finished(finish: Callable[[str | None], Outcome], stopped: str | None, checkpoint: Path) -> Outcome:
+def _finished(finish: Callable[[str | None], Outcome], stopped: str | None) -> Outcome:
     """The result of `finish`, which a first Ctrl-C or signal does not keep from saving a whole training; a second one ends it."""
     try:
         return finish(stopped)
     except KeyboardInterrupt as error:
         if stopped in (INTERRUPTED, AT_THE_END):
-            raise unsaved(checkpoint) from error
+            raise KeyboardInterrupt(UNSAVED) from error
     try:
         return finish(stopped or AT_THE_END)
     except KeyboardInterrupt as error:
-        raise unsaved(checkpoint) from error
+        raise KeyboardInterrupt(UNSAVED) from error
 
 
 @dataclass

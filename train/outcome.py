@@ -21,7 +21,7 @@ from models.card import ModelCard, Preprocessing, card_path, write_card
 from models.native import onnx_path
 from models.provenance import same_training
 from train.curves import Epoch, plot_history, write_history
-from train.files.checkpoint import Reader
+from train.files.checkpoint import GO_ON, Reader
 from train.files.names import first_free
 from train.files.others import of_another_training
 from train.images import TrainingData, confusion_of
@@ -83,7 +83,7 @@ class Outcome:
             f"are in {self.weights}, the run in {self.run}"
         )
         if self.stopped == INTERRUPTED:
-            raise KeyboardInterrupt(f"{message}; the same command with --resume continues")
+            raise KeyboardInterrupt(f"{message}; {GO_ON}")
         if self.stopped == AT_THE_END:
             raise KeyboardInterrupt(f"{message}; next: {self._next()}")
         raise DivergedError(f"{message}; pass a lower --lr, and --force to replace them or --name to keep them")
@@ -91,6 +91,7 @@ class Outcome:
 
 INTERRUPTED = "interrupted"
 AT_THE_END = "interrupted after the last epoch"
+UNSAVED = "interrupted again, before the weights were saved"
 
 
 class DivergedError(UserError):
@@ -101,12 +102,6 @@ def nothing_to_keep(stopped: str) -> KeyboardInterrupt | UserError:
     """The exception for a training that stopped before its first epoch finished."""
     message = f"{stopped}, before the first epoch finished; no weights were saved"
     return KeyboardInterrupt(message) if stopped == INTERRUPTED else DivergedError(f"{message}; pass a lower --lr")
-
-
-def unsaved(checkpoint: Path) -> KeyboardInterrupt:
-    """The exception for a training that is stopped for the second time, before its weights were saved."""
-    otherwise = "the same command with --resume continues" if checkpoint.exists() else "the same command begins again"
-    return KeyboardInterrupt(f"interrupted again, before the weights were saved; {otherwise}")
 
 
 def check_writable(models_dir: Path) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import io
 import itertools
+import re
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,7 +82,18 @@ def from_command_line(kind: type[Kind], arguments: Sequence[str], command: str) 
     except SystemExit as ended:
         if not ended.code:
             raise
-        raise UserError(f"{_out_of_the_box(said.getvalue())}; see python -m {command} --help", exit_code=USAGE) from ended
+        wrong = _in_plain_words(_out_of_the_box(said.getvalue()))
+        raise UserError(f"{wrong}; see python -m {command} --help", exit_code=USAGE) from ended
+    except UserError as refused:  # a value that the recipe cannot have
+        raise UserError(str(refused), exit_code=USAGE) from refused
+
+
+def _in_plain_words(wrong: str) -> str:
+    """What tyro says of a value that is no number, without the names of Python's functions; anything else as it is."""
+    found = re.search(r"Error parsing (--\S+): .*(int\(\) with base 10|string to float): (.+)", wrong)
+    if not found:
+        return wrong
+    return f"{found[1]} must be {'a whole number' if found[2].startswith('int') else 'a number'}, not {found[3]}"
 
 
 def _out_of_the_box(said: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from core.cli import HelpWithDefaults, Parser, positive, seed
 from core.console import print_lines
 from core.errors import UserError
+from core.signals import told_how_to_go_on
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
 
@@ -37,10 +38,16 @@ def main(arguments: Sequence[str]) -> int:
         data_dir=None if options.data_dir is None else str(options.data_dir),
         **{name: getattr(options, name) for name in names},
     )
-    if options.shard or (n_shards == 1 and options.launcher == LAUNCHERS[0]):
-        _here(asked, shard)
-    else:
-        _launched(asked, options)
+
+    def how_to_go_on() -> str:
+        n_done = n_shards - len(missing(options.out, n_shards))
+        return f"{n_done} of {n_shards} shards are in {options.out}, and the same command goes on" if n_done else ""
+
+    with told_how_to_go_on(how_to_go_on):
+        if options.shard or (n_shards == 1 and options.launcher == LAUNCHERS[0]):
+            _here(asked, shard)
+        else:
+            _launched(asked, options)
     absent = missing(options.out, n_shards)
     if absent:
         print_lines(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.decimals import counted
-from core.errors import UserError, one_line
+from core.errors import UserError, one_line, reason
 from core.files import parse_json, read_text
 from core.records import ImageSet
 from data.download import Archive, fetch
@@ -87,7 +87,7 @@ def _read(path: Path) -> tuple[set[str], set[int]]:
             f"--exclude {path}: there is no such file; write duplicates, {DISPUTED_NAME}, or the path of a list"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--exclude {path} cannot be read ({one_line(error, 100)}); pass {_MASK_FORMATS}") from error
+        raise UserError(f"--exclude {path} cannot be read ({reason(error)}); pass {_MASK_FORMATS}") from error
     found = (set(), _votes(text, path)) if path.suffix == ".json" else _rows(text, path)
     if not any(found):
         raise UserError(f"--exclude {path} names no image; pass {_MASK_FORMATS}")

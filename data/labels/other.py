@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.decimals import counted
-from core.errors import UserError, one_line
+from core.errors import UserError, reason
 from core.records import ImageSet, Int64Array, fingerprint
 from data.exclusions.lists import require_official_order
 from data.labels.table import FORMATS, labels_of_table
@@ -54,7 +54,7 @@ def _from_array(path: Path, dataset: Dataset, image_set: ImageSet) -> Int64Array
     try:
         held = read_npy(path, MOST_BYTES)
     except (OSError, ValueError) as error:
-        raise UserError(f"--labels {path} cannot be read ({one_line(error, 160)}); pass {FORMATS}") from error
+        raise UserError(f"--labels {path} cannot be read ({reason(error)}); pass {FORMATS}") from error
     require_official_order(f"--labels {path}", dataset, image_set)
     own = dataset.labels("test", 0)
     n_images, n_classes = len(own), image_set.n_classes

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from core.decimals import counted, is_or_are
-from core.errors import UserError, few, one_line
+from core.errors import UserError, few, reason
 from core.files import read_text
 from core.records import ImageSet, Int64Array
 from data.exclusions.lists import FILE_COLUMNS
@@ -80,7 +80,7 @@ def _rows(path: Path) -> Iterator[_Row]:
         found = list(reader.fieldnames or ())
         rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"--labels {path} cannot be read ({one_line(error, 160)}); pass {FORMATS}") from error
+        raise UserError(f"--labels {path} cannot be read ({reason(error)}); pass {FORMATS}") from error
     if not found:
         raise UserError(f"--labels {path} is empty; pass {FORMATS}")
     file, label = (next((name for name in known if name in found), None) for known in (FILE_COLUMNS, LABEL_COLUMNS))

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from core.errors import UserError, few, one_line
+from core.errors import UserError, few, one_line, reason
 from core.files import require_regular
 from core.records import Int64Array
 from data.sets.arrays_only import ForbiddenNameError, unpickle
@@ -69,7 +69,7 @@ def _load(path: Path) -> dict[Any, Any]:
     except UserError:
         raise
     except Exception as error:  # a damaged pickle raises almost anything
-        raise UserError(f"--labels {path} cannot be read ({one_line(error, 100)}); pass CIFAR-10N's CIFAR-10_human.pt") from error
+        raise UserError(f"--labels {path} cannot be read ({reason(error)}); pass CIFAR-10N's CIFAR-10_human.pt") from error
     if not isinstance(value, dict):
         raise UserError(f"--labels {path} holds a {type(value).__name__}, not labels by name; pass CIFAR-10N's CIFAR-10_human.pt")
     return value

@@ -76,14 +76,14 @@ def stopped_in_evaluation(*calls: int) -> Framework:
     return replace(LINEAR, logits_of=logits_of)
 
 
-@pytest.mark.parametrize(("n_epochs", "otherwise"), [(3, "--resume continues"), (1, "begins again")])
+@pytest.mark.parametrize(("n_epochs", "otherwise"), [(3, "; the same command with --resume continues"), (1, "")])
 def test_interrupted_after_the_last_epoch_it_still_saves_the_weights_but_for_a_second_time(
     n_epochs: int, otherwise: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = replace(recipe(tmp_path), epochs=n_epochs)
     twice = stopped_in_evaluation(n_epochs + 1, n_epochs + 2)
     assert guard(lambda _: bool(trained(own, twice)), []) == INTERRUPTED
-    assert f"before the weights were saved; the same command {'with ' * (n_epochs > 1)}{otherwise}" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"before the weights were saved{otherwise}")
     assert not list((tmp_path / "models").glob("*.pth")) if n_epochs > 1 else not (tmp_path / "models").exists()
 
     assert guard(lambda _: bool(trained(own, stopped_in_evaluation(n_epochs + 1))), []) == INTERRUPTED

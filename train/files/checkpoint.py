@@ -26,6 +26,7 @@ from train.recipes import Recipe
 from train.watch import Watch
 
 FORMAT = 1
+GO_ON = "the same command with --resume continues"
 # What torch, numpy and zipfile raise for an invalid file
 UNREADABLE = (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, LookupError, TypeError, ValueError,
               AttributeError, MemoryError, zlib.error)  # fmt: skip
@@ -73,6 +74,11 @@ class Progress:
 def checkpoint_path(weights: Path) -> Path:
     """Where the checkpoint of a training that will write `weights` lies."""
     return weights.with_name(weights.name + ".checkpoint")
+
+
+def go_on(path: Path) -> str:
+    """How to go on after an interrupt: by the checkpoint `path`; "" if there is none."""
+    return GO_ON if path.exists() else ""
 
 
 def require(path: Path, recipe: Recipe) -> bool:

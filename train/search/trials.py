@@ -19,6 +19,7 @@ from core.environment import cpu_name
 from core.errors import UserError, one_line
 from core.files import final_run_folder, of_full_disk, run_folder
 from train.curves import Epoch
+from train.files.checkpoint import GO_ON
 from train.images import TrainingData, training_data
 from train.loop import Framework, run_training
 from train.outcome import DivergedError, Outcome
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
 
 OBJECTIVES = ("accuracy", "latency")
-GO_ON = "the same command with --resume continues"
 FAILED_AT_FIRST = 3  # if so many trials fail and none succeeds, hyperparameters are not the cause
 
 
