@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import shutil
 import tempfile
 import weakref
@@ -45,7 +46,7 @@ from benchmark.slices.left_out import predict_left_out
 from core.console import print_line, print_lines, progress
 from core.environment import available_cores
 from core.errors import UserError, few, one_line
-from core.files import run_folder
+from core.files import final_run_folder, run_folder
 from data import open_dataset
 from data.matching import name_on_cards
 from data.reading import Reading, Resize
@@ -156,7 +157,10 @@ def write_report(folder: Path, results: Results, findings: Findings, pixels_of: 
         try:
             write_run_page(folder, results, findings.image_set, pixels_of)
         except Exception as error:
-            print_line(display, f"note: report.html could not be made ({one_line(error, 120)}); every figure is in the tables")
+            again = f"python -m benchmark report {shlex.quote(str(final_run_folder(folder)))} makes it once that is mended"
+            print_line(
+                display, f"note: report.html could not be made ({one_line(error)}); every figure is in the tables, and {again}"
+            )
 
 
 def check_limits(options: Options) -> None:

@@ -51,7 +51,7 @@ def write_plots(folder: Path, results: Results) -> list[str]:
         try:
             draw(folder / f"{name}.png")
         except Exception as error:  # whatever matplotlib raises; everything has been measured by now
-            notes.append(f"plots/{name}.png could not be drawn ({one_line(error, 120)}); its figures are in the tables")
+            notes.append(f"plots/{name}.png could not be drawn ({one_line(error)}); its figures are in the tables")
     return notes
 
 

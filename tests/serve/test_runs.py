@@ -63,6 +63,6 @@ def test_what_cannot_be_served_is_one_line(change: Callable[[dict[str, Any], Pat
 
 def test_a_command_without_a_model_says_what_to_name(tmp_path: Path) -> None:
     done = in_this_process("serve", cwd=tmp_path)
-    assert (done.returncode, "--run" in done.stderr, done.stderr.count("\n")) == (1, True, 1)
+    assert (done.returncode, "--run" in done.stderr, done.stderr.count("\n")) == (2, True, 1)
     done = in_this_process("serve", "--run", tmp_path / "absent", cwd=tmp_path)
     assert (done.returncode, "not that of a benchmark" in done.stderr) == (1, True)

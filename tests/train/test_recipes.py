@@ -64,7 +64,9 @@ def test_a_recipe_that_is_not_there_is_refused(arguments: list[str]) -> None:
     ("arguments", "said"),
     [
         (["--recipe"], "Missing value for argument '--recipe'. Expected 1 values; see "),
-        (["--epochs", "x"], "Error parsing --epochs: invalid literal for int() with base 10: 'x'; see "),
+        (["--epochs", "x"], "--epochs must be a whole number, not 'x'; see "),
+        (["--limit", "a b"], "--limit must be a whole number, not 'a b'; see "),
+        (["--lr", "x"], "--lr must be a number, not 'x'; see "),
         (
             ["--schedule", "\x1b[2J"],
             "invalid choice '\x1b[2J' for argument '--schedule'. Expected one of ('step', 'onecycle'); see ",
