@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from core.decimals import counted
 from core.errors import UserError, one_line, reason
-from core.files import parse_json, read_text
+from core.files import made_folder, parse_json, read_text
 from core.records import ImageSet
 from data.download import Archive, fetch
 from data.sets.cifar10_folder import home_folder
@@ -69,13 +69,12 @@ def _disputed(data_dir: Path | None) -> Path:
     path = home / DISPUTED.file_name
     if path.is_file():
         return path
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        return fetch(DISPUTED, home, _NO_LIST)
-    except OSError as error:
-        raise UserError(
-            f"cannot store {path}: {error.strerror or one_line(error)}; pass the path of a copy to --exclude"
-        ) from error
+    elsewhere = "pass the path of a copy to --exclude"
+    with made_folder(home, path, elsewhere):
+        try:
+            return fetch(DISPUTED, home, _NO_LIST)
+        except OSError as error:
+            raise UserError(f"cannot store {path}: {reason(error)}; {elsewhere}") from error
 
 
 def _read(path: Path) -> tuple[set[str], set[int]]:

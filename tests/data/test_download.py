@@ -237,7 +237,7 @@ def test_nothing_leaves_the_folder_it_is_unpacked_in(serve: Callable[..., Server
 def test_a_home_that_is_a_file(tarball: bytes, tmp_path: Path) -> None:
     home = tmp_path / "file"
     home.write_text("")
-    with pytest.raises(UserError, match="file is not a folder; .* --data-dir"):
+    with pytest.raises(UserError, match=r"file is not a folder; .* --data-dir"):
         download_cifar10(home, archive(tarball, Server(b"", url="http://127.0.0.1:9/x")))
     assert home.exists()
 

@@ -23,7 +23,6 @@ def main(arguments: Sequence[str]) -> int:
     out = options.out or runs[0] / PAGE_FILE
     if out.is_dir():
         raise UserError(f"{out} is a folder; name a file with --out, such as {out / PAGE_FILE}")
-    out.parent.mkdir(parents=True, exist_ok=True)
     with believed(*runs):
         written = write_page([read_results(run) for run in runs], out)
     print_lines([f"report: {written}"])

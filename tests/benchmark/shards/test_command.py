@@ -28,3 +28,15 @@ def test_processes_at_a_time_make_the_shards_of_one(models, tars, tmp_path, caps
         name = f"shard-{number}-of-2.npz"
         here, launched = (arrays_of(tmp_path / where / name) for where in ("here", "launched"))
         assert all((here[key] == launched[key]).all() for key in here)
+
+
+def test_an_interrupt_says_how_many_shards_there_are(models, tars, tmp_path, monkeypatch) -> None:
+    predict = ["predict", *map(str, models), "--data", str(tars), "--out", str(tmp_path)]
+    main([*predict, "--shard", "2/3"])
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmark.shards.predict.predict_shard", stopped)
+    with pytest.raises(KeyboardInterrupt, match=f"interrupted; 1 of 3 shards are in {tmp_path}, and the same command goes on"):
+        main([*predict, "--shard", "1/3"])
