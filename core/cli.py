@@ -24,6 +24,7 @@ from core.errors import UserError, of_system, one_line
 from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
+MOST_AT_ONCE = 1000  # processes or clients, of which each costs memory
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 USAGE = 2  # arguments that cannot be parsed, as in argparse, tyro and most commands of Unix
 
@@ -101,6 +102,19 @@ def seed(text: str) -> int:
     return int(within(text, int, 0, 2**32 - 1, "a whole number from 0 to 4294967295"))
 
 
+def usable_threads(text: str) -> int:
+    """Threads that compute one thing: at most the cores that this process may use, for more only wait for each other."""
+    from core.environment import available_cores
+
+    cores = available_cores()
+    return int(within(text, int, 1, cores, f"a number of threads from 1 to {cores}, the cores that this process may use"))
+
+
+def at_once(text: str) -> int:
+    """Processes or clients at a time."""
+    return int(within(text, int, 1, MOST_AT_ONCE, f"a number from 1 to {MOST_AT_ONCE}"))
+
+
 def seconds(text: str) -> float:
     """Seconds, 0 included."""
     return within(text, float, 0, MOST, "a number of seconds")
@@ -148,6 +162,7 @@ def run(main: Main, argv: Sequence[str] | None = None) -> None:
     show_cause = "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
     _forget_invalid_threads()
+    os.environ["MPLBACKEND"] = "agg"  # a notebook sets another for its own processes, and these cannot always load it
     status = INTERRUPTED
     with suppress(KeyboardInterrupt), signals.become_interrupts():  # one that comes while an error is printed
         status = guard(main, arguments, show_cause=show_cause)
@@ -165,7 +180,7 @@ def _forget_invalid_threads() -> None:
 def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> int:
     """The exit status of `main(arguments)`; every exception becomes one line on stderr."""
     try:
-        status = main(arguments) or 0
+        status = _status_of(main, arguments)
         if sys.stdout is not None:
             sys.stdout.flush()  # here a full disk is an error like any other; at exit it would be a traceback
         return status
@@ -174,6 +189,15 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
     except Exception as error:
         stopped = signals.interrupt_behind(error)
         return _failed(error, show_cause) if stopped is None else _interrupted(stopped, error, show_cause)
+
+
+def _status_of(main: Main, arguments: Sequence[str]) -> int:
+    try:
+        return main(arguments) or 0
+    except SystemExit as ended:
+        if ended.code:
+            raise
+        return 0  # after --help, which must be flushed like anything else
 
 
 def _interrupted(stopped: KeyboardInterrupt, error: BaseException, show_cause: bool) -> int:
@@ -200,7 +224,12 @@ def _failed(failure: Exception, show_cause: bool) -> int:
         said = f"out of memory ({one_line(error, 80)}); ask for less at once: fewer images, smaller batches, or smaller images"
         return _report(said, error, show_cause, 1)
     except Exception as error:  # a fault of ours: still one line, and the way to the cause
-        return _report(f"{type(error).__name__}: {one_line(error)}; add --traceback to see where", error, show_cause, 1)
+        said = f"{type(error).__name__}: {one_line(error)}; add --traceback to see where"
+        if "marshal data" in str(error):
+            of_python = Path(argparse.__file__).parent
+            where = f"{Path(__file__).parent.parent} and {of_python}" + f" and {sys.prefix}" * (sys.prefix != sys.base_prefix)
+            said = f"a compiled module is cut, as by a full disk; delete every folder __pycache__ in {where}, then try again"
+        return _report(said, error, show_cause, 1)
 
 
 def _report(message: str, error: BaseException, show_cause: bool, status: int) -> int:

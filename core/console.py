@@ -13,6 +13,8 @@ from functools import lru_cache
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from core.errors import UserError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -161,12 +163,13 @@ class _Unbreakable:
             self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        """Discard what is buffered and all that follows; raise `error` unless the reader is gone (a full disk, for example)."""
+        """Discard what is buffered and all that follows; UserError unless the reader is gone (a full disk, for example)."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
         if not isinstance(error, BrokenPipeError):
-            raise error
+            what = {"<stdout>": "standard output", "<stderr>": "standard error"}.get(self._stream.name, self._stream.name)
+            raise UserError(f"cannot write to {what}: {error.strerror}; free some space, or send it elsewhere") from error
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cli import Parser, add_run_flag, positive
+from core.cli import Parser, add_run_flag, positive, usable_threads
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -14,7 +14,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = Parser(prog="python -m benchmark explain", description=__doc__)
     parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="a contract file, single, ensemble or variant")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images per call (default: 1)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
+    parser.add_argument(
+        "--threads", type=usable_threads, metavar="N", help="intra-op threads; the cores this process may use by default"
+    )
     parser.add_argument("--calls", type=positive, default=30, metavar="N", help="calls to profile after warming up (default: 30)")
     parser.add_argument("--data", metavar="NAME|PATH", help="images on which a quantised file's rounding is measured")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")

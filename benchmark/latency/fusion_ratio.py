@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.cli import Parser, positive, run, seed
+from core.cli import Parser, positive, run, seed, usable_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("members", type=Path, nargs="+", metavar="MEMBER.onnx")
     parser.add_argument("--rounds", type=positive, default=12, metavar="N", help="each times everything once, in random order (12)")
     parser.add_argument("--batch-size", type=positive, default=1, metavar="N", help="images per call (1)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
+    parser.add_argument(
+        "--threads", type=usable_threads, metavar="N", help="intra-op threads; the cores this process may use by default"
+    )
     parser.add_argument("--seed", type=seed, default=0, help="of the order (0)")
     options = parser.parse_args(arguments)
     if options.rounds < FEWEST_ROUNDS:

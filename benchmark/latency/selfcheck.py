@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import Parser, add_run_flag, not_negative, positive, run
+from core.cli import Parser, add_run_flag, not_negative, run, usable_threads
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--slowed", type=not_negative, default=20, metavar="N", help="comparisons with a slowed copy (default: 20)")
     add("--by", type=float, default=0.10, metavar="SHARE", help="how much slower the slowed copy is (default: 0.10)")
     add("--rounds", type=int, default=20, metavar="N", help="rounds of each comparison (default: 20)")
-    add("--threads", type=positive, default=1, metavar="N", help="intra-op threads (default: 1, the steadiest)")
+    add("--threads", type=usable_threads, default=1, metavar="N", help="intra-op threads (default: 1, the steadiest)")
     add_run_flag(parser)
     options = parser.parse_args(arguments)
     from benchmark.latency.pairs import MIN_PAIRS

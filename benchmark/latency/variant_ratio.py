@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import Parser, positive, run, seed
+from core.cli import Parser, positive, run, seed, usable_threads
 from models.runtimes.registry import ONNX_RUNTIME, names
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("rivals", type=Path, nargs="+", metavar="RIVAL.onnx", help="for example its members in fp32")
     parser.add_argument("--batch-sizes", type=positive, nargs="+", default=[1, 32], metavar="N", help="images per call (1 32)")
     parser.add_argument("--rounds", type=positive, default=12, metavar="N", help="each times everything once, in random order (12)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="intra-op threads; the cores this process may use by default")
+    parser.add_argument(
+        "--threads", type=usable_threads, metavar="N", help="intra-op threads; the cores this process may use by default"
+    )
     runtimes = [ONNX_RUNTIME, *names()]
     parser.add_argument("--runtime", choices=runtimes, default=ONNX_RUNTIME, help="what runs the models (onnxruntime: cpu)")
     parser.add_argument("--seed", type=seed, default=0, help="of the order (0)")

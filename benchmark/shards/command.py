@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import HelpWithDefaults, Parser, positive, seed
+from core.cli import HelpWithDefaults, Parser, at_once, positive, seed
 from core.console import print_lines
 from core.errors import UserError
 from core.signals import told_how_to_go_on
@@ -119,7 +119,7 @@ def _parser() -> Parser:
         default=LAUNCHERS[0],
         help="local: processes here; ray: tasks of the cluster at $RAY_ADDRESS",
     )
-    add("--jobs", type=positive, metavar="N", help="shards at a time, each a process; with --launcher ray the cluster decides")
+    add("--jobs", type=at_once, metavar="N", help="shards at a time, each a process; with --launcher ray the cluster decides")
     add("--split", choices=["test", "validation", "train"], default="test", help="the images to predict")
     add("--limit", type=positive, metavar="N", help="only N images of the split, drawn by --seed, for a quick try")
     add("--seed", type=seed, default=0, help="draws the images of --limit")
@@ -131,5 +131,5 @@ def _parser() -> Parser:
     )
     add("--device", choices=["cpu", "cuda"], default="cpu", help="where the models run")
     add("--threads", type=positive, metavar="N", help="intra-op threads of each shard; the cores it may use if not given")
-    add("--decoders", type=positive, metavar="N", help="processes of each shard that decode images; the cores if not given")
+    add("--decoders", type=at_once, metavar="N", help="processes of each shard that decode images; the cores if not given")
     return command

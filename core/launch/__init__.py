@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from core import has_room_for_bytecode
 from core.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ def bytecode_settings() -> dict[str, str]:
     import numpy as np
 
     cached = np.__spec__.cached if np.__spec__ else None
-    if cached and os.path.exists(cached):
+    if (cached and os.path.exists(cached)) or not has_room_for_bytecode():
         return {}
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": _bytecode_folder()}
 

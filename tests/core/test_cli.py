@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from core.cli import (
     USAGE,
     HelpWithDefaults,
     Parser,
+    at_once,
     fraction,
     guard,
     milliseconds,
@@ -23,6 +25,7 @@ from core.cli import (
     positive,
     run,
     seconds,
+    usable_threads,
 )
 from core.environment import REPOSITORY
 from core.errors import UserError, one_line
@@ -239,6 +242,32 @@ def test_what_a_machine_refuses_is_told_with_what_to_do_and_commands_no_terminal
     assert ";" in line and "traceback" not in line and "\x1b" not in line and line.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("main", ["lambda _: Parser(prog='x').parse_args(['--help'])", "lambda _: print('done')"])
+def test_an_output_without_room_is_named(main: str) -> None:
+    code = f"from core.cli import Parser, run; run({main})"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write to standard output: No space left on device; free some space, or send it elsewhere\n"
+
+
+def test_the_backend_of_a_notebook_is_not_that_of_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "module://absent_from_here")
+    seen = []
+    with pytest.raises(SystemExit):
+        run(lambda _: seen.append(os.environ["MPLBACKEND"]), [])
+    assert seen == ["agg"]
+
+
+def test_a_cut_compiled_module_is_told_with_what_to_delete(capsys) -> None:
+    assert guard(_raising(EOFError("marshal data too short")), []) == 1
+    line = capsys.readouterr().err
+    assert "delete every folder __pycache__ in " in line and str(REPOSITORY) in line and line.count("\n") == 1
+
+
 def test_the_commands_are_found() -> None:
     assert {"benchmark", "benchmark compare", "data", "ensemble", "export.quantize", "export.to_onnx", "train.bench"} <= set(
         COMMANDS
@@ -257,6 +286,8 @@ def test_help_imports_nothing_but_the_standard_library(command: str) -> None:
     ("kind", "good", "bad"),
     [
         (positive, {"1": 1, "32": 32}, ["0", "-1", "1.5", "x"]),
+        (usable_threads, {"1": 1}, ["0", "100000", "x"]),
+        (at_once, {"1": 1, "1000": 1000}, ["0", "1001", "x"]),
         (not_negative, {"0": 0}, ["-1"]),
         (seconds, {"0": 0.0, "2.5": 2.5}, ["-1", "nan", "inf", "2e6"]),
         (milliseconds, {"0.5": 0.5}, ["0", "-1", "nan", "inf"]),

@@ -135,7 +135,7 @@ def test_a_full_disk_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch, ca
     with pytest.raises(SystemExit) as ended:
         run(main, [])
     assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("error: No space left on device; free some space")
+    assert capsys.readouterr().err.startswith("error: cannot write to /dev/full: No space left on device; free some space")
     sys.stdout.close()
 
 

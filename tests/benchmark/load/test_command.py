@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.load import closed_loop
+from benchmark.load import closed_loop, worker
 from benchmark.load import trial as trials
 from benchmark.load.command import COLUMNS
 from benchmark.load.trial import Trial
@@ -24,6 +24,7 @@ def test_the_table_has_a_row_for_each_way_to_ask(tmp_path: Path, monkeypatch: py
     pytest.importorskip("uvicorn", reason="needs the group serve")
     monkeypatch.setattr(trials, "run_trial", lambda _, rate, *__: Trial(rate, rate <= 100, 1.0, 2.0, 3.0, rate, 0))
     monkeypatch.setattr(closed_loop, "capacity_per_s", lambda *_: 150.0)
+    monkeypatch.setattr("core.launch.converse", lambda _module, job, heard, **_: worker.work(job, heard))
     path = write_tiny_model(tmp_path / "a.onnx")
     done = in_this_process(
         "benchmark",
