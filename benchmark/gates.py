@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.cli import USAGE
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def parse_gate(text: str, columns: Sequence[str]) -> Gate:
         column, symbol, number, where = match.groups()
         gate = Gate(text, column, symbol, float(number), _parse_filters(where))
     except ValueError as error:
-        raise UserError(f"--fail-if '{text}' is not understood; write {GRAMMAR}") from error
+        raise UserError(f"--fail-if '{text}' is not understood; write {GRAMMAR}", exit_code=USAGE) from error
     if gate.column in TEXT_COLUMNS:
         raise UserError(f"--fail-if '{text}': {gate.column} holds words, not numbers; use it behind where")
     for name in (gate.column, *(name for name, _ in gate.filters)):

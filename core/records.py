@@ -9,14 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from core.errors import UserError
-from core.files import ELSEWHERE, told_if_full
+from core.files import told_if_temporary_full
 
 _CHUNK_IMAGES = 1024  # bounds the copy made of an array that is not contiguous, or that lies in a file
 _CHUNK_CHOSEN = 64  # scattered images in a file: with each, the system maps up to half a megabyte around it
@@ -212,7 +211,7 @@ def new_array(
             "set TMPDIR to a folder with more, or use python -m benchmark predict, which keeps none"
         )
     # The file has no name: it is gone with the last reference to the array.
-    with told_if_full(Path(folder), ELSEWHERE), tempfile.TemporaryFile() as file:
+    with told_if_temporary_full(), tempfile.TemporaryFile() as file:
         return OnDisk(file, dtype, "w+", shape=shape)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.console import console, progress
 from core.errors import UserError
-from core.files import ELSEWHERE, is_file, require_writable, told_if_full
+from core.files import is_file, require_writable, told_if_temporary_full
 from core.launch import converse
 from export.foreign import not_weights, without_card
 from export.images import check_sizes, parity_images
@@ -136,7 +136,7 @@ class _Exporter:
         say("starting")
         with tempfile.TemporaryDirectory() as scratch:
             stored = Path(scratch) / "images.npz"
-            with told_if_full(stored, ELSEWHERE):
+            with told_if_temporary_full():
                 np.savez(stored, images_u8=images.images_u8, split=np.array(images.split))
             started_s = time.perf_counter()
             job = {"source": str(source), "target": str(target), "images": str(stored)}

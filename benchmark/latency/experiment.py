@@ -17,7 +17,7 @@ import numpy as np
 from benchmark.latency.schedule import WHOLE, FixedRounds, Place, ProcessCost, RoundCosts, Schedule, Share
 from benchmark.latency.worker import measure_calls, most_calls_s
 from core.console import print_line, progress
-from core.files import ELSEWHERE, told_if_full
+from core.files import told_if_temporary_full
 from core.launch import ask_child
 from core.launch.together import ask_together
 from core.records import LatencySamples, UInt8Array
@@ -249,7 +249,7 @@ def write_images(images_u8: UInt8Array, largest_batch: int, folder: Path) -> Pat
     path = folder / "images.npy"
     largest_batch = max(largest_batch, FEWEST_IMAGES)
     repeats = -(-largest_batch // len(images_u8))
-    with told_if_full(path, ELSEWHERE):
+    with told_if_temporary_full():
         np.save(path, np.tile(images_u8[:largest_batch], (repeats, 1, 1, 1))[:largest_batch])
     return path
 

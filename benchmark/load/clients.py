@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from core.console import printable
 from core.errors import UserError, one_line
 from core.records import UInt8Array
 from models.graph.contract import IMAGES, PROBABILITIES
@@ -92,7 +93,7 @@ class Http(Client):
     def __init__(self, url: str) -> None:
         super().__init__()
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname or "/v2/models/" not in parts.path:
+        if parts.scheme != "http" or not parts.hostname or "/v2/models/" not in parts.path or printable(url) != url or " " in url:
             raise UserError(f"{url} is not a model of a V2 server; name it as http://HOST:PORT/v2/models/NAME")
         self._address = parts.hostname, parts.port or 80
         self._requests = self._prepared(url.rstrip("/"), parts.path.rstrip("/"))

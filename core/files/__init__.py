@@ -6,7 +6,6 @@ from core.files.reading import MOST_TEXT_BYTES, is_file, parse_json, read_npz, r
 from core.files.runs import RESULTS_DIR, final_run_folder, run_folder
 from core.files.tables import as_named, no_formula, write_csv
 from core.files.writing import (
-    ELSEWHERE,
     alive,
     alone_in,
     atomic_path,
@@ -16,13 +15,13 @@ from core.files.writing import (
     remove_left,
     require_writable,
     told_if_full,
+    told_if_temporary_full,
     write_json,
 )
 
 MODELS_DIR = Path("models")
 
 __all__ = [
-    "ELSEWHERE",
     "MODELS_DIR",
     "MOST_TEXT_BYTES",
     "RESULTS_DIR",
@@ -45,6 +44,7 @@ __all__ = [
     "run_folder",
     "sha256_of_file",
     "told_if_full",
+    "told_if_temporary_full",
     "write_csv",
     "write_json",
 ]

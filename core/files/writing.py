@@ -11,13 +11,12 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, causes
 
-ELSEWHERE = "set TMPDIR to another folder"  # what to do where temporary files have no room
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no place left: on the disk, for this user, in one file
 _CUT_SHORT = re.compile(r"\d+ requested and \d+ written")  # all that numpy says of it
 _PARTIAL = re.compile(rf"^\.(.+)\.{re.escape(platform.node())}-\d+\.partial$")  # a run's folder until it is complete
@@ -46,11 +45,16 @@ def told_if_full(path: Path, otherwise: str = "choose another folder") -> Iterat
         yield
     except Exception as error:
         full = None if isinstance(error, UserError) else of_full_disk(error)
-        if full is None:
+        if full is None or path.name.startswith(partial_name("")):  # whoever makes the file of which that is a part tells it
             raise
         what = full.strerror or "the disk is full, or a file longer than may be (ulimit -f)"
         first = "raise the limit on the size of files (ulimit -f)" if full.errno == errno.EFBIG else "free some space"
         raise UserError(f"cannot write {as_shown(path)}: {what}; {first}, or {otherwise}") from error
+
+
+def told_if_temporary_full() -> AbstractContextManager[None]:
+    """`told_if_full` for temporary files, of which users know the folder only."""
+    return told_if_full(Path(tempfile.gettempdir()), "set TMPDIR to another folder")
 
 
 @contextmanager

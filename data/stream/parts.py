@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.files import ELSEWHERE, told_if_full
+from core.files import told_if_temporary_full
 from core.records import IN_MEMORY_LABELS_BYTES, PART, Int64Array, OnDisk, in_parts, new_array
 
 MOST_BYTES = 2**28  # of one image: a stated length must not make this process allocate any amount of memory
@@ -136,13 +136,13 @@ class Growing:
 
     def add(self, records: NDArray[Any]) -> None:
         """Append records."""
-        with told_if_full(Path(tempfile.gettempdir()), ELSEWHERE):
+        with told_if_temporary_full():
             self._file.write(records.tobytes())
         self._n_records += len(records)
 
     def finished(self) -> NDArray[Any]:
         """All records, in order; nothing may be added afterwards."""
-        with told_if_full(Path(tempfile.gettempdir()), ELSEWHERE), self._file as file:
+        with told_if_temporary_full(), self._file as file:
             file.flush()
             return OnDisk(file, RECORD, "r+", shape=(self._n_records,)) if self._n_records else np.empty(0, RECORD)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.environment import cpu_flags
 from core.errors import UserError, one_line
-from core.files import ELSEWHERE, of_full_disk, told_if_full
+from core.files import of_full_disk, told_if_temporary_full
 from models.graph.parts import hold_layout
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def prepared(core: ModelProto) -> ModelProto:
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder, told_if_full(Path(folder), ELSEWHERE), _quiet():
+    with tempfile.TemporaryDirectory() as folder, told_if_temporary_full(), _quiet():
         source, target = Path(folder) / "core.onnx", Path(folder) / "prepared.onnx"
         onnx.save(core, source)  # handed over in memory, the weights would be moved out of the graph
         # Symbolic shape inference is for transformers, and would need sympy.
@@ -139,7 +139,7 @@ def int8_core(
     }
     if calibration == "percentile":
         extra["CalibPercentile"] = PERCENTILE
-    with tempfile.TemporaryDirectory() as folder, told_if_full(Path(folder), ELSEWHERE), _quiet():
+    with tempfile.TemporaryDirectory() as folder, told_if_temporary_full(), _quiet():
         source, target = Path(folder) / "core.onnx", Path(folder) / "int8.onnx"
         onnx.save(core, source)
         try:

@@ -22,7 +22,7 @@ import numpy as np
 from core.console import progress
 from core.environment import available_cores, cpu_flags, cpu_name, how_to_install
 from core.errors import UserError
-from core.files import ELSEWHERE, told_if_full
+from core.files import told_if_temporary_full
 from core.launch import answer_parent, ask_child
 from core.records import UInt8Array, softmax
 from models.card import ModelCard
@@ -112,7 +112,7 @@ def predict_alone(
     predictions = []
     with tempfile.TemporaryDirectory() as folder, progress() as display:
         images, said = Path(folder) / "images.npy", Path(folder) / "said.npz"
-        with told_if_full(images, ELSEWHERE):
+        with told_if_temporary_full():
             np.save(images, images_u8)
         same = {"provider": provider, "threads": threads or available_cores(), "n_classes": n_classes}
         for name, path in files:

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.console import progress
 from core.environment import available_cores
-from core.files import ELSEWHERE, told_if_full
+from core.files import told_if_temporary_full
 from core.launch import ask_child, converse
 from core.records import ImageSet
 from models.runtimes.registry import CPU
@@ -36,7 +36,7 @@ def p50_ms(weights: Path, images: ImageSet) -> float:
         bar = display.add_task("latency", total=1 + N_PROCESSES, step="exporting")
         folder = Path(scratch)
         target, stored, raw = folder / "trial.onnx", folder / "images.npz", folder / "images.npy"
-        with told_if_full(folder, ELSEWHERE):
+        with told_if_temporary_full():
             np.savez(stored, images_u8=few_u8, split=np.array(images.split))
             np.save(raw, few_u8)
         sources = {"source": str(weights), "target": str(target), "images": str(stored)}
