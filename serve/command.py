@@ -15,6 +15,7 @@ from core.environment import how_to_install
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
 from serve.options import Options, names_of
+from serve.streams import open_closed_streams
 
 API_KEY_VARIABLE = "NETASSAY_API_KEY"
 NEEDED = ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn")
@@ -22,8 +23,10 @@ NEEDED = ("httptools", "prometheus_client", "python_multipart", "starlette", "uv
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal comes; returns 0 once pending requests are answered."""
+    has_stdout = open_closed_streams()
     values = vars(parser().parse_args(arguments))
-    triton, n_replicas, values["access_log"] = values.pop("triton"), values.pop("ray"), not values.pop("no_access_log")
+    triton, n_replicas = values.pop("triton"), values.pop("ray")
+    values["access_log"] = not values.pop("no_access_log") and has_stdout
     models = _models(values.pop("models"), values.pop("run"))
     options = Options(**values, **models)
     names_of(options.models)
