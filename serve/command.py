@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"python -m serve needs {', '.join(missing)}; install them with {how_to_install('serve')}")
+    _require_runtime(options.runtime)
     if n_replicas is not None:
         from serve.replicas import serve_replicas
 
@@ -47,6 +48,18 @@ def main(arguments: Sequence[str]) -> int:
     from serve.web.server import serve
 
     return serve(options)
+
+
+def _require_runtime(name: str) -> None:
+    """UserError if a runtime other than the default cannot run here: what to install, or to leave out."""
+    if name == Options.runtime:
+        return
+    from models.runtimes.base import module_of
+
+    try:
+        module_of(RUNTIMES[name]).provider(RUNTIMES[name])
+    except UserError as error:
+        raise UserError(f"--runtime {name}: {error}; or leave out --runtime {name}") from error
 
 
 def _models(named: Sequence[Path], run_folder: Path | None) -> dict[str, Any]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import onnxruntime
 import pytest
 
 from core.environment import REPOSITORY
 from serve.command import parser
 from serve.options import Options
+from tests.commands import in_this_process
 
 
 @pytest.mark.parametrize("name", ["docs/serve.md", "docs/deploy.md"])
@@ -36,3 +39,11 @@ def test_what_is_not_given_is_the_default() -> None:
     assert {name: value for name, value in given.items() if name in default and name != "models"} == {
         name: value for name, value in default.items() if name in given and name != "models"
     }
+
+
+@pytest.mark.optional
+@pytest.mark.skipif("CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="this ONNX Runtime has CUDA")
+def test_a_runtime_that_is_not_here_is_told_with_what_to_do(needs_serve: None, models: list[Path]) -> None:
+    done = in_this_process("serve", models[0], "--port", "0", "--runtime", "cuda")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert re.fullmatch(r"error: --runtime cuda: .*; install onnxruntime-gpu .*; or leave out --runtime cuda\n", done.stderr)
