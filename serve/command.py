@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli import MOST, USAGE, Parser, fraction, positive, seconds, within
-from core.environment import how_to_install
+from core.environment import available_cores, how_to_install, require_cores
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
 from serve.options import Options, names_of
@@ -40,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"python -m serve needs {', '.join(missing)}; install them with {how_to_install('serve')}")
+    if n_replicas is None and options.threads is not None:  # a cluster may have more cores
+        require_cores(options.threads, available_cores())
     _require_runtime(options.runtime)
     if n_replicas is not None:
         from serve.replicas import serve_replicas
