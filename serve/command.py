@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cli import MOST, USAGE, Parser, fraction, positive, seconds, within
+from core.cli import MOST, USAGE, Parser, fraction, positive, within
 from core.environment import available_cores, how_to_install, require_cores
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--reload-every",
         dest="reload_every_s",
-        type=seconds,
+        type=_not_negative,
         default=default.reload_every_s,
         metavar="S",
         help="seconds between checks for a changed file; 0: never (%(default)s)",
@@ -164,12 +164,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    return int(within(text, int, 0, 65535, "a port"))
+    return int(within(text, int, 0, 65535, "a port from 0 to 65535"))
 
 
 def _not_negative(text: str) -> float:
-    return within(text, float, 0, MOST, "a number of 0 or more")
+    return within(text, float, 0, MOST, f"a number from 0 to {MOST:.0f}")
 
 
 def _above_zero(text: str) -> float:
-    return within(text, float, 1 / MOST, MOST, "a number above 0")
+    return within(text, float, 1 / MOST, MOST, f"a number from {1 / MOST:f} to {MOST:.0f}")

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 
 from core.environment import REPOSITORY
+from core.errors import UserError
 from serve.command import parser
 from serve.options import Options
 from tests.commands import in_this_process
@@ -54,3 +55,16 @@ def test_more_threads_than_cores_are_refused_as_the_benchmark_refuses_them(needs
     done = in_this_process("serve", models[0], "--port", "0", "--threads", "100000")
     assert done.returncode == 1
     assert re.fullmatch(r"error: --threads 100000: this process may use \d+ cores; pass at most as many\n", done.stderr)
+
+
+@pytest.mark.parametrize("given", ["1e300", "inf", "0", "nan", "1e-9"])
+@pytest.mark.parametrize("flag", ["--timeout", "--max-body-mb", "--max-megapixels"])
+def test_a_number_out_of_bounds_is_told_with_the_bounds(flag: str, given: str) -> None:
+    with pytest.raises(UserError, match=rf"{flag}: {given} is not a number from 0\.000001 to 1000000;"):
+        parser().parse_args(["a.onnx", flag, given])
+
+
+@pytest.mark.parametrize("flag", ["--max-delay-ms", "--reload-every"])
+def test_a_number_that_may_be_0_has_bounds_too(flag: str) -> None:
+    with pytest.raises(UserError, match=rf"{flag}: 1e300 is not a number from 0 to 1000000;"):
+        parser().parse_args(["a.onnx", flag, "1e300"])
