@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from core.cli import MOST, USAGE, Parser, fraction, positive, within
+from core.console import open_closed_streams
 from core.environment import available_cores, how_to_install, require_cores
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
 from serve.options import Options, names_of
-from serve.streams import open_closed_streams
 
 API_KEY_VARIABLE = "NETASSAY_API_KEY"
 NEEDED = ("httptools", "prometheus_client", "python_multipart", "starlette", "uvicorn")
