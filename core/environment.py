@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.errors import UserError
+
 RECORDED_PACKAGES = (
     "keras matplotlib numpy nvidia-cudnn-cu13 onnx onnxruntime onnxruntime-gpu onnxscript pandas pillow "
     "scikit-learn scipy tensorflow tf2onnx torch torch-lr-finder torchvision"
@@ -98,6 +100,12 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def require_cores(threads: int, cores: int) -> None:
+    """UserError if `--threads` is above the cores that this process may use: more threads only wait for each other."""
+    if threads > cores:
+        raise UserError(f"--threads {threads}: this process may use {cores} cores; pass at most as many")
 
 
 def cpu_name() -> str:

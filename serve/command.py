@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cli import MOST, USAGE, Parser, fraction, positive, seconds, within
-from core.environment import how_to_install
+from core.cli import MOST, USAGE, Parser, fraction, positive, within
+from core.console import open_closed_streams
+from core.environment import available_cores, how_to_install, require_cores
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
 from serve.options import Options, names_of
@@ -22,8 +23,10 @@ NEEDED = ("httptools", "prometheus_client", "python_multipart", "starlette", "uv
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal comes; returns 0 once pending requests are answered."""
+    has_stdout = open_closed_streams()
     values = vars(parser().parse_args(arguments))
-    triton, n_replicas, values["access_log"] = values.pop("triton"), values.pop("ray"), not values.pop("no_access_log")
+    triton, n_replicas = values.pop("triton"), values.pop("ray")
+    values["access_log"] = not values.pop("no_access_log") and has_stdout
     models = _models(values.pop("models"), values.pop("run"))
     options = Options(**values, **models)
     names_of(options.models)
@@ -37,6 +40,9 @@ def main(arguments: Sequence[str]) -> int:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"python -m serve needs {', '.join(missing)}; install them with {how_to_install('serve')}")
+    if n_replicas is None and options.threads is not None:  # a cluster may have more cores
+        require_cores(options.threads, available_cores())
+    _require_runtime(options.runtime)
     if n_replicas is not None:
         from serve.replicas import serve_replicas
 
@@ -44,6 +50,18 @@ def main(arguments: Sequence[str]) -> int:
     from serve.web.server import serve
 
     return serve(options)
+
+
+def _require_runtime(name: str) -> None:
+    """UserError if a runtime other than the default cannot run here: what to install, or to leave out."""
+    if name == Options.runtime:
+        return
+    from models.runtimes.base import module_of
+
+    try:
+        module_of(RUNTIMES[name]).provider(RUNTIMES[name])
+    except UserError as error:
+        raise UserError(f"--runtime {name}: {error}; or leave out --runtime {name}") from error
 
 
 def _models(named: Sequence[Path], run_folder: Path | None) -> dict[str, Any]:
@@ -134,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--reload-every",
         dest="reload_every_s",
-        type=seconds,
+        type=_not_negative,
         default=default.reload_every_s,
         metavar="S",
         help="seconds between checks for a changed file; 0: never (%(default)s)",
@@ -146,12 +164,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    return int(within(text, int, 0, 65535, "a port"))
+    return int(within(text, int, 0, 65535, "a port from 0 to 65535"))
 
 
 def _not_negative(text: str) -> float:
-    return within(text, float, 0, MOST, "a number of 0 or more")
+    return within(text, float, 0, MOST, f"a number from 0 to {MOST:.0f}")
 
 
 def _above_zero(text: str) -> float:
-    return within(text, float, 1 / MOST, MOST, "a number above 0")
+    return within(text, float, 1 / MOST, MOST, f"a number from {1 / MOST:f} to {MOST:.0f}")

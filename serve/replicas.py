@@ -37,8 +37,9 @@ def serve_replicas(options: Options, n_replicas: int) -> int:
         need = f"{n_replicas} replicas of {threads} threads need {threads * n_replicas} cores"
         raise UserError(f"{need}, and this machine has {available_cores()}; lower --ray or --threads, or set ${CLUSTER}")
     options = dataclasses.replace(options, models=tuple(path.resolve() for path in options.models), threads=threads)
+    here = dataclasses.replace(options, threads=min(threads, available_cores()))
     for path in options.models:
-        open_checked(path, options)  # report an invalid model here, not in a replica
+        open_checked(path, here)  # report an invalid model here, not in a replica
     try:
         import ray
         from ray import serve

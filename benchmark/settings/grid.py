@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.options import Options
 from core.decimals import counted
+from core.environment import require_cores
 from core.errors import UserError
 
 
@@ -66,6 +67,5 @@ def threads_of_run(threads: Sequence[int], cores: int) -> int:
     """
     if not threads:
         return cores
-    if min(threads) > cores:
-        raise UserError(f"--threads {min(threads)}: this process may use {cores} cores; pass at most as many")
+    require_cores(min(threads), cores)
     return max(t for t in threads if t <= cores)

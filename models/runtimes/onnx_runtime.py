@@ -150,6 +150,7 @@ def session(
     if provider != CPU:
         providers.append(CPU)
     if provider == CUDA:
+        _require_cuda()  # else Python warns of it, and the session runs on the CPU
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # so that nvidia-smi and CUDA number the GPUs alike
         onnxruntime.preload_dlls()
     try:
@@ -158,7 +159,8 @@ def session(
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes for a bad file
         raise UserError(f"ONNX Runtime cannot open {what}: {one_line(error, 160)}; {OPEN_HINT}") from error
     if opened.get_providers()[0] != provider:
-        raise UserError(f"{provider} was asked for and ONNX Runtime fell back to {opened.get_providers()[0]} for {what}")
+        fell_back = f"{provider} was asked for and ONNX Runtime fell back to {opened.get_providers()[0]} for {what}"
+        raise UserError(f"{fell_back}; see whether nvidia-smi names a GPU, install onnxruntime-gpu[cuda,cudnn], or use the CPU")
     return opened
 
 
@@ -166,11 +168,16 @@ def provider(runtime: Runtime) -> Provider:
     """The CPU with its instruction sets; or the GPU, UserError if this ONNX Runtime has no CUDA."""
     if runtime.provider == CPU:
         return Provider(CPU, cpu_name(), " ".join(cpu_flags()))
+    _require_cuda()
+    return cuda_provider()
+
+
+def _require_cuda() -> None:
+    """UserError if this ONNX Runtime has no CUDA."""
     import onnxruntime
 
     if CUDA not in onnxruntime.get_available_providers():
         raise UserError("the installed ONNX Runtime has no CUDA provider; install onnxruntime-gpu instead of onnxruntime")
-    return cuda_provider()
 
 
 def cuda_provider() -> Provider:

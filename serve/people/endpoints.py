@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 
 from core.records import Float32Array
 from serve.batching import Answer
-from serve.errors import Refused
+from serve.errors import Refused, whole_number
 from serve.options import Options
 from serve.people.images import Picture, read_picture
 from serve.people.openapi import description
@@ -31,6 +32,7 @@ PAGE = Path(__file__).resolve().parent / "page"
 UNSURE_BELOW = "unsure_below"  # a model's own threshold among the figures of its card, chosen on validation images
 DECODERS = 2  # pictures that are decoded at the same time: each may take several bytes per pixel
 TOP = 5
+MOST_CLASSES = 10_000
 QUERY = {"model", "top"}
 
 
@@ -39,6 +41,7 @@ class People:
 
     def __init__(self, repository: Repository, bodies: Bodies) -> None:
         self.repository, self.bodies = repository, bodies
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its words for a bad form are in our answer
         self._decoding = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
 
     def routes(self) -> list[Route | Mount]:
@@ -68,7 +71,7 @@ class People:
             raise Refused(400, f"there is no query parameter {', '.join(map(repr, sorted(unknown)))}; there are 'model' and 'top'")
         names = request.query_params.getlist("model") or self.repository.names
         asked = [self.repository.get(name) for name in dict.fromkeys(names)]
-        n_top = _number(request.query_params.get("top", str(TOP)))
+        n_top = whole_number(request.query_params.get("top", str(TOP)), 1, MOST_CLASSES, "'top' must be a number of classes")
         async with self.bodies.read(request, options.timeout_s) as body:
             data = await _file_in(request, body)
             answer = await unless_disconnected(request, self._answer(data, asked, n_top))
@@ -165,12 +168,6 @@ async def _file_in(request: Request, body: bytes) -> bytes:
     finally:
         await form.close()
     raise Refused(400, "the form holds no file; send one, in a field of any name")
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise Refused(400, f"'top' must be a number of classes, not {text!r}")
-    return int(text)
 
 
 def _file(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
-from serve.errors import Refused
+from serve.errors import whole_number
 from serve.repository import Repository, Served
 from serve.v2.messages import HEADER_LENGTH, VERSION, read_request, write_answer
 from serve.web.bodies import Bodies, compressed, unless_disconnected
@@ -140,8 +141,4 @@ def _own_version() -> str:
 
 def _header_length(request: Request) -> int | None:
     text = request.headers.get(HEADER_LENGTH)
-    if text is None:
-        return None
-    if not text.isdecimal():
-        raise Refused(400, f"{HEADER_LENGTH} must be a number of bytes, not {text!r}")
-    return int(text)
+    return None if text is None else whole_number(text, 0, sys.maxsize, f"{HEADER_LENGTH} must be a number of bytes")

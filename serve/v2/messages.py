@@ -19,6 +19,7 @@ from serve.errors import Refused
 
 HEADER_LENGTH = "Inference-Header-Content-Length"  # bytes of JSON in front of the tensors' bytes
 VERSION = "1"  # files have no versions; this is the one that clients may ask for
+_LONGEST_US = 10**15  # far above any --timeout; integers in JSON may be larger than any float
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def read_request(body: bytes, header_length: int | None, signature: Signature) -
     if len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise Refused(400, f"expected 1 input, {IMAGES!r}, but got {len(inputs)} inputs for model {signature.name!r}")
     request_id = message.get("id", "")
-    if not isinstance(request_id, str):
+    if not isinstance(request_id, str) or not _is_text(request_id):
         raise Refused(400, "'id' must be a string")
     return InferenceRequest(
         _read_images(inputs[0], tail, signature), _read_outputs(message, parameters, signature), request_id, _timeout_s(parameters)
@@ -228,7 +229,16 @@ def _timeout_s(parameters: dict[str, Any]) -> float | None:
     timeout_us = parameters.get("timeout", 0)
     if type(timeout_us) is not int or timeout_us < 0:
         raise Refused(400, "'timeout' must be a number of microseconds")
-    return timeout_us / 1e6 if timeout_us else None
+    return min(timeout_us, _LONGEST_US) / 1e6 if timeout_us else None
+
+
+def _is_text(string: str) -> bool:
+    """Whether UTF-8 can hold it: JSON can also write halves of characters."""
+    try:
+        string.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import signal
 import socket
 import sys
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from core.errors import UserError
 from serve.app import build
 from serve.options import Options, names_of
+from serve.web.protocol import connections
 
 KEEP_ALIVE_S = 60  # longer than clients keep idle connections, so that none is closed just as a request is sent
 WAITING_CONNECTIONS = 2048
-
-
-class JsonErrors(HttpToolsProtocol):
-    """uvicorn's protocol, with a JSON error, like all others, for data that is not HTTP."""
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer and close."""
-        body = json.dumps({"error": msg}).encode()
-        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n"
-        self.transport.write(head.encode() + b"\r\n" + body)
-        self.transport.close()
 
 
 def serve(options: Options) -> int:
@@ -41,7 +29,7 @@ def serve(options: Options) -> int:
             log_level="error",
             access_log=False,
             lifespan="on",
-            http=JsonErrors,
+            http=connections(options.timeout_s),
             backlog=WAITING_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(options.timeout_s),

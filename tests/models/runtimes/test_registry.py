@@ -4,6 +4,7 @@ import ast
 import csv
 import importlib.util
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -170,6 +171,10 @@ def test_a_gpu_that_cannot_be_used_is_an_error_or_a_note_where_there_is_one(tmp_
     assert "onnxruntime-gpu" in choose_providers(asked_for("auto"), path, 1)[1][0]
     with pytest.raises(UserError, match=r"^--device cuda: .*onnxruntime-gpu.*; or pass --device cpu$"):
         choose_providers(asked_for("cuda"), path, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a warning of Python's would be lines of its own
+        with pytest.raises(UserError, match="install onnxruntime-gpu"):
+            open_model(path, "cuda")
 
 
 def test_names_in_tables_are_known_or_read_as_they_are() -> None:

@@ -97,6 +97,8 @@ def test_a_form_with_a_file_is_read_too(server: Server, picture: Path) -> None:
         (b"\0" * 20_000_000, "", "image/jpeg", 413, "--max-body-mb"),
         (b"x", "?model=third", "image/jpeg", 404, "'third'"),
         (b"x", "?top=all", "image/jpeg", 400, "'top'"),
+        (b"x", "?top=0", "image/jpeg", 400, "'top'"),
+        (b"x", "?top=" + "1" * 5000, "image/jpeg", 400, "'top'"),
         (b"x", "?models=first", "image/jpeg", 400, "'models'"),
         (b"x", "", "multipart/form-data", 400, "form"),
         (b"x", "", "multipart/form-data; boundary=y", 400, "form"),
@@ -107,6 +109,7 @@ def test_a_form_with_a_file_is_read_too(server: Server, picture: Path) -> None:
 def test_what_cannot_be_classified_is_refused_in_words(server: Server, sent, query, content_type, status, says) -> None:
     found, error = refusal(server, sent, query, content_type)
     assert (found, says in error) == (status, True), error
+    assert not [line for line in server.lines if not line.startswith("{")]  # neither tracebacks nor words of libraries
 
 
 @pytest.mark.parametrize("encoding", ["PNG", "JPEG"])

@@ -170,6 +170,7 @@ def test_a_model_that_is_not_there_is_not_ready(client: http.InferenceServerClie
         ("/v2/models/first/infer", "POST", b"{", {}, 400),
         ("/v2/models/first/infer", "POST", b"", {}, 400),
         ("/v2/models/first/infer", "POST", b"{}", {"Inference-Header-Content-Length": "two"}, 400),
+        ("/v2/models/first/infer", "POST", b"{}", {"Inference-Header-Content-Length": "1" * 5000}, 400),
         ("/v2/models/first/infer", "POST", b"no gzip", {"Content-Encoding": "gzip"}, 400),
         ("/v2/models/first/infer", "POST", b"{}", {"Content-Encoding": "br"}, 415),
         ("/v2/models/first/infer", "POST", bytes(2**21 + 1), {}, 413),

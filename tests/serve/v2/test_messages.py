@@ -82,6 +82,8 @@ def test_a_request_says_which_outputs_it_wants_and_how() -> None:
         (body({"parameters": {"shared_memory_region": "x"}}), "shared memory"),
         (body({"parameters": [1]}), "parameters"),
         (body(id=7), "'id'"),
+        (body(id="\ud800"), "'id'"),
+        (b'{"inputs": ' + b"1" * 5000 + b"}", "JSON"),
         (body(outputs="logits"), "outputs"),
         (body(outputs=[{"name": "features"}]), "features"),
         (body(outputs=[{"name": "logits", "parameters": {"classification": "all"}}]), "classification"),
@@ -93,6 +95,11 @@ def test_a_malformed_request_is_refused_with_its_reason(sent: bytes, says: str) 
         read_request(sent, None, SIGNATURE)
     assert refused.value.status == 400
     assert says in str(refused.value)
+
+
+def test_a_timeout_larger_than_any_float_is_longer_than_every_other() -> None:
+    timeout_s = read_request(body(parameters={"timeout": 10**400}), None, SIGNATURE).timeout_s
+    assert timeout_s is not None and timeout_s >= 1e6
 
 
 @pytest.mark.parametrize("header_length", [-1, 1, 10**9])
