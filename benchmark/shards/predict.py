@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.shards.plan import Asked, Work, agree_on_plan, open_work, shard_file
-from core.environment import available_cores
-from core.errors import UserError
+from core.environment import available_cores, require_cores
 from core.files import atomic_path
 from core.records import Fingerprint, in_parts, new_array
 from models.runtimes.opening import open_file
@@ -30,9 +29,8 @@ def predict_shard(asked: Asked, shard: int, advance: Advance = lambda _: None) -
     It appears when it is complete. UserError for images that cannot be decoded, and if the folder holds shards of another
     evaluation.
     """
-    cores = available_cores()
-    if asked.threads is not None and asked.threads > cores:
-        raise UserError(f"--threads {asked.threads}: this process may use {cores} cores; pass at most as many")
+    if asked.threads is not None:
+        require_cores(asked.threads, available_cores())
     work = open_work(asked)
     plan_sha256 = agree_on_plan(work)
     path = shard_file(Path(asked.out), shard, asked.n_shards)
