@@ -18,6 +18,7 @@ from core.console import console
 from core.environment import cpu_name
 from core.errors import UserError, one_line
 from core.files import final_run_folder, of_full_disk, run_folder
+from core.signals import told_how_to_go_on
 from train.curves import Epoch
 from train.files.checkpoint import GO_ON
 from train.images import TrainingData, training_data
@@ -95,7 +96,11 @@ def run_search(plan: Plan, framework: Framework) -> Found:
     }
     first = {name: getattr(start, name) for name in space}
     again = partial(open_study, journal, meaning, first, resume=True, seed=None)
-    with let_go(journal), run_folder(what, start.results_dir) as folder:
+
+    def how_to_go_on() -> str:
+        return GO_ON if journal.exists() else ""
+
+    with told_how_to_go_on(how_to_go_on), let_go(journal), run_folder(what, start.results_dir) as folder:
         study = again() if plan.resume else open_study(journal, meaning, first, resume=False, seed=start.seed)
         search = _Search(plan, framework, start, space, images, study, Worker(journal), again)
         stopped = search.run()
