@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,12 @@ def told_if_full(path: Path, otherwise: str = "choose another folder") -> Iterat
 
 
 @contextmanager
-def atomic_path(path: Path, *, anew: bool = False) -> Iterator[Path]:
+def atomic_path(path: Path, *, anew: bool = False, allowed: Callable[[], None] | None = None) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` on success and is removed on any exception.
 
     Temporary files that killed processes left there are removed first.
     anew: FileExistsError, and nothing replaced, if `path` exists by then, so that of two processes that make it one does.
+    allowed: raises if what stands at `path` by then must stay; no other process that asks comes between that and replacing it.
     """
     path = Path(path)
     with made_folder(path.parent, as_shown(path), _OTHERWISE), _temporary_for(path) as temporary:
@@ -67,12 +68,21 @@ def atomic_path(path: Path, *, anew: bool = False) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
-        try:
-            (_name_anew if anew else os.replace)(temporary, path)
-        except FileExistsError:
-            raise
-        except OSError as error:  # a folder, or too long a name
-            raise UserError(f"cannot write {str(path)[:_LONGEST]}: {error.strerror}; choose another name") from error
+        if allowed is None:
+            _put(temporary, path, anew)
+            return
+        with alone_in(path.parent):
+            allowed()
+            _put(temporary, path, anew)
+
+
+def _put(temporary: Path, path: Path, anew: bool) -> None:
+    try:
+        (_name_anew if anew else os.replace)(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:  # a folder, or too long a name
+        raise UserError(f"cannot write {str(path)[:_LONGEST]}: {error.strerror}; choose another name") from error
 
 
 @contextmanager
