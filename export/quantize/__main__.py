@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         given.calibration,
         REDUCE_RANGE[given.reduce_range],
         given.max_accuracy_loss,
+        given.force,
     )
     from core.files import final_run_folder, run_folder
     from export.quantize import report
@@ -93,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
         "0.005 for half a point")  # fmt: skip
     add("--max-accuracy-drop", type=points, metavar="POINTS", help="end with status 3 if top-1 falls by more points than this")
     add("--out", type=Path, metavar="DIR", help="where variants go (default: beside each model)")
+    add("--force", action="store_true", help="replace a file that is no variant of the same model")
     add_run_flag(parser, "--results-dir")
     return parser
 
