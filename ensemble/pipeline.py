@@ -26,7 +26,7 @@ from ensemble.rules.registry import DEFAULT, RULES, is_tuned
 from ensemble.views import VIEWS, view_logits, view_members
 from models.graph.contract import load_model, save_model
 from models.parity import check_batches, measure
-from models.provenance import refuse_to_replace
+from models.provenance import require_free
 from models.runtimes.onnx_runtime import open_graph
 from models.runtimes.opening import predict_files
 
@@ -117,7 +117,7 @@ def make(options: Options) -> Iterator[str]:
     if options.cascade and evidence.tuned_on is not None:
         figures = cascade_figures(Cascade(how, float(card.recipe["threshold"])), evidence.member_logits, evidence.tuned_on)
         card = dataclasses.replace(card, figures={**card.figures, **figures})
-    save_model(model, card, options.out)
+    save_model(model, card, options.out, allowed=lambda: _require_replaceable(options, members))
     yield from _summary(options, card)
     yield _next_command(options, members)
 
@@ -131,8 +131,7 @@ def _members(options: Options) -> list[LoadedMember]:
 
 def _require_replaceable(options: Options, members: Sequence[LoadedMember]) -> None:
     """UserError if ``options.out`` is there and is not the ensemble of the same files by the same rule, unless --force."""
-    if not options.force and options.out.exists() and (why := _made_otherwise(options, members)):
-        refuse_to_replace(options.out, why, "--out FILE for another name")
+    require_free(options.out, lambda: _made_otherwise(options, members), "--out FILE for another name", force=options.force)
 
 
 def _made_otherwise(options: Options, members: Sequence[LoadedMember]) -> str | None:

@@ -24,10 +24,11 @@ def note_weights(model: ModelProto, source: Path) -> None:
 
 
 def require_replaceable(
-    target: Path, source: Path, card: ModelCard, otherwise: str = ANOTHER_FOLDER, *, force: bool = False
+    target: Path, source: Path, card: ModelCard | None, otherwise: str = ANOTHER_FOLDER, *, force: bool = False
 ) -> None:
-    """UserError if `target` exists and was made from other weights than `source`, whose card is `card`, unless `force`.
+    """UserError if `target` exists and was made from other weights than `source`, unless `force`.
 
+    card: of `source`; None if it has none, so that only its bytes tell.
     Weights trained again by the same recipe on the same images count as the same: their ONNX file is out of date.
     otherwise: what to do instead of --force.
     """
@@ -42,7 +43,7 @@ def require_variant_of(target: Path, base: Path, method: str, *, force: bool = F
     require_free(target, lambda: _of_other_base(target, base, method), ANOTHER_FOLDER, force=force)
 
 
-def _of_other_weights(target: Path, source: Path, card: ModelCard) -> str | None:
+def _of_other_weights(target: Path, source: Path, card: ModelCard | None) -> str | None:
     from models.graph.contract import load_model
 
     try:
@@ -50,9 +51,9 @@ def _of_other_weights(target: Path, source: Path, card: ModelCard) -> str | None
     except UserError:
         return "is not an export of this program"
     made_of = {entry.key: entry.value for entry in model.metadata_props}.get(WEIGHTS_KEY)
-    if made_of == sha256_of_file(source) or same_training(there, card):
+    if made_of == sha256_of_file(source) or (card is not None and same_training(there, card)):
         return None
-    changed = differences(there, card.recipe, card.dataset_sha256)[:3]
+    changed = [] if card is None else differences(there, card.recipe, card.dataset_sha256)[:3]
     return f"was made of other weights ({', '.join(changed) or 'by their SHA-256'})"
 
 

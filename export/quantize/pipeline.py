@@ -77,7 +77,11 @@ def quantize_all(models: Sequence[Path], out: Path | None, options: Options) -> 
     with progress("step") as display:
         maker = _Maker(out, options, display)
         looked_at = {path: outcome_of(path, partial(maker.require_free, path)) for path in dict.fromkeys(models)}
-        return [refused or outcome_of(path, partial(maker.make, path)) for path, refused in looked_at.items()]
+        return [refused or _made(maker, path) for path, refused in looked_at.items()]
+
+
+def _made(maker: _Maker, path: Path) -> Variant | Failed:
+    return outcome_of(path, partial(maker.make, path))
 
 
 class _Maker:
