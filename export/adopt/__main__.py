@@ -108,12 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         "a .keras file")  # fmt: skip
     add("--data", default=DEFAULT_DATASET, metavar="DATA", help=f"{WHAT_DATA_TAKES} (default: %(default)s)")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
-    add(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="file to write, NAME.onnx (default: models/<name>_adopted.onnx)",
-    )
+    add("--out", type=Path, metavar="FILE", help="file to write, NAME.onnx (default: models/<name>_adopted.onnx)")
     add("--output", metavar="NAME", help="of several outputs, the one that holds the classes")
     add("--arch", metavar="NAME", help="architecture of torchvision whose weights a .pth file holds")
     classes = parser.add_argument_group("classes, matched by name")

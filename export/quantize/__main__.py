@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     from export.quantize.variant import Variant
     from export.report import print_failures
 
-    with run_folder("quantize", given.results_dir) as partial:
+    with run_folder("quantize", given.results_dir, "--results-dir") as partial:
         outcomes = quantize_all(given.models, given.out, options)
         variants = [outcome for outcome in outcomes if isinstance(outcome, Variant)]
         if variants:

@@ -202,6 +202,16 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, cap
     assert blocked.read_text() == "a file"
 
 
+def test_a_results_folder_that_cannot_be_written_names_its_own_flag(tmp_path: Path) -> None:
+    from tests.commands import in_this_process
+
+    path, blocked = model(tmp_path / "a.onnx"), tmp_path / "blocked"
+    blocked.write_text("a file")
+    done = in_this_process("export.quantize", path, "--to", "int8", "--results-dir", blocked)
+    said = f"cannot write results to {blocked}: {blocked} is not a folder; pass another folder with --results-dir"
+    assert (done.returncode, done.stderr) == (1, f"error: {said}\n")
+
+
 def test_two_models_of_one_name_do_not_overwrite_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x").mkdir()
     paths = model(tmp_path / "a.onnx"), model(tmp_path / "x" / "a.onnx")
