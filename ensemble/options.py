@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.cli import USAGE, file_to_write
 from core.errors import UserError
+from core.files import real_path
 from ensemble.rules.registry import BY_HAND, DEFAULT, RULES
 
 
@@ -41,7 +42,7 @@ def checked(
     if rule not in RULES:
         raise UserError(f"there is no rule {rule!r}; choose from {', '.join(RULES)}")
     file_to_write(out, ".onnx")
-    if out.resolve() in {member.resolve() for member in members}:
+    if real_path(out) in {real_path(member) for member in members}:
         raise UserError(f"--out {out} is one of the members; choose another name")
     if RULES[rule].is_of_views and (len(members) != 1 or cascade):
         raise UserError(f"--rule {rule} is of one network on several views; name one member, and leave out --cascade")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError
+from core.files import require_writable
 from core.records import Float32Array, Float64Array, ImageSet, UInt8Array
 from ensemble import validation
 from ensemble.cascade import Cascade, choose_threshold, run_cascade
@@ -102,6 +103,7 @@ def make(options: Options) -> Iterator[str]:
     """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept if a check fails."""
     members = _members(options)
     _require_replaceable(options, members)
+    require_writable(options.out.parent, "--out")
     yield from _warnings(members)
     needs_data = options.cascade or (is_tuned(options.rule) and options.weights is None)
     evidence = _evidence(options, members, needs_data)

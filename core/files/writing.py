@@ -129,7 +129,7 @@ def _make_folder(folder: Path) -> None:
 
 def _why_not(folder: Path, error: OSError) -> str | None:
     """What the system says, of a file that stands in the way in other words: "File exists" would sound like a success."""
-    in_the_way = next((place for place in (folder, *folder.parents) if os.path.exists(place) and not os.path.isdir(place)), None)
+    in_the_way = next((place for place in (folder, *folder.parents) if os.path.lexists(place) and not os.path.isdir(place)), None)
     return error.strerror if in_the_way is None else f"{in_the_way} is not a folder"
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.cli import file_to_write
 from core.errors import UserError, one_line
-from core.files import MODELS_DIR
+from core.files import MODELS_DIR, require_writable
 from export.adopt.classes.choosing import match_classes
 from export.adopt.classes.matching import ClassMatch
 from export.adopt.images import TrainImages, train_images
@@ -153,6 +153,7 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
     target = target or default_target(source.name)
     allowed = partial(require_replaceable, target, source.path, None, "--out FILE for another name", force=how.force)
     allowed()  # before the work, and again when the file is written
+    require_writable(target.parent, "--out")
     size = _size(source, how.stated)
     stated = how.stated.or_else(source.stated)
     say("reading images")

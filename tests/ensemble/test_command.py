@@ -231,6 +231,15 @@ def test_a_member_is_not_overwritten(members) -> None:
     refused(command(*members, "--out", members[0]), "is one of the members")
 
 
+def test_links_that_lead_to_themselves_are_told_before_the_work(members, tmp_path) -> None:
+    loop, out = tmp_path / "loop", tmp_path / "x.onnx"
+    loop.symlink_to("loop")
+    refused(command(*members, "--out", loop / "x.onnx"), f"cannot write to {loop}: Too many levels of symbolic links; pass another")
+    refused(command(members[0], loop / "y.onnx", "--out", out), "Too many levels of symbolic links")
+    (tmp_path / "same.onnx").symlink_to(members[0])
+    refused(command(*members, "--out", tmp_path / "same.onnx"), "is one of the members")
+
+
 def test_one_member_is_no_ensemble(members, tmp_path) -> None:
     refused(command(members[0], "--out", tmp_path / "x.onnx"), "at least two")
 

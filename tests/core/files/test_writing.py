@@ -18,6 +18,7 @@ from core.files import (
     atomic_path,
     made_folder,
     of_full_disk,
+    real_path,
     run_folder,
     write_json,
 )
@@ -113,6 +114,15 @@ def test_of_two_that_may_not_replace_each_other_the_second_is_refused(tmp_path: 
         each.join()
     assert sorted([path.read_text(), *refused]) == ["one", "other"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_to_itself_is_no_folder_that_exists(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises(UserError, match=f"cannot write {loop}/a: {loop} is not a folder; choose another"), atomic_path(loop / "a"):
+        pass
+    assert real_path(loop / "a").name == "a"
+    assert real_path(tmp_path / ".." / tmp_path.name) == tmp_path.resolve()
 
 
 def test_a_full_disk_is_found_behind_what_others_make_of_it(tmp_path: Path) -> None:
