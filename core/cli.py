@@ -87,6 +87,16 @@ def add_run_flag(parser: argparse.ArgumentParser, flag: str = "--out") -> None:
     parser.add_argument(flag, type=Path, default=RESULTS_DIR, metavar="DIR", help=what)
 
 
+def file_to_write(out: str | Path, suffix: str) -> Path:
+    """The path that --out names; UserError if it is a folder, or, with status `USAGE`, if its name does not end in `suffix`."""
+    path = Path(out)
+    if os.path.isdir(path):
+        raise UserError(f"--out {path} is a folder; name a file that ends in {suffix}, such as {path / f'model{suffix}'}")
+    if path.suffix != suffix:
+        raise UserError(f"--out {path} must end in {suffix}, such as {path}{suffix}", exit_code=USAGE)
+    return path
+
+
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
     return int(within(text, int, 1, sys.maxsize, "a positive number"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import UserError, few
+from core.files import real_path
 from core.records import SPLITS, Split
 
 # Each split's folder; the first name is the one that messages use.
@@ -161,13 +162,13 @@ def _check_printable(folder: Path, classes: Classes) -> None:
 def _images_under(folder: Path, passed: Passed) -> list[Path]:
     """Every image in `folder` and below, links followed, sorted."""
     paths: list[Path] = []
-    seen = {folder.resolve()}
+    seen = {real_path(folder)}
     for parent, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         files = []
         for name in sorted(folders):
             if name.startswith(".") or name in _SYSTEM_FOLDERS:
                 continue
-            target = Path(parent, name).resolve()
+            target = real_path(Path(parent, name))
             if target not in seen:  # a link to a folder that holds it would be walked for ever
                 seen.add(target)
                 files.append(name)

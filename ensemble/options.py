@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.cli import USAGE, file_to_write
 from core.errors import UserError
+from core.files import real_path
 from ensemble.rules.registry import BY_HAND, DEFAULT, RULES
 
 
@@ -39,9 +41,8 @@ def checked(
     """The options, with rule `weighted` if the default rule is given weights; UserError if they contradict each other."""
     if rule not in RULES:
         raise UserError(f"there is no rule {rule!r}; choose from {', '.join(RULES)}")
-    if out.suffix != ".onnx":
-        raise UserError(f"--out {out} must end in .onnx")
-    if out.resolve() in {member.resolve() for member in members}:
+    file_to_write(out, ".onnx")
+    if real_path(out) in {real_path(member) for member in members}:
         raise UserError(f"--out {out} is one of the members; choose another name")
     if RULES[rule].is_of_views and (len(members) != 1 or cascade):
         raise UserError(f"--rule {rule} is of one network on several views; name one member, and leave out --cascade")
@@ -51,7 +52,7 @@ def checked(
     if max_accuracy_loss is not None and not cascade:
         raise UserError("--max-accuracy-loss is for a cascade; add --cascade")
     if max_accuracy_loss is not None and not 0 <= max_accuracy_loss < 1:
-        raise UserError(f"--max-accuracy-loss {max_accuracy_loss} is not a fraction from 0 to 1")
+        raise UserError(f"--max-accuracy-loss {max_accuracy_loss} is not a fraction from 0 to 1", exit_code=USAGE)
     as_tuple = None if weights is None else tuple(weights)
     return Options(members, out, rule, as_tuple, data, data_dir, cascade, max_accuracy_loss or 0.0, force)
 
@@ -63,4 +64,4 @@ def _check_weights(weights: Sequence[float], n_members: int, rule: str) -> None:
         why = "chooses its weights itself" if RULES[rule].is_tuned else "has no weights"
         raise UserError(f"--rule {rule} {why}; leave out --weights, or pass --rule {BY_HAND}")
     if min(weights) < 0 or not 0 < sum(weights) < float("inf"):
-        raise UserError("--weights must be numbers of 0 or more, and not all 0")
+        raise UserError("--weights must be numbers of 0 or more, not all 0, whose sum is finite", exit_code=USAGE)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError
+from core.files import require_writable
 from core.records import Float32Array, Float64Array, ImageSet, UInt8Array
 from ensemble import validation
 from ensemble.cascade import Cascade, choose_threshold, run_cascade
@@ -26,7 +27,7 @@ from ensemble.rules.registry import DEFAULT, RULES, is_tuned
 from ensemble.views import VIEWS, view_logits, view_members
 from models.graph.contract import load_model, save_model
 from models.parity import check_batches, measure
-from models.provenance import refuse_to_replace
+from models.provenance import require_free
 from models.runtimes.onnx_runtime import open_graph
 from models.runtimes.opening import predict_files
 
@@ -102,6 +103,7 @@ def make(options: Options) -> Iterator[str]:
     """Make ``options.out``; yields what a person should know of it, line by line. Nothing is kept if a check fails."""
     members = _members(options)
     _require_replaceable(options, members)
+    require_writable(options.out.parent, "--out")
     yield from _warnings(members)
     needs_data = options.cascade or (is_tuned(options.rule) and options.weights is None)
     evidence = _evidence(options, members, needs_data)
@@ -117,7 +119,7 @@ def make(options: Options) -> Iterator[str]:
     if options.cascade and evidence.tuned_on is not None:
         figures = cascade_figures(Cascade(how, float(card.recipe["threshold"])), evidence.member_logits, evidence.tuned_on)
         card = dataclasses.replace(card, figures={**card.figures, **figures})
-    save_model(model, card, options.out)
+    save_model(model, card, options.out, allowed=lambda: _require_replaceable(options, members))
     yield from _summary(options, card)
     yield _next_command(options, members)
 
@@ -131,8 +133,7 @@ def _members(options: Options) -> list[LoadedMember]:
 
 def _require_replaceable(options: Options, members: Sequence[LoadedMember]) -> None:
     """UserError if ``options.out`` is there and is not the ensemble of the same files by the same rule, unless --force."""
-    if not options.force and options.out.exists() and (why := _made_otherwise(options, members)):
-        refuse_to_replace(options.out, why, "--out FILE for another name")
+    require_free(options.out, lambda: _made_otherwise(options, members), "--out FILE for another name", force=options.force)
 
 
 def _made_otherwise(options: Options, members: Sequence[LoadedMember]) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,8 +130,7 @@ class _Exporter:
         say("reading card and images")
         card = _look(source, self.out, self.taken)
         target = onnx_path(source, self.out)
-        if not options.force:
-            require_replaceable(target, source, card)
+        require_replaceable(target, source, card, force=options.force)
         images = parity_images(card, options.n_images, options.data, options.data_dir, self.opened)
         say("starting")
         with tempfile.TemporaryDirectory() as scratch:
@@ -139,14 +138,19 @@ class _Exporter:
             with told_if_temporary_full():
                 np.savez(stored, images_u8=images.images_u8, split=np.array(images.split))
             started_s = time.perf_counter()
-            job = {"source": str(source), "target": str(target), "images": str(stored)}
+            job: dict[str, str | bool] = {
+                "source": str(source),
+                "target": str(target),
+                "images": str(stored),
+                "force": options.force,
+            }
             parity = export_in_child(WORKERS[source.suffix], job, say, show_noise=options.show_noise)
         elapsed_s = time.perf_counter() - started_s
         size_mb = target.stat().st_size / 1e6
         return Exported(source, target, card.backend, card.dataset, size_mb, elapsed_s, parity, images.note)
 
 
-def export_in_child(module: str, job: dict[str, str], say: Callable[[str], None], *, show_noise: bool = False) -> Parity:
+def export_in_child(module: str, job: Mapping[str, str | bool], say: Callable[[str], None], *, show_noise: bool = False) -> Parity:
     """Have `module` do `job` in a fresh process that sees no GPU; UserError with the one line the child ended with."""
     measured: list[Parity] = []
 

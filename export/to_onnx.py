@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         for source in passed_over:
             print(f"note: {source} was trained on other images than --data's; name it to export it", file=sys.stderr)
     # The run folder is made first: if that fails, it should not be after a minute of work.
-    with run_folder("export", given.results_dir) as partial:
+    with run_folder("export", given.results_dir, "--results-dir") as partial:
         outcomes = export_all(sources, given.out or given.models_dir, options)
         exported = [outcome for outcome in outcomes if isinstance(outcome, report.Exported)]
         if exported:

@@ -46,10 +46,13 @@ class Framework:
     packages: tuple[str, ...]
 
 
-def export_file(framework: Framework, source: Path, target: Path, images_u8: UInt8Array, split: str, say: Say) -> Parity:
+def export_file(
+    framework: Framework, source: Path, target: Path, images_u8: UInt8Array, split: str, say: Say, *, force: bool = False
+) -> Parity:
     """Write the checked contract model of the weights `source` to `target`; returns its parity on `images_u8`.
 
-    `say` is called with each step as it begins. Raises UserError, and leaves `target` as it was, unless every check passes.
+    `say` is called with each step as it begins. Raises UserError, and leaves `target` as it was, unless every check passes, or
+    where a file of other weights is there by then, unless `force`.
     """
     say("loading weights")
     native, card = framework.load(source)
@@ -60,7 +63,7 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     say("exporting graph")
     import numpy as np
 
-    from export.replacing import note_weights
+    from export.replacing import note_weights, require_replaceable
     from models import parity
     from models.graph.contract import save_model
     from models.graph.wrap import wrap
@@ -90,12 +93,13 @@ def export_file(framework: Framework, source: Path, target: Path, images_u8: UIn
     measured = parity.measure(native_logits, onnx_logits, split)
     allowed = max(MAX_ABS_LOGIT_DIFFERENCE, MAX_RELATIVE_DIFFERENCE * float(abs(native_logits).max()))
     parity.require(measured, "the ONNX graph gives other outputs than the native model", logits=allowed, equal_labels=1.0)
-    save_model(model, dataclasses.replace(card, parity=measured), target)
+    card = dataclasses.replace(card, parity=measured)
+    save_model(model, card, target, allowed=lambda: require_replaceable(target, source, card, force=force))
     return measured
 
 
 def main(framework: Framework) -> None:
-    """Answer the job on stdin (source, target, and images, an .npz with images_u8 and split) with lines of JSON on stdout:
+    """Answer the job on stdin (source, target, force, and images, an .npz with images_u8 and split) with lines of JSON on stdout:
 
     ``{"step": …}`` as work goes on, ``{"parity": …}`` at the end.
     """
@@ -111,7 +115,7 @@ def main(framework: Framework) -> None:
     with np.load(job["images"], allow_pickle=False) as arrays:
         images_u8, split = arrays["images_u8"], str(arrays["split"])
     source, target = Path(job["source"]), Path(job["target"])
-    measured = export_file(framework, source, target, images_u8, split, lambda step: tell(step=step))
+    measured = export_file(framework, source, target, images_u8, split, lambda step: tell(step=step), force=job["force"])
     tell(parity=dataclasses.asdict(measured))
 
 

@@ -1,4 +1,4 @@
-"""Which training a file comes from: this decides whether a new file may replace it without --force.
+"""What a file was made of: this decides whether a new file may replace it without --force.
 
 A file's name says little: another seed, fold or folder of the same base name gives the same one.
 """
@@ -6,7 +6,7 @@ A file's name says little: another seed, fold or folder of the same base name gi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +37,21 @@ def differences(card: ModelCard, recipe: Mapping[str, Any], dataset_sha256: Mapp
     if not card.recipe:
         changes.append("its card states no recipe")
     return changes + ["it was trained on other images"] * (card.dataset_sha256 != dict(dataset_sha256))
+
+
+def require_free(target: Path, why_not: Callable[[], str | None], otherwise: str, *, force: bool = False) -> None:
+    """UserError if `target` is a folder or a device, or a file that must stay.
+
+    why_not: what that file is, asked without `force`; None if the same command made it of the same. otherwise: what to do instead.
+    """
+    if target.is_dir():
+        raise UserError(f"{target} is a folder, not a file; {otherwise}")
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise UserError(f"{target} is a pipe, a socket or a device, not a file; {otherwise}")
+    if not force and (why := why_not()) is not None:
+        refuse_to_replace(target, why, otherwise)
 
 
 def refuse_to_replace(target: Path, why: str, otherwise: str) -> NoReturn:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import UserError
+from core.files import real_path
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def names_of(models: tuple[Path, ...]) -> dict[str, Path]:
     """Each file by the name it is served under; UserError if two have the same."""
     named: dict[str, Path] = {}
     for path in models:
-        if path.stem in named and named[path.stem].resolve() != path.resolve():
+        if path.stem in named and real_path(named[path.stem]) != real_path(path):
             raise UserError(f"{named[path.stem]} and {path} would both be called {path.stem}; rename one")
         named[path.stem] = path
     return named

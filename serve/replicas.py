@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from core.environment import available_cores, how_to_install
 from core.errors import UserError, one_line
+from core.files import real_path
 from core.launch import own_environment
 from serve.options import Options, names_of
 from serve.repository import open_checked
@@ -36,7 +37,7 @@ def serve_replicas(options: Options, n_replicas: int) -> int:
     if CLUSTER not in os.environ and threads * n_replicas > available_cores():
         need = f"{n_replicas} replicas of {threads} threads need {threads * n_replicas} cores"
         raise UserError(f"{need}, and this machine has {available_cores()}; lower --ray or --threads, or set ${CLUSTER}")
-    options = dataclasses.replace(options, models=tuple(path.resolve() for path in options.models), threads=threads)
+    options = dataclasses.replace(options, models=tuple(real_path(path) for path in options.models), threads=threads)
     here = dataclasses.replace(options, threads=min(threads, available_cores()))
     for path in options.models:
         open_checked(path, here)  # report an invalid model here, not in a replica

@@ -34,13 +34,15 @@ def main(arguments: Sequence[str]) -> int:
         help="end with status 3 where anything that can be compared regressed; what cannot is listed and passes",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table as CSV")
+    parser.add_argument("--force", action="store_true", help="replace FILE even if it is no table of this command")
     options = parser.parse_args(arguments)
 
     from benchmark.results import believed
 
+    _require_free(options.out, options.force)  # before the work, and again when the table is written
     with believed(options.old, options.new):
         compared = compare(options.old, options.new)
-    return report(compared, options.out, options.fail_on_regression)
+    return report(compared, options.out, options.fail_on_regression, force=options.force)
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,11 @@ def compare(old: str | Path | Results, new: str | Path | Results) -> Comparison:
     return Comparison(was, is_now, frame, (*refusals, *_alone(was, is_now), *_underpowered_notes(changes, verdicts)))
 
 
-def report(compared: Comparison, out: Path | None, fail_on_regression: bool) -> int:
-    """Print what changed, write it to `out` if that is given, and return the exit status."""
+def report(compared: Comparison, out: Path | None, fail_on_regression: bool, *, force: bool = False) -> int:
+    """Print what changed, write it to `out` if that is given, and return the exit status.
+
+    UserError if `out` is there and is no such table, unless `force`.
+    """
     from benchmark.report.names import fitting
     from benchmark.report.tables import write_csv
     from core.console import fits, output_console, print_lines
@@ -103,9 +108,27 @@ def report(compared: Comparison, out: Path | None, fail_on_regression: bool) -> 
     output_console().print(whole if fits(whole) else narrow)
     print_lines([f"not compared: {line}" for line in compared.not_compared])
     if out is not None:
-        with atomic_path(out) as temporary:
+        with atomic_path(out, allowed=lambda: _require_free(out, force)) as temporary:
             write_csv(compared.changes, temporary)
     return REGRESSED_STATUS if fail_on_regression and compared.regressed else 0
+
+
+def _require_free(out: Path | None, force: bool) -> None:
+    """UserError if `out` is there and is no table of this command, unless `force`."""
+    from models.provenance import require_free
+
+    if out is not None:
+        why_not = "is no table of this command"
+        require_free(out, lambda: None if _is_table(out) else why_not, "name another file with --out", force=force)
+
+
+def _is_table(path: Path) -> bool:
+    first_line = f"{','.join(COLUMNS)}\n".encode()
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(first_line)) == first_line
+    except OSError:
+        return False
 
 
 def _alone(old: Results, new: Results) -> list[str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from core.files.reading import MOST_TEXT_BYTES, is_file, parse_json, read_npz, read_text, require_regular, sha256_of_file
+from core.files.reading import MOST_TEXT_BYTES, is_file, parse_json, read_npz, read_text, real_path, require_regular, sha256_of_file
 from core.files.runs import RESULTS_DIR, final_run_folder, run_folder
 from core.files.tables import as_named, no_formula, write_csv
 from core.files.writing import (
@@ -38,6 +38,7 @@ __all__ = [
     "partial_name",
     "read_npz",
     "read_text",
+    "real_path",
     "remove_left",
     "require_regular",
     "require_writable",

@@ -36,6 +36,11 @@ def is_file(path: Path) -> bool:
     return Path(path).is_file()
 
 
+def real_path(path: Path) -> Path:
+    """`path`, absolute and with every link followed but those in a loop, for which `Path.resolve` raises a RuntimeError."""
+    return Path(os.path.realpath(path))
+
+
 def read_text(path: Path, encoding: str = "utf-8") -> str:
     """The text of a regular file of 64 MB at most; UserError, OSError or UnicodeDecodeError otherwise."""
     require_regular(path, MOST_TEXT_BYTES)

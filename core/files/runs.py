@@ -17,14 +17,16 @@ RESULTS_DIR = Path("results")
 
 
 @contextmanager
-def run_folder(what: str, results_dir: Path = RESULTS_DIR) -> Iterator[Path]:
+def run_folder(what: str, results_dir: Path = RESULTS_DIR, flag: str = "--out") -> Iterator[Path]:
     """A folder to fill that becomes `results_dir/<UTC time>-<what>` on success; on an exception, or left empty, it is removed.
 
-    The yielded path is temporary: read the final one from `final_run_folder(path)`.
+    The yielded path is temporary: read the final one from `final_run_folder(path)`. flag: that of the command which gives
+    `results_dir`, for the UserError if nothing can be written there.
     """
     started = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    with made_folder(Path(results_dir), f"results to {results_dir}", "pass another folder with --out"):
-        partial = _make_partial(Path(results_dir), f"{started}-{what}")
+    otherwise = f"pass another folder with {flag}"
+    with made_folder(Path(results_dir), f"results to {results_dir}", otherwise):
+        partial = _make_partial(Path(results_dir), f"{started}-{what}", otherwise)
         try:
             with told_if_full(final_run_folder(partial)):
                 yield partial
@@ -39,7 +41,7 @@ def final_run_folder(partial: Path) -> Path:
     return as_shown(partial)
 
 
-def _make_partial(results_dir: Path, name: str) -> Path:
+def _make_partial(results_dir: Path, name: str, otherwise: str) -> Path:
     remove_abandoned(results_dir, f".*.{platform.node()}-*.partial")
     for attempt in range(1, 1000):
         unique = name if attempt == 1 else f"{name}-{attempt}"
@@ -53,7 +55,7 @@ def _make_partial(results_dir: Path, name: str) -> Path:
         except FileNotFoundError:  # another run has just removed the folder that it had made
             continue
         except OSError as error:
-            raise UserError(f"cannot write results to {results_dir}: {error.strerror}; pass another folder with --out") from error
+            raise UserError(f"cannot write results to {results_dir}: {error.strerror}; {otherwise}") from error
         # Another process is about to finish under this name, or has just done so.
         if len(list(results_dir.glob(f".{unique}.*.partial"))) > 1 or (results_dir / unique).exists():
             partial.rmdir()

@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,12 @@ def told_if_temporary_full() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def atomic_path(path: Path, *, anew: bool = False) -> Iterator[Path]:
+def atomic_path(path: Path, *, anew: bool = False, allowed: Callable[[], None] | None = None) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` on success and is removed on any exception.
 
     Temporary files that killed processes left there are removed first.
     anew: FileExistsError, and nothing replaced, if `path` exists by then, so that of two processes that make it one does.
+    allowed: raises if what stands at `path` by then must stay; no other process that asks comes between that and replacing it.
     """
     path = Path(path)
     with made_folder(path.parent, as_shown(path), _OTHERWISE), _temporary_for(path) as temporary:
@@ -71,12 +72,21 @@ def atomic_path(path: Path, *, anew: bool = False) -> Iterator[Path]:
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
-        try:
-            (_name_anew if anew else os.replace)(temporary, path)
-        except FileExistsError:
-            raise
-        except OSError as error:  # a folder, or too long a name
-            raise UserError(f"cannot write {str(path)[:_LONGEST]}: {error.strerror}; choose another name") from error
+        if allowed is None:
+            _put(temporary, path, anew)
+            return
+        with alone_in(path.parent):
+            allowed()
+            _put(temporary, path, anew)
+
+
+def _put(temporary: Path, path: Path, anew: bool) -> None:
+    try:
+        (_name_anew if anew else os.replace)(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:  # a folder, or too long a name
+        raise UserError(f"cannot write {str(path)[:_LONGEST]}: {error.strerror}; choose another name") from error
 
 
 @contextmanager
@@ -123,7 +133,7 @@ def _make_folder(folder: Path) -> None:
 
 def _why_not(folder: Path, error: OSError) -> str | None:
     """What the system says, of a file that stands in the way in other words: "File exists" would sound like a success."""
-    in_the_way = next((place for place in (folder, *folder.parents) if os.path.exists(place) and not os.path.isdir(place)), None)
+    in_the_way = next((place for place in (folder, *folder.parents) if os.path.lexists(place) and not os.path.isdir(place)), None)
     return error.strerror if in_the_way is None else f"{in_the_way} is not a folder"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import UserError
+from core.files import real_path
 from core.records import Int64Array, UInt8Array
 from data.sets.cifar10 import CLASS_NAMES, IMAGE_SIZE, read_split
 from data.sets.cifar10_folder import BATCH_FILES, home_folder
@@ -39,4 +40,4 @@ def why_absent(data_dir: Path | None) -> str | None:
 def _folder(data_dir: Path | None) -> Path:
     """`ciFAIR-10` in the given folder, or that folder if it has this name, so that CIFAR-10 is never mistaken for it."""
     home = home_folder(data_dir)
-    return home if home.resolve().name == FOLDER else home / FOLDER
+    return home if real_path(home).name == FOLDER else home / FOLDER

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import UserError, few
+from core.files import real_path
 from core.records import Int32Array, Int64Array, Split, UInt8Array, in_parts
 from data.reading import ImageSize, Reading
 from data.scan import Classes, scan
@@ -311,7 +312,7 @@ def _by_number(own: Sequence[str], class_names: Sequence[str]) -> tuple[str, ...
 
 def slug(folder: Path, reserved: Collection[str] = ()) -> str:
     """The base name of a folder, or of a table without its extension: lower-case letters, digits, '_', '-'; never in `reserved`."""
-    path = folder.resolve()
+    path = real_path(folder)
     base = path.stem if (path.suffix.lower() in TABLES or is_packed_file(path)) and path.is_file() else path.name
     name = re.sub(r"[^a-z0-9_-]+", "-", base.lower()).strip("-") or "folder"
     return f"{name}-folder" if name in reserved else name

@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.cli import Parser, positive, seed
+from core.cli import Parser, file_to_write, positive, seed
 from core.console import print_error
 from core.errors import UserError, one_line
 from data import DEFAULT_DATASET
@@ -30,6 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.out is not None and len(options.models) > 1:
         raise UserError(f"--out names one file, but there are {len(options.models)} models; leave it out, or name one model")
+    if options.out is not None:
+        file_to_write(options.out, ".onnx")
     from core.console import progress
 
     how = _how(options)
@@ -106,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         "a .keras file")  # fmt: skip
     add("--data", default=DEFAULT_DATASET, metavar="DATA", help=f"{WHAT_DATA_TAKES} (default: %(default)s)")
     add("--data-dir", type=Path, metavar="DIR", help="where CIFAR-10 lies (default: $CIFAR10_DIR, then data/)")
-    add("--out", type=Path, metavar="FILE", help="file to write (default: models/<name>_adopted.onnx)")
+    add("--out", type=Path, metavar="FILE", help="file to write, NAME.onnx (default: models/<name>_adopted.onnx)")
     add("--output", metavar="NAME", help="of several outputs, the one that holds the classes")
     add("--arch", metavar="NAME", help="architecture of torchvision whose weights a .pth file holds")
     classes = parser.add_argument_group("classes, matched by name")

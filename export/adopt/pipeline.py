@@ -5,14 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.cli import file_to_write
 from core.errors import UserError, one_line
-from core.files import MODELS_DIR
+from core.files import MODELS_DIR, require_writable
 from export.adopt.classes.choosing import match_classes
 from export.adopt.classes.matching import ClassMatch
 from export.adopt.images import TrainImages, train_images
@@ -126,7 +128,7 @@ def adopt(
         str(data), None if data_dir is None else Path(data_dir), stated, None if class_names is None else str(class_names),
         None if class_map is None else Path(class_map), output, arch, images, split_seed, skip_damaged, force,
     )  # fmt: skip
-    return adopt_file(Path(model), None if out is None else Path(out), how, lambda _: None)
+    return adopt_file(Path(model), None if out is None else file_to_write(out, ".onnx"), how, lambda _: None)
 
 
 def triple(values: Sequence[float] | None, flag: str) -> tuple[float, float, float] | None:
@@ -149,6 +151,9 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
     with tempfile.TemporaryDirectory() as scratch:
         source = open_source(path, how.output, how.arch, how.stated.image_size, Path(scratch), say)
     target = target or default_target(source.name)
+    allowed = partial(require_replaceable, target, source.path, None, "--out FILE for another name", force=how.force)
+    allowed()  # before the work, and again when the file is written
+    require_writable(target.parent, "--out")
     size = _size(source, how.stated)
     stated = how.stated.or_else(source.stated)
     say("reading images")
@@ -164,8 +169,6 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
     preprocessing, found, found_from = _preprocessing(source, stated, size, core, groups, images, how, say)
     chosen = images.of(preprocessing.resize)
     card = _card(source, target, core, preprocessing, images, chosen)
-    if not how.force:
-        require_replaceable(target, source.path, card)
     say("wrapping")
     model = _wrapped(source, core, card, ending)
     say("checking")
@@ -181,7 +184,7 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
     accuracy = float((logits.argmax(axis=1) == images.labels[: len(few_images)]).mean())
     figures = {"probability_on_other_classes": elsewhere} if groups is not None else {}
     card = replace(card, parity=measured, figures=figures)
-    save_model(model, card, target, any_version=True)
+    save_model(model, card, target, any_version=True, allowed=allowed)
     notes = [*core.notes, *images.notes, *_guessing_note(accuracy, images.labels[: len(few_images)], len(card.class_names))]
     return Adopted(
         source.path, target, card, source.graph.input_words, classes.source if classes else str(how.class_map), match,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, few, one_line
-from core.files import is_file, parse_json, read_text
+from core.files import is_file, parse_json, read_text, real_path
 from export.adopt.classes.names import OutputClasses, from_names, in_order
 from export.adopt.network.graph import Foreign, read
 from export.adopt.stated import Stated, from_hugging_face, from_timm, from_ultralytics
@@ -55,7 +55,7 @@ def open_source(
 
 
 def _folder(path: Path, output: str | None, image_size: int | None, scratch: Path, say: Callable[[str], None]) -> Source:
-    name = path.resolve().name
+    name = real_path(path).name
     config = _json_beside(path, "config.json")
     files = sorted(path.glob("*.onnx"))
     chosen = [file for file in files if file.name == "model.onnx"] or files

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         given.calibration,
         REDUCE_RANGE[given.reduce_range],
         given.max_accuracy_loss,
+        given.force,
     )
     from core.files import final_run_folder, run_folder
     from export.quantize import report
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     from export.quantize.variant import Variant
     from export.report import print_failures
 
-    with run_folder("quantize", given.results_dir) as partial:
+    with run_folder("quantize", given.results_dir, "--results-dir") as partial:
         outcomes = quantize_all(given.models, given.out, options)
         variants = [outcome for outcome in outcomes if isinstance(outcome, Variant)]
         if variants:
@@ -93,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
         "0.005 for half a point")  # fmt: skip
     add("--max-accuracy-drop", type=points, metavar="POINTS", help="end with status 3 if top-1 falls by more points than this")
     add("--out", type=Path, metavar="DIR", help="where variants go (default: beside each model)")
+    add("--force", action="store_true", help="replace a file that is no variant of the same model")
     add_run_flag(parser, "--results-dir")
     return parser
 

@@ -19,7 +19,8 @@ class Options:
     n_calibration: training images to find ranges on; n_validation: validation images to compare on, all if None.
     calibration: how ranges are found, one of `CALIBRATIONS`, or "auto" for the better of `TRIED`; reduce_range: whether weights
     are kept to 7 bits, None for wherever the processor needs it. max_accuracy_loss: layers go back to float32 until the
-    interval of the loss on validation images excludes more than this fraction; None: none go back.
+    interval of the loss on validation images excludes more than this fraction; None: none go back. force: replace a file that
+    is no variant of the same base.
     """
 
     method: str = DEFAULT
@@ -30,6 +31,7 @@ class Options:
     calibration: str = "auto"
     reduce_range: bool | None = None
     max_accuracy_loss: float | None = None
+    force: bool = False
 
     def __post_init__(self) -> None:
         for what, value, choices in (

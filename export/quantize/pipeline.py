@@ -14,6 +14,7 @@ from export.quantize.images import open_for, variant_images
 from export.quantize.options import Options
 from export.quantize.registry import DEFAULT
 from export.quantize.variant import Variant, load_base, make_variant
+from export.replacing import require_variant_of
 from export.report import Failed, outcome_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def quantize(
     calibration: str = Options.calibration,
     reduce_range: bool | None = None,
     max_accuracy_loss: float | None = None,
+    force: bool = False,
 ) -> Variant:
     """Write the variant of a contract model, single or ensemble, in another precision, and compare it with its base.
 
@@ -40,7 +42,7 @@ def quantize(
     n_images: training images to calibrate on; n_validation_images: validation images to compare on, all if None.
     calibration: `minmax`, `percentile`, `entropy`, or `auto` for the better of the first two; reduce_range: 7-bit weights, None
     for wherever the processor needs them. max_accuracy_loss: layers go back to float32 until the interval of the loss excludes
-    more than this fraction; None: none do.
+    more than this fraction; None: none do. force: replace a file of that name even if it is no variant of this model.
 
     Raises UserError for a model that cannot be converted or whose images are not available; then nothing is kept. What the variant
     lost is in the value, not an error:
@@ -59,16 +61,27 @@ def quantize(
         calibration,
         reduce_range,
         max_accuracy_loss,
+        force,
     )
     with progress("step") as display:
-        return _Maker(None if out is None else Path(out), options, display).make(Path(model))
+        maker = _Maker(None if out is None else Path(out), options, display)
+        maker.require_free(Path(model))
+        return maker.make(Path(model))
 
 
 def quantize_all(models: Sequence[Path], out: Path | None, options: Options) -> list[Variant | Failed]:
-    """What became of each model, in order; one that fails, for whatever reason, does not stop the others."""
+    """What became of each model, in order; one that fails, for whatever reason, does not stop the others.
+
+    Which names are free is found out for all of them before the first is converted, which takes minutes.
+    """
     with progress("step") as display:
         maker = _Maker(out, options, display)
-        return [outcome_of(path, partial(maker.make, path)) for path in dict.fromkeys(models)]
+        looked_at = {path: outcome_of(path, partial(maker.require_free, path)) for path in dict.fromkeys(models)}
+        return [refused or _made(maker, path) for path, refused in looked_at.items()]
+
+
+def _made(maker: _Maker, path: Path) -> Variant | Failed:
+    return outcome_of(path, partial(maker.make, path))
 
 
 class _Maker:
@@ -78,17 +91,23 @@ class _Maker:
         self.out, self.options, self.display = out, options, display
         self.taken: dict[Path, Path] = {}
 
+    def _target(self, path: Path) -> Path:
+        return (self.out or path.parent) / f"{path.stem}_{self.options.method}.onnx"
+
+    def require_free(self, path: Path) -> None:
+        """UserError if the name of the variant of one model is taken by a file that must stay."""
+        require_variant_of(self._target(path), path, self.options.method, force=self.options.force)
+
     def make(self, path: Path) -> Variant:
-        """The variant of one model."""
-        options, out = self.options, self.out or path.parent
+        """The variant of one model, whose name is free."""
+        options, target = self.options, self._target(path)
         task = self.display.add_task(path.name, total=None, step="reading")
         try:
             base = load_base(path)
-            target = out / f"{path.stem}_{options.method}.onnx"
             if target in self.taken:
                 raise UserError(f"{target} was just made from {self.taken[target]}; make one of them with another --out")
             self.taken[target] = path
-            require_writable(out, "--out")
+            require_writable(target.parent, "--out")
             dataset = open_for(base.card, options.data, options.data_dir)
             images = variant_images(base.card, dataset, options.n_calibration, options.n_validation)
 

@@ -18,6 +18,7 @@ from export.quantize.judge import Comparison, compare
 from export.quantize.mixed import LayerLoss, layer_losses, put_back, require_enough_images
 from export.quantize.options import Options
 from export.quantize.registry import METHODS
+from export.replacing import require_variant_of
 from models.graph.contract import IMAGES, IR_VERSION, at_contract_opset, load_model, save_model
 from models.graph.dead_taps import without_dead_taps
 from models.graph.external_data import sha256_of_model, size_bytes
@@ -148,7 +149,7 @@ def make_variant(base: Base, target: Path, images: VariantImages, options: Optio
 
     Of several candidates the one whose probabilities diverge least from the base's is kept: accuracy on a few thousand images
     cannot tell them apart, this uses every image in full. Raises UserError, and leaves `target` as it was, where the graph
-    cannot be converted or does not run at every batch size.
+    cannot be converted or does not run at every batch size, or where a file that is no variant of `base` is there by then.
     """
     started = time.perf_counter()
     task, method = Task(base, images, options, report), method_of(options.method)
@@ -178,7 +179,8 @@ def make_variant(base: Base, target: Path, images: VariantImages, options: Optio
     n_calibration = len(images.calibration_u8) if METHODS[options.method].calibrates else 0
     made = method.recipe(task, best) | ({"float_layers": list(float_layers)} if options.max_accuracy_loss is not None else {})
     recipe = _recipe(task, made, best, divergences, n_calibration)
-    save_model(model, _card(base.card, target.stem, options.method, recipe, comparison), target)
+    card = _card(base.card, target.stem, options.method, recipe, comparison)
+    save_model(model, card, target, allowed=lambda: require_variant_of(target, base.path, options.method, force=options.force))
     sizes = size_bytes(base.path) / 1e6, target.stat().st_size / 1e6
     elapsed_s = time.perf_counter() - started
     notes = tuple(note for note in (METHODS[options.method].note, *images.notes, *method.notes(options)) if note)

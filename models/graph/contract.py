@@ -8,6 +8,7 @@ into that form in memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,10 +92,13 @@ def opset_versions(model: ModelProto) -> dict[str, int]:
     return {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}
 
 
-def save_model(model: ModelProto, card: ModelCard, path: Path, *, any_version: bool = False) -> None:
+def save_model(
+    model: ModelProto, card: ModelCard, path: Path, *, any_version: bool = False, allowed: Callable[[], None] | None = None
+) -> None:
     """Write `model` with `card` in its metadata, atomically, into one file without external data.
 
     any_version: whether it may be at another opset and IR version, as a network from elsewhere that cannot be converted.
+    allowed: raises if what stands at `path` may not be replaced, as for `core.files.atomic_path`.
     Raises UserError if the graph is not valid ONNX or breaks the contract.
     """
     import onnx
@@ -112,7 +116,7 @@ def save_model(model: ModelProto, card: ModelCard, path: Path, *, any_version: b
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise UserError(f"the graph for {path} is not valid ONNX: {one_line(error)}") from error
-    with atomic_path(path) as temporary:
+    with atomic_path(path, allowed=allowed) as temporary:
         onnx.save(model, temporary)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from core.cli import USAGE
 from core.errors import UserError
 from core.files import sha256_of_file
 from core.records import Split
@@ -24,8 +25,8 @@ def command(*arguments: object) -> CompletedProcess[str]:
     return in_this_process("ensemble", *arguments)
 
 
-def refused(done: CompletedProcess[str], *parts: str) -> None:
-    assert done.returncode == 1, done.stdout
+def refused(done: CompletedProcess[str], *parts: str, status: int = 1) -> None:
+    assert done.returncode == status, done.stdout
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1, done.stderr
     for part in parts:
@@ -209,21 +210,34 @@ def test_members_of_unlike_validation_images_cannot_be_tuned_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "what"),
+    ("arguments", "what", "status"),
     [
-        (("--out", "x.txt"), "must end in .onnx"),
-        (("--out", "x.onnx", "--weights", "1"), "1 numbers for 2 members"),
-        (("--out", "x.onnx", "--weights", "1", "-1"), "0 or more"),
-        (("--out", "x.onnx", "--weights", "1", "1", "--rule", "greedy"), "chooses its weights itself"),
-        (("--out", "x.onnx", "--max-accuracy-loss", "0.1"), "add --cascade"),
+        (("--out", "x.txt"), "--out x.txt must end in .onnx, such as x.txt.onnx", USAGE),
+        (("--out", "/"), "--out / is a folder; name a file that ends in .onnx, such as /model.onnx", 1),
+        (("--out", "x.onnx", "--weights", "1"), "1 numbers for 2 members", 1),
+        (("--out", "x.onnx", "--weights", "1", "-1"), "0 or more", USAGE),
+        (("--out", "x.onnx", "--weights", "nan", "1"), "--weights must be numbers of 0 or more", USAGE),
+        (("--out", "x.onnx", "--weights", "1e308", "1e308"), "whose sum is finite", USAGE),
+        (("--out", "x.onnx", "--cascade", "--max-accuracy-loss", "1"), "is not a fraction", USAGE),
+        (("--out", "x.onnx", "--weights", "1", "1", "--rule", "greedy"), "chooses its weights itself", 1),
+        (("--out", "x.onnx", "--max-accuracy-loss", "0.1"), "add --cascade", 1),
     ],
 )
-def test_what_makes_no_sense_is_one_line(members, arguments, what) -> None:
-    refused(command(*members[:2], *arguments), what)
+def test_what_makes_no_sense_is_one_line(members, arguments, what, status) -> None:
+    refused(command(*members[:2], *arguments), what, status=status)
 
 
 def test_a_member_is_not_overwritten(members) -> None:
     refused(command(*members, "--out", members[0]), "is one of the members")
+
+
+def test_links_that_lead_to_themselves_are_told_before_the_work(members, tmp_path) -> None:
+    loop, out = tmp_path / "loop", tmp_path / "x.onnx"
+    loop.symlink_to("loop")
+    refused(command(*members, "--out", loop / "x.onnx"), f"cannot write to {loop}: Too many levels of symbolic links; pass another")
+    refused(command(members[0], loop / "y.onnx", "--out", out), "Too many levels of symbolic links")
+    (tmp_path / "same.onnx").symlink_to(members[0])
+    refused(command(*members, "--out", tmp_path / "same.onnx"), "is one of the members")
 
 
 def test_one_member_is_no_ensemble(members, tmp_path) -> None:
@@ -282,6 +296,23 @@ def test_no_file_of_another_making_is_replaced_without_force(members, tmp_path) 
     for arguments in others.values():
         assert command(*arguments, "--force").returncode == 0
     assert out.read_bytes() != kept
+
+
+def test_of_two_ensembles_made_at_once_under_one_name_the_second_is_refused(members, tmp_path, monkeypatch) -> None:
+    """Each found the name free; the other one takes it while this one is made."""
+    from ensemble import pipeline
+
+    out, fuse = tmp_path / "x.onnx", pipeline._fused
+
+    def meanwhile(*arguments: object) -> object:
+        write_tiny_model(out)
+        return fuse(*arguments)
+
+    monkeypatch.setattr(pipeline, "_fused", meanwhile)
+    refused(command(*members, "--out", out), f"{out} is there already and is a single model; add --force to replace it")
+    assert load_model(out)[1].rule is None
+    assert list(tmp_path.iterdir()) == [out]
+    assert command(*members, "--out", out, "--force").returncode == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"not onnx"])

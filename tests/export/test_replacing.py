@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from export.replacing import note_weights, require_replaceable
+from core.files import sha256_of_file
+from export.replacing import note_weights, require_replaceable, require_variant_of
 from models.card import ModelCard
 from models.graph.contract import save_model
 from models.graph.wrap import wrap
@@ -64,6 +65,23 @@ def test_without_a_recipe_the_bytes_decide(tmp_path: Path) -> None:
     source.write_bytes(b"two")
     with pytest.raises(UserError, match="other weights"):
         require_replaceable(target, source, tiny_card("x"))
+
+
+def test_a_variant_of_a_base_that_was_trained_again_is_out_of_date_and_replaced(tmp_path: Path) -> None:
+    def write(path: Path, card: ModelCard, seed: int = 0) -> Path:
+        save_model(wrap(tiny_core(3, 8, seed=seed), card), card, path)
+        return path
+
+    base = write(tmp_path / "x.onnx", CARD)
+    made = {**CARD.recipe, "variant": {"precision": "int8", "base_sha256": sha256_of_file(base)}}
+    target = write(tmp_path / "x_int8.onnx", dataclasses.replace(CARD, recipe=made, precision="int8"))
+    require_variant_of(target, write(base, CARD, seed=1), "int8")
+    with pytest.raises(UserError, match=f"is no fp16 variant of {base}; add --force"):
+        require_variant_of(target, base, "fp16")
+    for other in (tiny_card("x"), dataclasses.replace(CARD, recipe={**CARD.recipe, "seed": 1})):
+        with pytest.raises(UserError, match=f"is the int8 variant of another model than {base}; add --force"):
+            require_variant_of(target, write(base, other, seed=1), "int8")
+    require_variant_of(target, base, "int8", force=True)
 
 
 def test_a_file_that_is_no_export_is_not_replaced(tmp_path: Path) -> None:

@@ -137,7 +137,9 @@ def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
     path = weights(tmp_path)
     digits_card(path)
     (tmp_path / "taken").touch()
-    assert_one_line(export(path, "--results-dir", "taken", cwd=tmp_path), "cannot write results to taken")
+    assert_one_line(
+        export(path, "--results-dir", "taken", cwd=tmp_path), "cannot write results to taken", "another folder with --results-dir"
+    )
 
 
 def test_no_images_to_compare_on(tmp_path: Path) -> None:

@@ -99,6 +99,26 @@ def test_a_failed_export_leaves_an_earlier_file_as_it_was(tmp_path: Path) -> Non
     assert target.read_bytes() == before
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_file_that_came_meanwhile_stays_unless_forced(force: bool, tmp_path: Path) -> None:
+    """Whoever asked for the export found the name free; another command has taken it before the checks were done."""
+    whole, target, source = framework(), tmp_path / "x.onnx", tmp_path / "weights.pth"
+
+    def meanwhile(*arguments: Any) -> np.ndarray:
+        target.write_bytes(b"of another command")
+        return whole.logits(*arguments)
+
+    source.write_bytes(b"weights")
+    slow = replace(whole, logits=meanwhile)
+    if force:
+        export_file(slow, source, target, IMAGES_U8, "validation", lambda step: None, force=True)
+        assert load_model(target)[1].name == "x"
+        return
+    with pytest.raises(UserError, match="is there already and is not an export of this program; add --force"):
+        export_file(slow, source, target, IMAGES_U8, "validation", lambda step: None)
+    assert target.read_bytes() == b"of another command"
+
+
 def test_an_exporter_that_breaks_is_one_line(tmp_path: Path) -> None:
     def broken(_: Any, __: int) -> Any:
         raise RuntimeError("unsupported\noperator")

@@ -73,7 +73,7 @@ def test_a_recipe_that_is_not_there_is_refused(arguments: list[str]) -> None:
         ),
         (["--lrr", "1"], "Unrecognized options: --lrr, 1; perhaps --lr was meant; see "),
     ],
-    ids=["nothing", "words", "escape", "typed wrong"],
+    ids=["nothing", "words", "no whole number", "no number", "escape", "typed wrong"],
 )
 def test_a_usage_error_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Which `core.cli.run` prints without control characters; the parser's own box had them."""

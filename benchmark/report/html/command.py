@@ -13,18 +13,25 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     runs = list(dict.fromkeys(options.runs))
 
-    from benchmark.report.html.page import PAGE_FILE, write_page
+    from benchmark.report.html.page import PAGE_FILE, is_page, write_page
     from benchmark.results import believed, read_results
     from core.console import print_lines
     from core.errors import UserError
+    from models.provenance import require_free
 
     if options.out is None and len(runs) > 1:
         raise UserError("a page of several runs belongs to none of their folders; say where it goes with --out FILE")
     out = options.out or runs[0] / PAGE_FILE
     if out.is_dir():
         raise UserError(f"{out} is a folder; name a file with --out, such as {out / PAGE_FILE}")
+
+    def allowed() -> None:
+        why_not = "is no page of this program"
+        require_free(out, lambda: None if is_page(out) else why_not, "name another file with --out", force=options.force)
+
+    allowed()  # before the work, and again when the page is written
     with believed(*runs):
-        written = write_page([read_results(run) for run in runs], out)
+        written = write_page([read_results(run) for run in runs], out, allowed)
     print_lines([f"report: {written}"])
     return 0
 
@@ -39,4 +46,5 @@ def parser() -> Parser:
     command.add_argument(
         "--out", type=Path, metavar="FILE", help="the file to write; report.html in the folder of a single run if not given"
     )
+    command.add_argument("--force", action="store_true", help="replace FILE even if it is no page of this command")
     return command

@@ -29,6 +29,11 @@ from core.records import ImageSet, Int64Array, UInt8Array, taken
 PAGE_FILE = "report.html"
 PixelsOf = Callable[[Int64Array], UInt8Array]
 _PARTS = Path(__file__).parent / "page"
+# Of every page: what stands before the hashes of its scripts, and hardly on a page of anybody else's.
+_BEGINNING = (
+    b'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta http-equiv="Content-Security-Policy" '
+    b"content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src "
+)
 
 
 class Contents(NamedTuple):
@@ -60,9 +65,18 @@ def write_run_page(folder: Path, results: Results, image_set: ImageSet, pixels_o
     return _write(_text(named), folder / PAGE_FILE)
 
 
-def write_page(runs: Sequence[Results], path: Path) -> Path:
-    """Write the page of `runs` to `path`; UserError if they did not predict the same images."""
-    return _write(page(runs), path)
+def write_page(runs: Sequence[Results], path: Path, allowed: Callable[[], None] | None = None) -> Path:
+    """Write the page of `runs` to `path`; UserError if they did not predict the same images. `allowed`: as for `atomic_path`."""
+    return _write(page(runs), path, allowed)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a regular file is a page that this module wrote; False if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
 
 
 def page(runs: Sequence[Results]) -> str:
@@ -70,8 +84,8 @@ def page(runs: Sequence[Results]) -> str:
     return _text(contents_of(runs))
 
 
-def _write(text: str, path: Path) -> Path:
-    with atomic_path(path) as temporary:
+def _write(text: str, path: Path, allowed: Callable[[], None] | None = None) -> Path:
+    with atomic_path(path, allowed=allowed) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 

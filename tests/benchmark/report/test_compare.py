@@ -137,6 +137,23 @@ def test_the_table_is_written_as_csv(tmp_path) -> None:
     assert frame.loc["latency_p50_ms", "batch_size"] == 1
 
 
+def test_only_a_table_of_its_own_is_replaced_without_force(tmp_path) -> None:
+    run, out = write_run(tmp_path / "a", {"m": 0.8}), tmp_path / "notes.csv"
+    out.write_text("model,metric\n")
+    refused = f"{out} is there already and is no table of this command; add --force to replace it, or name another file with --out"
+    with pytest.raises(UserError) as caught:
+        main([str(tmp_path / "absent"), str(run), "--out", str(out)])  # before the runs are read
+    assert str(caught.value) == refused
+    assert out.read_text() == "model,metric\n"
+    with pytest.raises(UserError, match="is a folder, not a file; name another file with --out"):
+        main([str(run), str(run), "--out", str(tmp_path), "--force"])
+    assert main([str(run), str(run), "--out", str(out), "--force"]) == 0
+    table = out.read_bytes()
+    out.write_bytes(table[: table.index(b"\n") + 1])
+    assert main([str(run), str(run), "--out", str(out)]) == 0
+    assert out.read_bytes() == table
+
+
 @pytest.mark.parametrize("missing", ["run.json", "comparison.csv", "latency_samples.csv.gz", "predictions/m.npz"])
 def test_a_folder_that_is_no_whole_run_is_refused(tmp_path, missing: str) -> None:
     run = write_run(tmp_path / "a", {"m": 0.8})

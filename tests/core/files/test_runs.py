@@ -47,6 +47,10 @@ def test_results_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write results"), run_folder("x", tmp_path / "file"):
         pass
+    with pytest.raises(UserError, match=r"with --out$"), run_folder("x", tmp_path / "file"):
+        pass
+    with pytest.raises(UserError, match=r"with --results-dir$"), run_folder("x", tmp_path / "file", "--results-dir"):
+        pass
     with pytest.raises(UserError, match="cannot write"), atomic_path(tmp_path / "file" / "a"):
         pass
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from core.files import (
     atomic_path,
     made_folder,
     of_full_disk,
+    real_path,
     run_folder,
     write_json,
 )
@@ -86,6 +88,41 @@ def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path: Path) -> None:
     second.join()
     assert seen == ["first", "second"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_two_that_may_not_replace_each_other_the_second_is_refused(tmp_path: Path) -> None:
+    """Both found the name free; each asks again before its file gets the name, and nobody comes between."""
+    path, begun, refused = tmp_path / "a.txt", threading.Barrier(2), []
+
+    def write(words: str) -> None:
+        def allowed() -> None:
+            if path.exists():
+                raise UserError(words)
+            time.sleep(0.05)  # long enough for the other one to ask, if it could
+
+        try:
+            with atomic_path(path, allowed=allowed) as temporary:
+                temporary.write_text(words)
+                begun.wait()
+        except UserError as error:
+            refused.append(str(error))
+
+    both = [threading.Thread(target=write, args=(words,)) for words in ("one", "other")]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert sorted([path.read_text(), *refused]) == ["one", "other"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_to_itself_is_no_folder_that_exists(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises(UserError, match=f"cannot write {loop}/a: {loop} is not a folder; choose another"), atomic_path(loop / "a"):
+        pass
+    assert real_path(loop / "a").name == "a"
+    assert real_path(tmp_path / ".." / tmp_path.name) == tmp_path.resolve()
 
 
 def test_a_full_disk_is_found_behind_what_others_make_of_it(tmp_path: Path) -> None:

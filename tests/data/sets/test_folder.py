@@ -171,6 +171,12 @@ def test_slugs(tmp_path: Path, name: str, expected: str) -> None:
     assert slug(tmp_path / name, reserved=("digits",)) == expected
 
 
+def test_the_slug_of_a_link_to_itself_is_its_name(tmp_path: Path) -> None:
+    """Whatever reads the folder then tells that there is none."""
+    (tmp_path / "loop").symlink_to("loop")
+    assert slug(tmp_path / "loop") == "loop"
+
+
 def test_the_resolution_is_known_without_decoding(root: Path) -> None:
     assert ImageFolder(root).image_size == (10, 12)
 

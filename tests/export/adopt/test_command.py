@@ -129,6 +129,39 @@ def test_wrong_flags_are_one_line(flags: list[str], words: str, status: int, pla
     assert done.stderr.count("error: ") == 1
 
 
+def test_where_it_goes_is_a_file_that_is_free(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from export.adopt import pipeline
+
+    def adopted(out: Path, *flags: str) -> tuple[int, str]:
+        names = ("--data", "photos", "--class-names", "classes.txt", *IMAGENET)
+        done = in_this_process("export.adopt", "mine.onnx", *names, "--out", out, *flags, cwd=place)
+        return done.returncode, done.stderr
+
+    folder, out = tmp_path / "nd", tmp_path / "z.onnx"
+    folder.mkdir()
+    said = f"--out {folder} is a folder; name a file that ends in .onnx, such as {folder / 'model.onnx'}"
+    assert adopted(folder) == (1, f"error: {said}\n")
+    assert adopted(tmp_path / "z") == (USAGE, f"error: --out {tmp_path / 'z'} must end in .onnx, such as {tmp_path / 'z.onnx'}\n")
+    refused = (
+        f"{out} is there already and is not an export of this program; add --force to replace it, or --out FILE for another name"
+    )
+    prove, read = pipeline.prove, pipeline.train_images
+
+    def meanwhile(*arguments: object) -> object:
+        out.write_text("of another command")
+        return prove(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "prove", meanwhile)
+    assert adopted(out) == (1, f"error: mine.onnx: {refused}\n")
+    monkeypatch.setattr(pipeline, "train_images", None)  # before any work: the images are not read
+    assert adopted(out) == (1, f"error: mine.onnx: {refused}\n")
+    assert out.read_text() == "of another command"
+    monkeypatch.setattr(pipeline, "train_images", read)
+    monkeypatch.setattr(pipeline, "prove", prove)
+    assert adopted(out, "--force")[0] == 0
+    assert adopted(out)[0] == 0
+
+
 def test_an_adopted_file_is_not_adopted_again(place: Path) -> None:
     done = in_this_process("export.adopt", "models/mine_adopted.onnx", "--data", "photos", cwd=place)
     assert "can be benchmarked as it is" in done.stderr

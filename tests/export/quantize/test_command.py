@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from core.errors import UserError
 from core.files import sha256_of_file
 from core.statistics import PairedCounts
 from ensemble.fuse import fuse, load_members
@@ -201,12 +202,85 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(tmp_path: Path, cap
     assert blocked.read_text() == "a file"
 
 
+def test_a_results_folder_that_cannot_be_written_names_its_own_flag(tmp_path: Path) -> None:
+    from tests.commands import in_this_process
+
+    path, blocked = model(tmp_path / "a.onnx"), tmp_path / "blocked"
+    blocked.write_text("a file")
+    done = in_this_process("export.quantize", path, "--to", "int8", "--results-dir", blocked)
+    said = f"cannot write results to {blocked}: {blocked} is not a folder; pass another folder with --results-dir"
+    assert (done.returncode, done.stderr) == (1, f"error: {said}\n")
+
+
 def test_two_models_of_one_name_do_not_overwrite_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x").mkdir()
     paths = model(tmp_path / "a.onnx"), model(tmp_path / "x" / "a.onnx")
     assert make(*paths, "--to", "fp16", "--out", tmp_path / "out", "--validation-images", 8, folder=tmp_path) == 1
     assert "was just made from" in capsys.readouterr().err
     assert run_of(tmp_path).is_dir()
+
+
+def test_only_a_variant_of_the_same_base_is_replaced_without_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, other, out = model(tmp_path / "a.onnx"), tmp_path / "other" / "a.onnx", tmp_path / "out"
+    other.parent.mkdir()
+    model(other, seed=1)
+    asked_for = ("--to", "fp16", "--out", out, "--validation-images", 8)
+    target, advice = out / "a_fp16.onnx", "; add --force to replace it, or --out DIR for another folder"
+    assert make(base, *asked_for, folder=tmp_path / "first") == 0
+    variant = target.read_bytes()
+    assert make(base, *asked_for, folder=tmp_path / "again") == 0
+    capsys.readouterr()
+    assert make(other, *asked_for, folder=tmp_path) == 1
+    refused(capsys, tmp_path, f"{target} is there already and is the fp16 variant of another model than {other}{advice}")
+    assert target.read_bytes() == variant
+    for content, why in ((b"my notes", "is not a file of this program"), (base.read_bytes(), f"is no fp16 variant of {base}")):
+        target.write_bytes(content)
+        assert make(base, *asked_for, folder=tmp_path) == 1
+        refused(capsys, tmp_path, f"{target} is there already and {why}{advice}")
+        assert target.read_bytes() == content
+    assert make(other, *asked_for, "--force", folder=tmp_path / "forced") == 0
+    assert card_of(target).recipe["variant"]["base_sha256"] == sha256_of_file(other)
+    target.unlink()
+    target.mkdir()
+    capsys.readouterr()
+    assert make(base, *asked_for, "--force", folder=tmp_path) == 1
+    refused(capsys, tmp_path, f"{target} is a folder, not a file; --out DIR for another folder")
+
+
+def test_every_name_is_looked_at_before_the_first_variant_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.quantize import pipeline
+
+    paths = model(tmp_path / "a.onnx"), model(tmp_path / "b.onnx")
+    taken = tmp_path / "b_fp16.onnx"
+    taken.write_text("notes")
+
+    def made(base: object, *_: object) -> object:
+        taken.unlink(missing_ok=True)  # too late for its name to count as free
+        raise UserError("this one fails")
+
+    monkeypatch.setattr(pipeline, "make_variant", made)
+    assert make(*paths, "--to", "fp16", folder=tmp_path) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert "this one fails" in first and f"{taken} is there already" in second
+
+
+def test_a_file_that_came_meanwhile_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.quantize import pipeline
+
+    base, target, real = model(tmp_path / "a.onnx"), tmp_path / "a_fp16.onnx", pipeline.make_variant
+
+    def slow(*arguments: object) -> object:
+        target.write_text("of another command")
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "make_variant", slow)
+    assert make(base, "--to", "fp16", "--validation-images", 8, folder=tmp_path) == 1
+    refused(capsys, tmp_path, f"{target} is there already and is not a file of this program; add --force to replace it")
+    assert target.read_text() == "of another command"
 
 
 def test_neither_framework_is_ever_imported(folder: Path) -> None:

@@ -8,6 +8,7 @@ from benchmark import run as runs
 from benchmark.report.html.page import PAGE_FILE
 from data import open_dataset
 from tests.commands import in_this_process, packages_imported_for
+from tests.made_folder import write_folder
 from tests.tiny_models import write_tiny_model
 
 
@@ -52,6 +53,22 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "is not a valid benchmark run" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_only_a_page_of_its_own_is_replaced_without_force(tmp_path: Path) -> None:
+    run, out = write_folder(tmp_path / "results").folder, write_tiny_model(tmp_path / "model.onnx")
+    kept = out.read_bytes()
+    for arguments in ((run,), (tmp_path / "absent",)):  # the second: before the runs are read
+        done = in_this_process("benchmark", "report", *arguments, "--out", out)
+        why = f"{out} is there already and is no page of this program; add --force to replace it, or name another file with --out"
+        assert (done.returncode, done.stderr) == (1, f"error: {why}\n")
+    assert out.read_bytes() == kept
+    assert in_this_process("benchmark", "report", run, "--out", out, "--force").returncode == 0
+    page = out.read_bytes()
+    out.write_bytes(page[:1000])
+    assert in_this_process("benchmark", "report", run, "--out", out).returncode == 0
+    assert out.read_bytes() == page
+    assert in_this_process("benchmark", "report", run).returncode == 0  # over the page that the run itself left
 
 
 def test_help_imports_nothing() -> None:
