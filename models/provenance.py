@@ -6,6 +6,7 @@ A file's name says little: another seed, fold or folder of the same base name gi
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -44,11 +45,15 @@ def require_free(target: Path, why_not: Callable[[], str | None], otherwise: str
 
     why_not: what that file is, asked without `force`; None if the same command made it of the same. otherwise: what to do instead.
     """
-    if target.is_dir():
+    if os.path.isdir(target):
         raise UserError(f"{target} is a folder, not a file; {otherwise}")
-    if not target.exists():
+    if not os.path.lexists(target):
         return
-    if not target.is_file():
+    if not os.path.exists(target):
+        if not force:
+            refuse_to_replace(target, "is a link to a file that is not there", otherwise)
+        return
+    if not os.path.isfile(target):
         raise UserError(f"{target} is a pipe, a socket or a device, not a file; {otherwise}")
     if not force and (why := why_not()) is not None:
         refuse_to_replace(target, why, otherwise)

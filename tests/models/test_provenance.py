@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
-from models.provenance import differences, same_training
+import pytest
+
+from core.errors import UserError
+from models.provenance import differences, require_free, same_training
 from tests.tiny_models import tiny_card
 
 CARD = dataclasses.replace(tiny_card(), recipe={"seed": 0, "std": [1, 2], "data": "a/photos", "recipe": "fast"})
@@ -27,3 +31,12 @@ def test_what_differs_is_told() -> None:
 def test_cards_that_state_no_recipe_are_never_one_training() -> None:
     for one, other in ((tiny_card(), tiny_card()), (CARD, tiny_card()), (tiny_card(), CARD)):
         assert not same_training(one, other)
+
+
+def test_a_link_to_nothing_is_not_replaced_unless_forced(tmp_path: Path) -> None:
+    target = tmp_path / "x.onnx"
+    require_free(target, lambda: "never asked", "name another")
+    target.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"x\.onnx is there already and is a link to a file that is not there; add --force"):
+        require_free(target, lambda: None, "name another")
+    require_free(target, lambda: None, "name another", force=True)
