@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -45,3 +47,13 @@ def cifar10_dir() -> Path:
     if not folder:
         pytest.skip("needs CIFAR-10: set $CIFAR10_DIR to the folder that holds cifar-10-batches-py/")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _own_signal_handlers() -> Iterator[None]:
+    """Commands that run in this process leave it the handlers of signals that it had."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

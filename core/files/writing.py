@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +41,29 @@ def told_if_full(path: Path, otherwise: str = "choose another folder") -> Iterat
 
     Also where a library makes another exception of it.
     """
+    with _told(as_shown(path), otherwise, part=path.name.startswith(partial_name(""))):
+        yield
+
+
+@contextmanager
+def told_if_temporary_full() -> Iterator[None]:
+    """The same for temporary files, of which users know the folder only."""
+    with _told(f"a temporary file in {tempfile.gettempdir()}", "set TMPDIR to another folder"):
+        yield
+
+
+@contextmanager
+def _told(what: object, otherwise: str, part: bool = False) -> Iterator[None]:
+    """part: whether it becomes another file, which whoever makes that one tells."""
     try:
         yield
     except Exception as error:
-        full = None if isinstance(error, UserError) else of_full_disk(error)
-        if full is None or path.name.startswith(partial_name("")):  # whoever makes the file of which that is a part tells it
+        full = None if part or isinstance(error, UserError) else of_full_disk(error)
+        if full is None:
             raise
-        what = full.strerror or "the disk is full, or a file longer than may be (ulimit -f)"
+        why = full.strerror or "the disk is full, or a file longer than may be (ulimit -f)"
         first = "raise the limit on the size of files (ulimit -f)" if full.errno == errno.EFBIG else "free some space"
-        raise UserError(f"cannot write {as_shown(path)}: {what}; {first}, or {otherwise}") from error
-
-
-def told_if_temporary_full() -> AbstractContextManager[None]:
-    """`told_if_full` for temporary files, of which users know the folder only."""
-    return told_if_full(Path(tempfile.gettempdir()), "set TMPDIR to another folder")
+        raise UserError(f"cannot write {what}: {why}; {first}, or {otherwise}") from error
 
 
 @contextmanager
