@@ -39,7 +39,7 @@ def p50_ms(weights: Path, images: ImageSet) -> float:
         with told_if_temporary_full():
             np.savez(stored, images_u8=few_u8, split=np.array(images.split))
             np.save(raw, few_u8)
-        sources = {"source": str(weights), "target": str(target), "images": str(stored)}
+        sources = {"source": str(weights), "target": str(target), "images": str(stored), "force": False}
 
         def heard(message: dict[str, Any]) -> None:
             display.update(bar, step=message.get("step", ""))
