@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import _thread
-import atexit
+import math
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,8 +17,11 @@ _AGAIN_AFTER_S = 0.01  # a destructor has ended by then
 # Of `timeout`, of a stopped container, of a closed terminal; Windows lacks one
 _STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
+_AT_ONCE_S = 1.0  # signals after the first one, which are the same wish: shells send two, and people press twice
+
 _stops: list[KeyboardInterrupt] = []  # what signals were made of since the command began
-_over: list[bool] = []  # holds something once the command's work is done
+_held: list[KeyboardInterrupt] | None = None  # those that wait for the end of `held`
+_last_s = 0.0  # when the last of them came, by the clock of `time.monotonic`
 
 
 class Stopped(KeyboardInterrupt):
@@ -32,8 +36,8 @@ class Stopped(KeyboardInterrupt):
 def become_interrupts() -> Iterator[None]:
     """While the block runs, a signal is a KeyboardInterrupt, as Ctrl-C is; after it, the process ends with its status undisturbed.
 
-    Signals that are ignored, as nohup has it, stay so. After the block the first signal is ignored, and all of them once Python
-    ends: what it cleans up then takes a while, and the work is done.
+    Signals that are ignored, as nohup has it, stay so. After the block all are: what Python cleans up as it ends takes a while,
+    and the work is done.
     """
     for number in _STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -41,15 +45,14 @@ def become_interrupts() -> Iterator[None]:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     _stops.clear()
-    _over.clear()
     hook, sys.unraisablehook = sys.unraisablehook, _stop_later
     try:
         yield
     finally:
-        _over.append(True)
+        for number in (signal.SIGINT, *_STOPPING):
+            if signal.getsignal(number) in (_stop, _interrupt):
+                signal.signal(number, signal.SIG_IGN)
         sys.unraisablehook = hook
-        atexit.unregister(_ignore_all)
-        atexit.register(_ignore_all)  # the last registered is called first
 
 
 def interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:
@@ -74,23 +77,46 @@ def told_how_to_go_on(how: Callable[[], str]) -> Iterator[None]:
         raise KeyboardInterrupt(f"{str(stopped) or 'interrupted'}; {following}") from error
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Signals that come while the block runs, which is short and must be whole, interrupt at its end."""
+    global _held
+    came: list[KeyboardInterrupt] = []
+    _held = came
+    try:
+        yield
+    finally:
+        _held = None
+        if came:
+            raise came[0]
+
+
 def _stop(signal_number: int, _frame: object) -> None:
-    """End as Ctrl-C does, with clean-up, during which a second signal of this kind (shells send two) is ignored."""
-    if _over:
-        _over.clear()
+    """End as Ctrl-C does, with clean-up, during which a second signal of this kind is ignored."""
+    if _is_wished_already():
         return
     signal.signal(signal_number, signal.SIG_IGN)
-    _stops.append(Stopped(signal_number))
-    raise _stops[-1]
+    _raise(Stopped(signal_number))
 
 
 def _interrupt(_signal_number: int, _frame: object) -> None:
-    """As Python does by itself on Ctrl-C."""
-    if _over:
-        _over.clear()
-        return
-    _stops.append(KeyboardInterrupt())
-    raise _stops[-1]
+    """As Python does by itself on Ctrl-C, but once a second."""
+    if not _is_wished_already():
+        _raise(KeyboardInterrupt())
+
+
+def _is_wished_already() -> bool:
+    """Whether a signal came just before, whose clean-up another one must not cut short."""
+    return bool(_stops) and time.monotonic() - _last_s < _AT_ONCE_S
+
+
+def _raise(stopped: KeyboardInterrupt) -> None:
+    global _last_s
+    _last_s = time.monotonic()
+    _stops.append(stopped)
+    if _held is None:
+        raise stopped
+    _held.append(stopped)
 
 
 def _signal_main_thread(number: int) -> None:
@@ -106,6 +132,8 @@ def _stop_later(unraisable: sys.UnraisableHookArgs) -> None:
     if stopped is None:
         sys.__unraisablehook__(unraisable)
         return
+    global _last_s
+    _last_s = -math.inf  # the one that comes again counts
     number = signal.SIGINT
     if isinstance(stopped, Stopped):
         number = signal.Signals(stopped.signal_number)
@@ -113,10 +141,3 @@ def _stop_later(unraisable: sys.UnraisableHookArgs) -> None:
     again = threading.Timer(_AGAIN_AFTER_S, _signal_main_thread, (number,))
     again.daemon = True
     again.start()
-
-
-def _ignore_all() -> None:
-    """Python takes its own handlers away before it has ended, and then a signal would end the process with a status of its own."""
-    for number in (signal.SIGINT, *_STOPPING):
-        if signal.getsignal(number) in (_stop, _interrupt):
-            signal.signal(number, signal.SIG_IGN)

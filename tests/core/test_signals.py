@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from core.signals import Stopped, interrupt_behind, told_how_to_go_on
+from core.signals import Stopped, become_interrupts, held, interrupt_behind, told_how_to_go_on
 
 
 def of_library(error: BaseException) -> ImportError:
@@ -30,3 +32,43 @@ def test_an_interrupt_says_how_to_go_on(raised: BaseException, how: str, said: s
 def test_an_error_that_no_signal_caused_is_left_alone() -> None:
     with pytest.raises(ImportError, match=r"^torch$"), told_how_to_go_on(lambda: "go on"):
         raise ImportError("torch")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_held_signal_comes_at_the_end_of_the_block(number: signal.Signals) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    done = []
+    with pytest.raises(KeyboardInterrupt), become_interrupts():
+        with held():
+            signal.raise_signal(number)
+            done.append("whole")
+        done.append("never")
+    assert done == ["whole"]
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_at_once_does_not_cut_the_clean_up_short(second: signal.Signals) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    cleaned = []
+    with pytest.raises(KeyboardInterrupt), become_interrupts():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(second)
+            cleaned.append(True)
+    assert cleaned == [True]
+    signal.raise_signal(signal.SIGINT)  # after the work: ignored
+
+
+def test_a_second_ctrl_c_a_second_later_ends_a_clean_up_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    clock_s = iter([10.0, 11.5, 11.5])
+    monkeypatch.setattr("core.signals.time.monotonic", lambda: next(clock_s))
+    reached = []
+    with pytest.raises(KeyboardInterrupt), become_interrupts():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            reached.append(True)
+    assert reached == []
