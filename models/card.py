@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -175,10 +176,10 @@ def card_path(weights: Path) -> Path:
     return weights.with_name(weights.name + ".json")
 
 
-def write_card(card: ModelCard, weights: Path) -> Path:
-    """Write the card beside a native weights file, atomically; returns its path."""
+def write_card(card: ModelCard, weights: Path, *, first: Callable[[], None] | None = None) -> Path:
+    """Write the card beside a native weights file, atomically; returns its path. first: called right before it appears."""
     path = card_path(weights)
-    write_json(path, card.to_dict())
+    write_json(path, card.to_dict(), first=first)
     return path
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -20,7 +20,7 @@ from core.console import console
 from core.environment import machine_line
 from core.files import run_folder
 from core.records import Float32Array, ImageSet
-from core.signals import told_how_to_go_on
+from core.signals import held, told_how_to_go_on
 from data import Dataset
 from models.card import Preprocessing
 from train.curves import Epoch
@@ -168,13 +168,19 @@ def run_training(
     for note in _slow_try(recipe, str(device)):
         console().print(f"note: {note}", markup=False)
     results_dir = recipe.results_dir if framework.ranks.rank == 0 else Path(tempfile.gettempdir())
-    with run_folder(framework.run, results_dir) as folder:
-        images = images or training_data(recipe)
-        with (
-            _weights(recipe, images.dataset, framework) as weights,
-            told_how_to_go_on(lambda: go_on(checkpoint_path(weights))),
-        ):
-            outcome = _train(recipe, framework, device, weights, folder, images, heard)
+    outcome: Outcome | None = None
+    try:
+        with ExitStack() as whole, run_folder(framework.run, results_dir) as folder:
+            images = images or training_data(recipe)
+            with (
+                _weights(recipe, images.dataset, framework) as weights,
+                told_how_to_go_on(lambda: go_on(checkpoint_path(weights))),
+            ):
+                outcome = _train(recipe, framework, device, weights, folder, images, heard, lambda: whole.enter_context(held()))
+    except KeyboardInterrupt:
+        if outcome is None:
+            raise
+        outcome = replace(outcome, stopped=outcome.stopped or AT_THE_END)
     return outcome.raise_if_stopped()
 
 
@@ -197,8 +203,10 @@ def _slow_try(recipe: AnyRecipe, device: str) -> list[str]:
 
 
 def _train(
-    recipe: AnyRecipe, framework: Framework, device: Any, weights: Path, folder: Path, images: TrainingData, heard: Heard
-) -> Outcome:
+    recipe: AnyRecipe, framework: Framework, device: Any, weights: Path, folder: Path, images: TrainingData, heard: Heard,
+    hold: Callable[[], object],
+) -> Outcome:  # fmt: skip
+    """hold: has signals wait from then on until the run's folder is there."""
     # existing files
     checkpoint = checkpoint_path(weights)
     resuming = require(checkpoint, recipe)
@@ -245,7 +253,7 @@ def _train(
         trained = Trained(
             recipe, images, watch, validation_logits, framework.backend, recipe.arch, preprocessing, str(device), stopped, extra
         )
-        return write_outcome(trained, weights, folder, state.save, framework.read_checkpoint)
+        return write_outcome(trained, weights, folder, state.save, framework.read_checkpoint, hold)
 
     outcome = _finished(finish, stopped)
     if outcome.stopped != INTERRUPTED:

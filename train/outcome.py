@@ -13,7 +13,7 @@ from core.console import console
 from core.environment import environment, package_versions
 from core.errors import UserError
 from core.figures import confusion_heatmap
-from core.files import alone_in, atomic_path, final_run_folder, require_writable, write_json
+from core.files import alone_in, atomic_path, final_run_folder, require_writable, sync, write_json
 from core.records import Float32Array
 from data import Dataset
 from data.sets import NAMED
@@ -148,10 +148,12 @@ class Trained:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def write_outcome(trained: Trained, claimed: Path, folder: Path, save: Callable[[Path], None], read: Reader) -> Outcome:
+def write_outcome(
+    trained: Trained, claimed: Path, folder: Path, save: Callable[[Path], None], read: Reader, hold: Callable[[], object]
+) -> Outcome:
     """Write the weights (by `save`) as `claimed`, their card, and the files of the run folder; returns their paths.
 
-    read: of the framework's checkpoints.
+    read: of the framework's checkpoints; hold: called before the first file that stays is written, so that signals wait.
     """
     best, recipe = trained.watch.best, trained.recipe
     if best is None:
@@ -163,9 +165,8 @@ def write_outcome(trained: Trained, claimed: Path, folder: Path, save: Callable[
         card = _card(trained, weights.stem)
         _write_run(trained, card, folder, weights)
         replaces_export = _is_of_another_training(onnx_path(weights, weights.parent), card)
-        with atomic_path(weights) as temporary:
-            save(temporary)
-            write_card(card, weights)  # before the weights appear: weights without a card would block --resume
+        hold()
+        _write_weights(weights, card, save)
     run = final_run_folder(folder)
     n_validation = len(trained.images.validation)
     folder_named = recipe.data if recipe.data not in NAMED else None
@@ -173,6 +174,17 @@ def write_outcome(trained: Trained, claimed: Path, folder: Path, save: Callable[
         weights, card, run, best.validation_accuracy, n_validation, best.epoch, tuple(trained.watch.history), trained.stopped,
         folder_named, replaces_export,
     )  # fmt: skip
+
+
+def _write_weights(weights: Path, card: ModelCard, save: Callable[[Path], None]) -> None:
+    """Write weights and card; whenever this process is killed, neither lies beside the other's predecessor.
+
+    The card is there first, for weights without one would block --resume.
+    """
+    with atomic_path(weights) as temporary:
+        save(temporary)
+        sync(temporary)  # so that it takes no time between the old weights and the new ones
+        write_card(card, weights, first=lambda: weights.unlink(missing_ok=True))
 
 
 def _card(trained: Trained, name: str) -> ModelCard:

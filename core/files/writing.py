@@ -67,26 +67,36 @@ def _told(what: object, otherwise: str, part: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path, *, anew: bool = False, allowed: Callable[[], None] | None = None) -> Iterator[Path]:
+def atomic_path(
+    path: Path, *, anew: bool = False, allowed: Callable[[], None] | None = None, first: Callable[[], None] | None = None
+) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it replaces `path` on success and is removed on any exception.
 
     Temporary files that killed processes left there are removed first.
     anew: FileExistsError, and nothing replaced, if `path` exists by then, so that of two processes that make it one does.
+    first: called right before it replaces `path`, once all is on the disk.
     allowed: raises if what stands at `path` by then must stay; no other process that asks comes between that and replacing it.
     """
     path = Path(path)
     with made_folder(path.parent, as_shown(path), _OTHERWISE), _temporary_for(path) as temporary:
         with told_if_full(path):
             yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        sync(temporary)
         temporary.chmod(0o666 & ~_umask())
+        if first is not None:
+            first()
         if allowed is None:
             _put(temporary, path, anew)
             return
         with alone_in(path.parent):
             allowed()
             _put(temporary, path, anew)
+
+
+def sync(path: Path) -> None:
+    """Return once the file is on the disk."""
+    with open(path, "rb") as written:
+        os.fsync(written.fileno())
 
 
 def _put(temporary: Path, path: Path, anew: bool) -> None:
@@ -182,12 +192,12 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(opened)
 
 
-def write_json(path: Path, value: Any, *, anew: bool = False) -> None:
-    """Write `value` as indented JSON, atomically, keys in the order given; `anew` as `atomic_path` has it.
+def write_json(path: Path, value: Any, *, anew: bool = False, first: Callable[[], None] | None = None) -> None:
+    """Write `value` as indented JSON, atomically, keys in the order given; `anew` and `first` as `atomic_path` has them.
 
     What UTF-8 cannot hold, such as the bytes of a file name in another encoding, is written as JSON's `\\udc80` escapes.
     """
-    with atomic_path(path, anew=anew) as temporary:
+    with atomic_path(path, anew=anew, first=first) as temporary:
         temporary.write_bytes((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 

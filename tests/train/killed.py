@@ -56,7 +56,7 @@ def main(folder: Path, n_moments: int) -> None:
     for i in range(n_moments):
         moment = folder / f"{i}"
         died = train(moment, resume=False, dies_at=max(1, n_calls * (2 * i + 1) // (2 * n_moments)))
-        found = any((moment / "models").glob("*.checkpoint"))
+        found = any((moment / "models").glob("[!.]*.checkpoint"))  # a hidden one was not whole
         print(died, int(found), train(moment, resume=found) > 0, flush=True)
 
 

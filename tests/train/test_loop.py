@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.cli import INTERRUPTED, guard
+from core.cli import INTERRUPTED, guard, run
 from core.environment import REPOSITORY
 from core.errors import UserError
 from models.card import card_path, read_card
@@ -230,3 +231,53 @@ def test_the_shares_of_all_processes_are_numpys_split(n: int, size: int) -> None
     things = np.arange(n)
     for rank, part in enumerate(np.array_split(things, size)):
         assert things[Ranks(rank, size).share(n)].tolist() == part.tolist()
+
+
+@pytest.mark.parametrize("killed_at", ["the old weights are gone", "the card is there"])
+def test_killed_as_it_replaces_weights_it_leaves_no_card_of_others(killed_at: str, tmp_path: Path) -> None:
+    """A card beside its predecessor's weights would state figures that are not theirs."""
+    own = recipe(tmp_path)
+    weights, other = trained(own).weights, replace(own, seed=1, force=True)
+    before = (weights.read_bytes(), card_path(weights).read_bytes())
+    child = os.fork()
+    if child == 0:
+        unlink, rename = Path.unlink, os.replace
+
+        def die_after(path: Path, *rest: object, **more: bool) -> None:
+            unlink(path, *rest, **more)  # type: ignore[arg-type]
+            if path == weights:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def die_as_named(source: object, target: object) -> None:
+            rename(source, target)  # type: ignore[arg-type]
+            if target == card_path(weights):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with pytest.MonkeyPatch.context() as patch:
+            if killed_at == "the old weights are gone":
+                patch.setattr(Path, "unlink", die_after)
+            else:
+                patch.setattr(os, "replace", die_as_named)
+            trained(other)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+    assert not weights.exists()
+    assert (card_path(weights).read_bytes() == before[1]) == (killed_at == "the old weights are gone")
+    assert read_card(trained(other).weights).seed == 1
+    assert before[0] != weights.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_as_the_weights_appear_waits_for_the_run(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(loop, "remove", lambda path: (path.unlink(missing_ok=True), signal.raise_signal(number)))
+    with pytest.raises(SystemExit) as ended:
+        run(lambda _: bool(trained(recipe(tmp_path))), [])
+    assert ended.value.code == INTERRUPTED
+    (of_run,) = (tmp_path / "results").iterdir()
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "interrupted after the last epoch" in said and str(of_run) in said and "next: python -m export.to_onnx" in said
+    assert json.loads((of_run / "run.json").read_text())["stopped"] is None
