@@ -20,13 +20,14 @@ from typing import Any, NoReturn
 
 from core import signals
 from core.console import make_output_safe, print_error, printable
+from core.errors import USAGE as USAGE
 from core.errors import UserError, of_system, one_line
 from core.files import RESULTS_DIR
 
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
+MOST_COUNTED = 10**12  # of anything that is counted
 MOST_AT_ONCE = 1000  # processes or clients, of which each costs memory
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
-USAGE = 2  # arguments that cannot be parsed, as in argparse, tyro and most commands of Unix
 
 Main = Callable[[Sequence[str]], "int | None"]
 
@@ -99,17 +100,22 @@ def file_to_write(out: str | Path, suffix: str) -> Path:
 
 def positive(text: str) -> int:
     """A whole number of 1 or more."""
-    return int(within(text, int, 1, sys.maxsize, "a positive number"))
+    return int(within(text, int, 1, MOST_COUNTED, "a positive number" + _too_large(text)))
 
 
 def not_negative(text: str) -> int:
     """A whole number of 0 or more."""
-    return int(within(text, int, 0, sys.maxsize, "a number of 0 or more"))
+    return int(within(text, int, 0, MOST_COUNTED, "a number of 0 or more" + _too_large(text)))
 
 
 def seed(text: str) -> int:
     """A seed that the random generators of every library take."""
     return int(within(text, int, 0, 2**32 - 1, "a whole number from 0 to 4294967295"))
+
+
+def _too_large(text: str) -> str:
+    """What else a number must be, if `text` is one that is only too large."""
+    return f" up to {MOST_COUNTED}" if text.strip().lstrip("+0").isdecimal() else ""
 
 
 def usable_threads(text: str) -> int:

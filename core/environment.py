@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.errors import USAGE, UserError
 
 RECORDED_PACKAGES = (
     "keras matplotlib numpy nvidia-cudnn-cu13 onnx onnxruntime onnxruntime-gpu onnxscript pandas pillow "
@@ -105,7 +105,7 @@ def available_cores() -> int:
 def require_cores(threads: int, cores: int) -> None:
     """UserError if `--threads` is above the cores that this process may use: more threads only wait for each other."""
     if threads > cores:
-        raise UserError(f"--threads {threads}: this process may use {cores} cores; pass at most as many")
+        raise UserError(f"--threads {threads}: this process may use {cores} cores; pass at most as many", exit_code=USAGE)
 
 
 def cpu_name() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator, Sequence
 
+USAGE = 2  # status after arguments that cannot be parsed, as in argparse, tyro and most commands of Unix
 _SHOWN = 4  # names of a list
 _LONGEST = 200  # characters of a path
 _NO_TEMPORARY = "No usable temporary directory found"  # as Python's tempfile says it, with the folders that it tried

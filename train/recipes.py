@@ -6,6 +6,7 @@ Imports neither numpy nor a framework, because `--help` imports it.
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -118,6 +119,8 @@ class Recipe:
         for name, minimum in least.items():
             self._check(name, lambda value, minimum=minimum: value >= minimum, f"at least {minimum}")
         self._check("image_size", lambda value: value <= 1024, "at most 1024")
+        for name in ("seed", "split_seed"):
+            self._check(name, lambda value: value < 2**32, "at most 4294967295")  # as the generators of every library take them
         self._check("lr", lambda value: 0 < value < 1e3, "above 0 and below 1000")
         for name in ("shift", "cutout", "label_smoothing", "ema_decay"):
             self._check(name, lambda value: 0 <= value < 1, "at least 0 and below 1")
@@ -136,6 +139,7 @@ class Recipe:
         if self.zero_init_residual and self.weights != "none":
             raise UserError("--zero-init-residual is a start from random weights; pass --weights none, or leave it out")
         self._check("name", usable_file_name, "a file name, without folder, not beginning with '.' or '-'")
+        self._check("name", lambda value: len(os.fsencode(value)) <= 240, "at most 240 bytes long")  # others add their endings
         if self.name is not None and Path(self.name).suffix.lower() in WEIGHTS_ENDINGS:
             raise UserError(f"--name is the file's name without its ending; pass --name {Path(self.name).stem}, not {self.name}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from core.errors import UserError, one_line
+from core.errors import USAGE, UserError, one_line
 from models.card import Preprocessing
 from models.tf.own import OwnArchitecture
 from models.tf.resnet import BLOCKS, resnet
@@ -82,5 +82,7 @@ def _builder(arch: str) -> Any:
     if arch not in known:
         known += OWN
         near = difflib.get_close_matches(arch, known, n=5, cutoff=0.4) or ["resnet18", "resnet34", "MobileNetV3Small"]
-        raise UserError(f"there is no {arch!r} here or in keras.applications; there are {', '.join(near)} and others")
+        raise UserError(
+            f"there is no {arch!r} here or in keras.applications; there are {', '.join(near)} and others", exit_code=USAGE
+        )
     return getattr(keras.applications, arch)

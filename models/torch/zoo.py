@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import torchvision
 
-from core.errors import UserError, one_line
+from core.errors import USAGE, UserError, one_line
 from models.torch.efficientnet_lite import LITE0
 from models.torch.vgg8 import VGG8, VGG8_WIDE
 
@@ -84,7 +84,7 @@ def _check_name(arch: str) -> None:
     known = [*torchvision.models.list_models(module=torchvision.models), *OWN]
     if arch not in known:
         near = difflib.get_close_matches(arch, known, n=5, cutoff=0.4) or ["resnet18", "mobilenet_v3_small", "convnext_tiny"]
-        raise UserError(f"there is no classifier {arch!r}; there are {', '.join(near)} and others")
+        raise UserError(f"there is no classifier {arch!r}; there are {', '.join(near)} and others", exit_code=USAGE)
 
 
 def _options(arch: str, image_size: int) -> dict[str, Any]:

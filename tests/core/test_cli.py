@@ -285,7 +285,7 @@ def test_help_imports_nothing_but_the_standard_library(command: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        (positive, {"1": 1, "32": 32}, ["0", "-1", "1.5", "x"]),
+        (positive, {"1": 1, "32": 32}, ["0", "-1", "1.5", "x", "9" * 20, "9" * 5000]),
         (usable_threads, {"1": 1}, ["0", "100000", "x"]),
         (at_once, {"1": 1, "1000": 1000}, ["0", "1001", "x"]),
         (not_negative, {"0": 0}, ["-1"]),

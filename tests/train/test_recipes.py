@@ -83,6 +83,14 @@ def test_a_usage_error_is_one_line(arguments: list[str], said: str, capsys: pyte
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("flags", [["--seed", "4294967296"], ["--split-seed", "99999999999"], ["--name", "n" * 241]])
+def test_what_no_generator_and_no_file_system_takes_is_refused_by_both(flags: list[str]) -> None:
+    for kind in (TorchRecipe, TfRecipe):
+        with pytest.raises(UserError, match=rf"^{flags[0]} must be at most ") as caught:
+            from_command_line(kind, flags, "train.x")
+        assert caught.value.exit_code == 2
+
+
 def test_images_grow_over_two_thirds_of_the_epochs() -> None:
     recipe = TorchRecipe(image_size=64, start_size=32, epochs=12)
     sizes = [recipe.size_in(epoch) for epoch in range(12)]

@@ -73,8 +73,11 @@ def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str, read: Re
         return weights
     if running and (recipe.name is not None or recipe.force):
         raise UserError(f"{why}; pass another --name, or wait until that has ended")
-    if recipe.resume and of_another_unfinished(checkpoint_path(weights), recipe, dataset, read):
-        return weights  # whoever reads that checkpoint tells what differs
+    if recipe.resume:
+        checkpoint = checkpoint_path(weights)
+        if os.path.exists(checkpoint) and of_another_unfinished(checkpoint, recipe, dataset, read) is None:
+            raise UserError(f"{why}; {checkpoint} is of this training: add --force, as it was begun with, to continue it")
+        return weights  # whoever reads that checkpoint tells that there is none, or what differs
     if recipe.name is not None:
         raise UserError(f"{why}; pass another --name, or --force to replace it")
     free = first_free(weights, recipe, dataset, read)

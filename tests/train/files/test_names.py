@@ -238,6 +238,18 @@ def test_resume_finds_the_name_under_which_its_training_began(tmp_path: Path) ->
     assert ask(dataclasses.replace(recipe, seed=3, resume=True, name=path.stem), dataset()) == path
 
 
+def test_resume_of_a_training_that_was_forced_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = TorchRecipe(models_dir=tmp_path)
+    path = trained(recipe, dataset())
+    other = dataclasses.replace(recipe, seed=1)
+    checkpoint = unfinished(other, dataset(), path)
+    with pytest.raises(UserError, match=f"{checkpoint} is of this training: add --force"):
+        ask(dataclasses.replace(other, resume=True), dataset())
+    assert ask(dataclasses.replace(other, resume=True, force=True), dataset()) == path
+    assert ask(dataclasses.replace(recipe, seed=3, resume=True), dataset()) == path  # whose checkpoint tells what differs
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("beside", ["weights", "card", "checkpoint", "teacher's logits"])
 @pytest.mark.parametrize("what", ["file", "folder", "pipe", "link"])
 def test_what_others_put_where_a_training_writes_is_not_replaced(beside: str, what: str, tmp_path: Path) -> None:
