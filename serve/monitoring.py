@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -22,6 +23,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from core.errors import UserError
 from serve.batching import Answer, powers_of_two
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -126,7 +128,15 @@ class Metrics:
 
 
 def log_line(**fields: Any) -> None:
-    """One line of JSON on stdout, with the time in front; fields that are None are left out."""
+    """One line of JSON on stdout, with the time in front; fields that are None are left out.
+
+    Where stdout cannot be written, one line on stderr says so, and the lines are lost from then on: an answer must not fail for it.
+    """
     known = {name: value for name, value in fields.items() if value is not None}
-    sys.stdout.write(json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **known}, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **known}, ensure_ascii=False)
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except UserError as error:  # raised once, by `core.console`: stdout leads nowhere from then on
+        with contextlib.suppress(UserError):  # stderr may be on the same full disk
+            print(f"note: the access log is not written any more: {error}, and start the server again", file=sys.stderr, flush=True)

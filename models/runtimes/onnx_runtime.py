@@ -30,6 +30,7 @@ OPTIONS = {CUDA: {"use_tf32": "1"}}  # as ONNX Runtime has it by default, but st
 OUTPUTS = [LOGITS, PROBABILITIES]
 # A run is stopped after this long: a hundred times what the slowest networks take for one image, and for each further one.
 FIRST_IMAGE_S, FURTHER_IMAGE_S = 30.0, 10.0
+END_S = 5.0  # how long a run that was told to end may take: it looks only between two nodes, and these take milliseconds
 PLANNED = "planned.onnx"
 
 
@@ -91,25 +92,29 @@ def run_in_time(
     """The outputs of a graph that might never end, such as one with a `Loop`: Ctrl-C stops it; UserError if it takes too long."""
     import onnxruntime
 
-    options, answers, failures = onnxruntime.RunOptions(), [], []
+    options, answers, failures, ended = onnxruntime.RunOptions(), [], [], threading.Event()
 
     def work() -> None:
         try:
             answers.append(session.run(outputs, inputs, options))
         except BaseException as error:  # raised again below
             failures.append(error)
+        finally:
+            ended.set()
 
     n_images = max((len(value) for value in inputs.values() if value.ndim), default=1)
     limit_s = FIRST_IMAGE_S + FURTHER_IMAGE_S * (n_images - 1)
     running = threading.Thread(target=work, daemon=True)  # so that this thread can receive Ctrl-C, as a C++ call cannot
-    running.start()
+    # An interrupt out of Thread.join marks the thread as stopped although it still runs (CPython 3.11 and 3.12), and Python that
+    # ends while a thread is inside C++ aborts the process: so the event is waited for, from the moment the thread begins.
     try:
-        running.join(limit_s)
-        if running.is_alive():
+        running.start()
+        if not ended.wait(limit_s):
             raise UserError(f"{what} did not end within {limit_s:.0f} s on {n_images} images; does it contain an endless loop?")
     finally:
         options.terminate = True
-        running.join(FIRST_IMAGE_S)
+        if ended.wait(END_S):
+            running.join()
     if failures:
         raise failures[0]
     (found,) = answers

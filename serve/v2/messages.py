@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -193,6 +195,11 @@ def _from_json(data: Any, shape: list[int]) -> UInt8Array:
         raise Refused(400, f"'data' of {IMAGES!r} has shape {list(values.shape)}; its shape says {shape}")
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
         raise Refused(400, f"'data' of {IMAGES!r} must be whole numbers from 0 to 255")
+    numbers: Iterable[Any] = data
+    for _ in shape[: values.ndim - 1]:
+        numbers = chain.from_iterable(numbers)
+    if bool in set(map(type, numbers)):  # which NumPy takes for 0 and 1 among whole numbers
+        raise Refused(400, f"'data' of {IMAGES!r} must be whole numbers from 0 to 255, not true or false")
     return values.astype(np.uint8).reshape(shape)
 
 

@@ -17,7 +17,8 @@ class Connection(HttpToolsProtocol):
     """uvicorn's protocol; `head_timeout_s` is the time for a request's line and headers, from the connection or their first byte.
 
     Refused are, with an answer of JSON and the end of the connection, data that is not HTTP (400), a late head (408) and a
-    large one (431). A connection over which nothing was sent is closed without an answer.
+    large one (431). So is a request whose body turns out to be so before its answer has begun; the application then sees a
+    client that went away. A connection over which nothing was sent is closed without an answer.
     """
 
     head_timeout_s = 30.0
@@ -103,12 +104,17 @@ class Connection(HttpToolsProtocol):
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, what)
 
     def _refuse(self, status: HTTPStatus, what: str) -> None:
-        """Answer, unless an application is doing so, read on for a moment, and close."""
+        """Answer, unless an application has begun to or answers an earlier request, read on for a moment, and close."""
         self._is_refused = True
         self._clear_deadline()
         if self._is_answering():
-            self.transport.close()
-            return
+            if self.cycle.response_started or not self.cycle.more_body or self.pipeline:
+                self.transport.close()
+                return
+            self.cycle.disconnected = True  # what the application sends is dropped from now on
+            self.cycle.waiting_for_100_continue = False
+            self.cycle.message_event.set()
+            self.flow.resume_reading()
         self._unset_keepalive_if_required()
         body = json.dumps({"error": what}).encode()
         head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"

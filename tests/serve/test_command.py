@@ -85,6 +85,18 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def until_ready(process: subprocess.Popen[str], port: int) -> None:
+    """Ask until it answers; each answer but none of the attempts before is a line of its log."""
+    while True:
+        assert process.poll() is None, process.communicate()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready") as answer:
+                assert answer.status == 200
+            return
+        except urllib.error.URLError:
+            time.sleep(0.05)
+
+
 @pytest.mark.optional
 @pytest.mark.skipif(os.name != "posix", reason="closes streams as a POSIX shell does")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
@@ -95,19 +107,32 @@ def test_it_serves_whatever_streams_are_closed(needs_serve: None, models: list[P
         ["sh", "-c", f"exec {command} {closed}"], env=own_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        while True:
-            assert process.poll() is None, process.communicate()
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready") as answer:
-                    assert answer.status == 200
-                break
-            except urllib.error.URLError:
-                time.sleep(0.05)
+        until_ready(process, port)
         process.send_signal(signal.SIGTERM)
         printed, said = process.communicate(timeout=STOPS_WITHIN_S)
         assert process.returncode == 0
         assert printed.count("\n") == (0 if ">&-" in closed.split() else 1)  # the access log and nothing else
         assert said.count("\n") == (0 if "2>&-" in closed.split() else 1)  # where it serves
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.optional
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_it_goes_on_and_says_so_once_where_the_log_cannot_be_written(needs_serve: None, models: list[Path]) -> None:
+    port = free_port()
+    command = own_module("serve", str(models[0]), "--port", str(port), "--threads", "1")
+    with open("/dev/full", "w") as full:
+        process = subprocess.Popen(command, env=own_environment(), stdout=full, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(3):
+            until_ready(process, port)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=STOPS_WITHIN_S)
+        assert process.returncode == 0
+        assert [line.partition(":")[0] for line in said.splitlines()[1:]] == ["note"]  # after where it serves
+        assert "the access log is not written any more: cannot write to standard output" in said
     finally:
         process.kill()
         process.wait()

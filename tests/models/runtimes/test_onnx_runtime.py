@@ -1,9 +1,14 @@
 """Which GPU a row is said to be of, what needs a real one is not here; and that a model without an end is stopped."""
 
+from __future__ import annotations
+
 import os
 import signal
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -15,6 +20,9 @@ from models.runtimes.onnx_runtime import cuda_provider
 from models.runtimes.opening import open_model
 from models.runtimes.registry import CUDA
 from tests.tiny_models import write_tiny_model
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, RunOptions
 
 
 @pytest.mark.parametrize(
@@ -77,6 +85,48 @@ def test_ctrl_c_stops_a_model_without_an_end(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         model.predict(np.zeros((2, 8, 8, 3), np.uint8))
     timer.join()
+
+
+class Slow:
+    """A session that ends a while after it was told to, as a real one does at the end of a node."""
+
+    def __init__(self) -> None:
+        self.began, self.ended = threading.Event(), False
+
+    def run(self, _outputs: Sequence[str], _inputs: dict[str, object], options: RunOptions) -> list[object]:
+        """Nothing, once `options` say that it must end."""
+        self.began.set()
+        while not options.terminate:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        self.ended = True
+        return []
+
+
+def test_no_run_goes_on_after_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else Python would end while the run is inside C++, which aborts the process in place of its own status."""
+    waiting, begin = Slow(), threading.Thread.start
+
+    def interrupt() -> None:
+        waiting.began.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        onnx_runtime.run_in_time(cast("InferenceSession", waiting), [], {})
+    assert waiting.ended
+    interrupting.join()
+
+    def begin_and_interrupt(thread: threading.Thread) -> None:
+        begin(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", begin_and_interrupt)
+    beginning = Slow()
+    with pytest.raises(KeyboardInterrupt):
+        onnx_runtime.run_in_time(cast("InferenceSession", beginning), [], {})
+    assert beginning.ended
 
 
 def test_a_tensor_of_too_many_values_is_one_exception_and_nothing_on_stderr(

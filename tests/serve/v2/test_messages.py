@@ -76,6 +76,8 @@ def test_a_request_says_which_outputs_it_wants_and_how() -> None:
         (body({"data": [-1] * 36}), "0 to 255"),
         (body({"data": [0.5] * 36}), "whole numbers"),
         (body({"data": [True] * 36}), "whole numbers"),
+        (body({"data": [7] * 35 + [True]}), "not true or false"),
+        (body({"shape": [1, 2, 3, 3], "data": [[[[7, 7, 7]] * 3, [[7, 7, 7]] * 2 + [[7, 7, False]]]]}), "not true or false"),
         (body({"data": ["1"] * 36}), "whole numbers"),
         (body({"data": [10**30] * 36}), "whole numbers"),
         (body({"parameters": {"binary_data_size": 36}}), "binary_data_size"),

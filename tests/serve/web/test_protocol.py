@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,7 +76,28 @@ def test_a_large_head_is_refused_without_a_key(hasty: Server, sent: bytes) -> No
 @pytest.mark.parametrize("unending", [b"0\r\nX: " + b"a" * ENDLESS, b"1;" + b"a" * ENDLESS], ids=["trailer", "extension"])
 def test_what_a_body_has_around_it_is_limited_too(server: Server, unending: bytes) -> None:
     chunked = b"POST /v2/models/first/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert not answer_to(server, chunked, unending)  # an answer is under way already
+    assert status_of(answer_to(server, chunked, unending)) == b"431"
+
+
+@pytest.mark.parametrize("body", [b"F" * 24 + b"\r\n", b"x\r\n", b"3\r\nabc" + b"F" * 24 + b"\r\n"], ids=["long", "none", "second"])
+@pytest.mark.parametrize("path", [b"/v2/models/first/infer", b"/predict"])
+@pytest.mark.parametrize("expects", [b"", b"Expect: 100-continue\r\n"], ids=["at once", "asked"])
+def test_a_body_that_is_not_http_is_told_as_all_errors_are(server: Server, body: bytes, expects: bytes, path: bytes) -> None:
+    head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + expects + b"Transfer-Encoding: chunked\r\n\r\n"
+    answer = answer_to(server, head + body)
+    assert status_of(answer) == b"400"
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "Invalid HTTP request received."}
+    with connected(server) as connection:  # the same where the application already waits for the body
+        connection.sendall(head)
+        time.sleep(0.1)
+        connection.sendall(body)
+        assert b"HTTP/1.1 400 Bad Request" in read_to_end(connection)
+    assert not any("Traceback" in line for line in server.lines)
+
+
+def test_nothing_is_told_in_place_of_the_answer_to_an_earlier_request(server: Server) -> None:
+    answer = answer_to(server, START + b"\r\n" + b"POST /predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")
+    assert b" 400 " not in answer
 
 
 def test_a_head_just_below_the_limit_is_answered(server: Server) -> None:
