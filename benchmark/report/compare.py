@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,12 @@ def main(arguments: Sequence[str]) -> int:
         help="end with status 3 where anything that can be compared regressed; what cannot is listed and passes",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table as CSV")
-    parser.add_argument("--force", action="store_true", help="replace FILE even if it is no table of this command")
+    parser.add_argument("--force", action="store_true", help="replace FILE even if it is anything but the same table")
     options = parser.parse_args(arguments)
 
     from benchmark.results import believed
 
-    _require_free(options.out, options.force)  # before the work, and again when the table is written
+    _require_free(options.out, options.force)  # before the work, and again when the table is written: then it must be the same
     with believed(options.old, options.new):
         compared = compare(options.old, options.new)
     return report(compared, options.out, options.fail_on_regression, force=options.force)
@@ -96,7 +97,7 @@ def compare(old: str | Path | Results, new: str | Path | Results) -> Comparison:
 def report(compared: Comparison, out: Path | None, fail_on_regression: bool, *, force: bool = False) -> int:
     """Print what changed, write it to `out` if that is given, and return the exit status.
 
-    UserError if `out` is there and is no such table, unless `force`.
+    UserError if `out` is there and is anything but this table, unless `force`.
     """
     from benchmark.report.names import fitting
     from benchmark.report.tables import write_csv
@@ -108,18 +109,24 @@ def report(compared: Comparison, out: Path | None, fail_on_regression: bool, *, 
     output_console().print(whole if fits(whole) else narrow)
     print_lines([f"not compared: {line}" for line in compared.not_compared])
     if out is not None:
-        with atomic_path(out, allowed=lambda: _require_free(out, force)) as temporary:
+        with atomic_path(out, allowed=lambda: _require_free(out, force, temporary)) as temporary:
             write_csv(compared.changes, temporary)
     return REGRESSED_STATUS if fail_on_regression and compared.regressed else 0
 
 
-def _require_free(out: Path | None, force: bool) -> None:
-    """UserError if `out` is there and is no table of this command, unless `force`."""
+def _require_free(out: Path | None, force: bool, made: Path | None = None) -> None:
+    """UserError if `out` is there and is no table of this command, or not the one in the file `made`, unless `force`."""
     from models.provenance import require_free
 
     if out is not None:
-        why_not = "is no table of this command"
-        require_free(out, lambda: None if _is_table(out) else why_not, "name another file with --out", force=force)
+        require_free(out, lambda: _why_not(out, made), "name another file with --out", force=force)
+
+
+def _why_not(out: Path, made: Path | None) -> str | None:
+    if not _is_table(out):
+        return "is no table of this command"
+    same = made is None or filecmp.cmp(made, out, shallow=False)
+    return None if same else "is the table of other runs, or of another version"
 
 
 def _is_table(path: Path) -> bool:

@@ -70,25 +70,25 @@ def _here(asked: Asked, shard: int) -> None:
 
 def _launched(asked: Asked, options: Namespace) -> None:
     """All missing shards, by the launcher."""
-    from benchmark.shards.plan import agree_on_plan, missing, open_work
+    from benchmark.shards.plan import agreed_plan, missing, open_work
     from core.console import progress
     from core.files import remove_left
     from core.launch.launchers import launcher
 
-    agree_on_plan(open_work(asked))  # raises before anything is launched
-    absent = missing(options.out, asked.n_shards)
-    jobs = [{"asked": asdict(asked), "shard": shard} for shard in absent]
-    run = launcher(options.launcher, options.jobs, options.threads)
-    try:
-        with progress() as display:
-            for _ in display.track(
-                run("benchmark.shards.worker", jobs, lambda index: f"shard {absent[index] + 1} of {asked.n_shards}"),
-                total=len(jobs),
-                description="predicting shards",
-            ):
-                pass
-    finally:
-        remove_left(options.out)  # a launcher that is stopped kills its processes, perhaps as they write
+    with agreed_plan(open_work(asked)):  # raises before anything is launched
+        absent = missing(options.out, asked.n_shards)
+        jobs = [{"asked": asdict(asked), "shard": shard} for shard in absent]
+        run = launcher(options.launcher, options.jobs, options.threads)
+        try:
+            with progress() as display:
+                for _ in display.track(
+                    run("benchmark.shards.worker", jobs, lambda index: f"shard {absent[index] + 1} of {asked.n_shards}"),
+                    total=len(jobs),
+                    description="predicting shards",
+                ):
+                    pass
+        finally:
+            remove_left(options.out)  # a launcher that is stopped kills its processes, perhaps as they write
 
 
 def shard_of(text: str) -> tuple[int, int]:

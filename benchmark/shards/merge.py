@@ -55,7 +55,7 @@ def merge(asked_for: Namespace) -> Results:
     asked = replace(asked, out=str(folder), **{name: value for name, value in elsewhere.items() if value})
     _require_all(folder, asked.n_shards)
     work = open_work(asked)
-    require_same(key, work.key, str(folder))
+    require_same(key, work.key, folder)
     logits, images_sha256 = _read_shards(work, folder, key_sha256(key))
     options = _options(asked, asked_for)
     findings, planned = _findings(work, provider, options, images_sha256, fingerprint=not asked_for.no_fingerprint)

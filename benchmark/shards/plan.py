@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import typing
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ from core.decimals import counted
 from core.environment import available_cores
 from core.errors import UserError, one_line
 from core.fields import wrong_fields
-from core.files import is_file, parse_json, read_text, write_json
+from core.files import alone_in, is_file, made_folder, parse_json, read_text, write_json
 from core.records import IN_MEMORY_LABELS_BYTES, PART, Int64Array, Split, new_array
 from data.matching import common_split_seed, name_on_cards, open_matching
 from data.reading import Resize
@@ -89,9 +91,12 @@ class Work:
     notes: list[str]
     damaged: Damaged = ()
 
-    @property
+    @cached_property
     def key(self) -> dict[str, Any]:
-        """What must be equal for two shards to be of one evaluation; nothing about where files lie or how fast they are read."""
+        """What must be equal for two shards to be of one evaluation; nothing about where files lie or how fast they are read.
+
+        Computed once: it reads the models' files, and a plan that is agreed on again must be that of the work as it was opened.
+        """
         asked = self.asked
         left_out = {DAMAGED: [list(one) for one in self.damaged]} if asked.skip_damaged else {}
         return {
@@ -182,15 +187,50 @@ def _leave_out_damaged(asked: Asked, dataset: Dataset) -> Damaged:
     return sorted(found.items())
 
 
-def agree_on_plan(work: Work) -> str:
-    """The fingerprint of the plan, which the first shard writes; UserError if `--out` holds shards of another evaluation."""
-    key, path = work.key, Path(work.asked.out) / PLAN
-    if not path.exists():
-        plan = {"what": "shards", "key": key, "asked": asdict(work.asked), "provider": asdict(work.provider)}
-        with suppress(FileExistsError):  # another process was quicker, of another evaluation perhaps
-            write_json(path, plan, anew=True)
-    require_same(read_plan(path.parent)[0], key, str(path.parent))
-    return key_sha256(key)
+@contextmanager
+def agreed_plan(work: Work) -> Iterator[Callable[[], None]]:
+    """The plan stands in `--out` as the block begins; UserError if `--out` holds shards, or the plan, of another evaluation.
+
+    If this process wrote it and the block leaves no shard there, it goes again, with the folder if that was made for it. Another
+    process may work by this plan meanwhile: around putting a shard there, call what is yielded, which agrees on the plan again.
+    """
+    folder, key = Path(work.asked.out), work.key
+    path = folder / PLAN
+    plan = {"what": "shards", "key": key, "asked": asdict(work.asked), "provider": asdict(work.provider)}
+    ours = False
+
+    def agree() -> None:
+        nonlocal ours
+        while True:
+            if not path.exists():
+                ours = True  # already now, for an interrupt may come as soon as the file is there
+                try:
+                    write_json(path, plan, anew=True)
+                except FileExistsError:  # another process was quicker, of another evaluation perhaps
+                    ours = False
+            try:
+                there, *_ = read_plan(folder)
+            except UserError:
+                if os.path.lexists(path):
+                    raise
+                continue  # the process that had written it has just removed it
+            require_same(there, key, folder)
+            return
+
+    with made_folder(folder, path, "choose another folder, or make this one writable"):
+        try:
+            agree()
+            yield agree
+        finally:
+            if ours:
+                _remove_unused(folder, key)
+
+
+def _remove_unused(folder: Path, key: dict[str, Any]) -> None:
+    """Remove the plan of `key` from `folder` unless a shard is there."""
+    with suppress(UserError, OSError), alone_in(folder):
+        if not holds_shards(folder) and not _different(read_plan(folder)[0], key):
+            (folder / PLAN).unlink()
 
 
 def read_plan(folder: Path) -> tuple[dict[str, Any], Asked, Provider]:
@@ -212,13 +252,15 @@ def _not_valid(path: Path, error: Exception) -> UserError:
     return UserError(f"{path} is not valid ({one_line(error, 120)}); remove {path.parent} and predict again")
 
 
-def require_same(there: dict[str, Any], here: dict[str, Any], folder: str) -> None:
-    """UserError that names what differs between the key of the shards in `folder` and that of this evaluation."""
-    different = [name for name in {**here, **there} if there.get(name) != here.get(name)]
-    if different:
-        raise UserError(
-            f"{folder} holds shards of other {' and '.join(different)} than these; give each evaluation an --out of its own"
-        )
+def require_same(there: dict[str, Any], here: dict[str, Any], folder: Path) -> None:
+    """UserError that names what differs between the key of the plan in `folder` and that of this evaluation."""
+    if different := _different(there, here):
+        what = f"{'' if holds_shards(folder) else 'the plan of '}shards of other {' and '.join(different)} than these"
+        raise UserError(f"{folder} holds {what}; give each evaluation an --out of its own")
+
+
+def _different(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    return [name for name in {**here, **there} if there.get(name) != here.get(name)]
 
 
 def key_sha256(key: dict[str, Any]) -> str:
@@ -230,6 +272,11 @@ def shard_file(folder: Path, shard: int, n_shards: int) -> Path:
     """The file of a shard, 0 being the first; people count from 1."""
     digits = len(str(n_shards))
     return folder / f"shard-{shard + 1:0{digits}}-of-{n_shards}.npz"
+
+
+def holds_shards(folder: Path) -> bool:
+    """Whether the file of any shard is in `folder`, of whatever number of shards."""
+    return any(folder.glob("shard-*-of-*.npz"))
 
 
 def missing(folder: Path, n_shards: int) -> Sequence[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,11 +26,17 @@ def main(arguments: Sequence[str]) -> int:
     if out.is_dir():
         raise UserError(f"{out} is a folder; name a file with --out, such as {out / PAGE_FILE}")
 
-    def allowed() -> None:
-        why_not = "is no page of this program"
-        require_free(out, lambda: None if is_page(out) else why_not, "name another file with --out", force=options.force)
+    def why_not(made: Path | None) -> str | None:
+        if not is_page(out):
+            return "is no page of this program"
+        if made is None or options.out is None:  # what stands in the run's own folder is always that run's page
+            return None
+        return None if filecmp.cmp(made, out, shallow=False) else "is the page of other runs, or of another version"
 
-    allowed()  # before the work, and again when the page is written
+    def allowed(made: Path | None = None) -> None:
+        require_free(out, lambda: why_not(made), "name another file with --out", force=options.force)
+
+    allowed()  # before the work, and again when the page is written: what is there then must be the same page
     with believed(*runs):
         written = write_page([read_results(run) for run in runs], out, allowed)
     print_lines([f"report: {written}"])
@@ -46,5 +53,5 @@ def parser() -> Parser:
     command.add_argument(
         "--out", type=Path, metavar="FILE", help="the file to write; report.html in the folder of a single run if not given"
     )
-    command.add_argument("--force", action="store_true", help="replace FILE even if it is no page of this command")
+    command.add_argument("--force", action="store_true", help="replace FILE even if it is anything but the same page")
     return command

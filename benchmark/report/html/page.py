@@ -65,8 +65,11 @@ def write_run_page(folder: Path, results: Results, image_set: ImageSet, pixels_o
     return _write(_text(named), folder / PAGE_FILE)
 
 
-def write_page(runs: Sequence[Results], path: Path, allowed: Callable[[], None] | None = None) -> Path:
-    """Write the page of `runs` to `path`; UserError if they did not predict the same images. `allowed`: as for `atomic_path`."""
+def write_page(runs: Sequence[Results], path: Path, allowed: Callable[[Path], None] | None = None) -> Path:
+    """Write the page of `runs` to `path`; UserError if they did not predict the same images.
+
+    allowed: as for `atomic_path`, given the file that holds the new page.
+    """
     return _write(page(runs), path, allowed)
 
 
@@ -84,8 +87,8 @@ def page(runs: Sequence[Results]) -> str:
     return _text(contents_of(runs))
 
 
-def _write(text: str, path: Path, allowed: Callable[[], None] | None = None) -> Path:
-    with atomic_path(path, allowed=allowed) as temporary:
+def _write(text: str, path: Path, allowed: Callable[[Path], None] | None = None) -> Path:
+    with atomic_path(path, allowed=None if allowed is None else lambda: allowed(temporary)) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from benchmark.report import compare
 from benchmark.report.changes import CANNOT_TELL, IMPROVED, NO_CHANGE, REGRESSED, accuracy_changes, judge, latency_changes
 from benchmark.report.compare import main
 from benchmark.report.tables import SAMPLES_COLUMNS, read_csv
@@ -137,7 +138,7 @@ def test_the_table_is_written_as_csv(tmp_path) -> None:
     assert frame.loc["latency_p50_ms", "batch_size"] == 1
 
 
-def test_only_a_table_of_its_own_is_replaced_without_force(tmp_path) -> None:
+def test_what_is_no_table_is_replaced_only_by_force(tmp_path) -> None:
     run, out = write_run(tmp_path / "a", {"m": 0.8}), tmp_path / "notes.csv"
     out.write_text("model,metric\n")
     refused = f"{out} is there already and is no table of this command; add --force to replace it, or name another file with --out"
@@ -148,10 +149,30 @@ def test_only_a_table_of_its_own_is_replaced_without_force(tmp_path) -> None:
     with pytest.raises(UserError, match="is a folder, not a file; name another file with --out"):
         main([str(run), str(run), "--out", str(tmp_path), "--force"])
     assert main([str(run), str(run), "--out", str(out), "--force"]) == 0
+
+
+def test_a_table_is_replaced_only_by_the_same_without_force(tmp_path, monkeypatch) -> None:
+    old, new = write_run(tmp_path / "old", {"m": 0.8}), write_run(tmp_path / "new", {"m": 0.7}, seed=1)
+    out, late = tmp_path / "changes.csv", tmp_path / "late.csv"
+    why = "is there already and is the table of other runs, or of another version; add --force to replace it, or name another file"
+    assert main([str(old), str(new), "--out", str(out)]) == 0
+    assert main([str(old), str(new), "--out", str(out)]) == 0
     table = out.read_bytes()
-    out.write_bytes(table[: table.index(b"\n") + 1])
-    assert main([str(run), str(run), "--out", str(out)]) == 0
+    with pytest.raises(UserError, match=f"{out} {why} with --out"):
+        main([str(new), str(old), "--out", str(out)])
     assert out.read_bytes() == table
+
+    def slowly(*runs: Path) -> compare.Comparison:
+        late.write_bytes(table)  # by a command that began later and was quicker
+        return whole(*runs)
+
+    whole = compare.compare
+    monkeypatch.setattr(compare, "compare", slowly)
+    with pytest.raises(UserError, match=f"{late} {why}"):
+        main([str(new), str(old), "--out", str(late)])
+    assert late.read_bytes() == table
+    assert main([str(new), str(old), "--out", str(late), "--force"]) == 0
+    assert late.read_bytes() != table
 
 
 @pytest.mark.parametrize("missing", ["run.json", "comparison.csv", "latency_samples.csv.gz", "predictions/m.npz"])

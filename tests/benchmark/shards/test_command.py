@@ -8,6 +8,7 @@ from benchmark.command import main
 from benchmark.shards.command import shard_of
 from core.errors import UserError
 from tests.commands import arrays_of
+from tests.packed_images import write_tar
 
 
 @pytest.mark.parametrize("text", ["0/8", "9/8", "3", "3/", "a/b", "-1/8", "1/0"])
@@ -40,3 +41,15 @@ def test_an_interrupt_says_how_many_shards_there_are(models, tars, tmp_path, mon
     monkeypatch.setattr("benchmark.shards.predict.predict_shard", stopped)
     with pytest.raises(KeyboardInterrupt, match=f"interrupted; 1 of 3 shards are in {tmp_path}, and the same command goes on"):
         main([*predict, "--shard", "1/3"])
+
+
+@pytest.mark.parametrize("how", [[], ["--shards", "2", "--jobs", "2"]])
+def test_a_command_that_fails_leaves_the_folder_to_others(models, tars, tmp_path, how: list[str]) -> None:
+    damaged, out = tmp_path / "tars", tmp_path / "shards"
+    files = [(f"{number}.{kind}", held) for number in range(200) for kind, held in (("png", b"no image"), ("cls", b"cat"))]
+    write_tar(damaged / "0.tar", files)
+    with pytest.raises(UserError, match="is not an image"):
+        main(["predict", *map(str, models), "--data", str(damaged), "--out", str(out), *how])
+    assert not out.exists()
+    main(["predict", str(models[0]), "--data", str(tars), "--out", str(out)])
+    assert sorted(path.name for path in out.iterdir()) == ["plan.json", "shard-1-of-1.npz"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmark.shards import plan
-from benchmark.shards.plan import Asked, Work, open_work, read_plan, shard_file
+from benchmark.shards.plan import Asked, Work, agreed_plan, open_work, read_plan, shard_file
 from core.errors import UserError
 from models.runtimes.base import Provider
 from models.runtimes.predict import PREDICTION_BATCH
@@ -37,21 +39,63 @@ def test_more_shards_than_batches_are_refused(models, tars, tmp_path) -> None:
 def test_of_two_evaluations_that_begin_at_once_the_second_is_refused(models, tars, tmp_path, monkeypatch) -> None:
     asked = Asked(tuple(map(str, models)), str(tars), str(tmp_path / "shards"))
     first, second, whole = open_work(dataclasses.replace(asked, limit=5)), open_work(asked), plan.write_json
+    with ExitStack() as stack:
 
-    def slowly(*arguments: object, **further: object) -> None:
-        monkeypatch.undo()
-        plan.agree_on_plan(first)
+        def slowly(*arguments: object, **further: object) -> None:
+            monkeypatch.undo()
+            stack.enter_context(agreed_plan(first))
+            whole(*arguments, **further)
+
+        monkeypatch.setattr(plan, "write_json", slowly)
+        with pytest.raises(UserError, match="holds the plan of shards of other images than these"), agreed_plan(second):
+            pass
+        assert read_plan(tmp_path / "shards")[0] == first.key
+    assert list((tmp_path / "shards").iterdir()) == []  # the first found the folder, so it stays
+
+
+def test_a_plan_without_shards_goes_with_the_folder_made_for_it(models, tars, tmp_path) -> None:
+    asked = Asked(tuple(map(str, models)), str(tars), str(tmp_path / "new" / "shards"))
+    first, other = open_work(asked), open_work(dataclasses.replace(asked, limit=5))
+    with pytest.raises(KeyboardInterrupt), agreed_plan(first):
+        with agreed_plan(first):  # a second process, which did not write it
+            pass
+        assert read_plan(tmp_path / "new" / "shards")[0] == first.key
+        raise KeyboardInterrupt
+    assert not (tmp_path / "new").exists()
+    with agreed_plan(other):
+        shard_file(tmp_path / "new" / "shards", 0, 1).touch()
+    assert read_plan(tmp_path / "new" / "shards")[0] == other.key
+    with pytest.raises(UserError, match="holds shards of other images than these"), agreed_plan(first):
+        pass
+
+
+def test_an_interrupt_as_the_plan_is_written_leaves_none(models, tars, tmp_path, monkeypatch) -> None:
+    work, whole = open_work(Asked(tuple(map(str, models)), str(tars), str(tmp_path))), plan.write_json
+
+    def interrupted(*arguments: object, **further: object) -> None:
         whole(*arguments, **further)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(plan, "write_json", slowly)
-    with pytest.raises(UserError, match="holds shards of other images than these"):
-        plan.agree_on_plan(second)
-    assert plan.agree_on_plan(first)
+    monkeypatch.setattr(plan, "write_json", interrupted)
+    with pytest.raises(KeyboardInterrupt), agreed_plan(work):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_that_goes_as_it_is_read_is_written_again(models, tars, tmp_path, monkeypatch) -> None:
+    work, whole = open_work(Asked(tuple(map(str, models)), str(tars), str(tmp_path))), plan.read_plan
+
+    def too_late(folder: Path) -> object:
+        monkeypatch.undo()
+        (folder / plan.PLAN).unlink()
+        return whole(folder)
+
+    monkeypatch.setattr(plan, "read_plan", too_late)
+    with agreed_plan(work):
+        assert read_plan(tmp_path)[0] == work.key
 
 
 def test_files_sort_as_their_shards() -> None:
-    from pathlib import Path
-
     names = [shard_file(Path(), shard, 12).name for shard in range(12)]
     assert (names[0], names == sorted(names)) == ("shard-01-of-12.npz", True)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.shards.plan import Asked
+from benchmark.shards import predict
+from benchmark.shards.plan import Asked, read_plan
 from benchmark.shards.predict import predict_shard
 from core.environment import REPOSITORY
 from core.errors import UserError
@@ -58,7 +59,38 @@ def test_a_damaged_image_leaves_no_shard(models, tars, tmp_path) -> None:
     write_tar(tmp_path / "tars" / "0.tar", [("a.png", b"no image"), ("a.cls", b"cat"), ("b.png", b""), ("b.cls", b"dog")])
     with pytest.raises(UserError, match=r"0\.tar/a\.png is not an image .* --skip-damaged lists every such file"):
         predict_shard(asked(models, tmp_path / "tars", tmp_path / "out"), 0)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["plan.json"]
+    assert not (tmp_path / "out").exists()
+    assert predict_shard(asked(models, tars, tmp_path / "out"), 0).is_file()  # of other images: no plan stands in its way
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_a_plan_that_goes_during_a_shard_is_there_again(models, tars, tmp_path, monkeypatch, locks: bool) -> None:
+    wanted = asked(models, tars, tmp_path, n_shards=3)
+    whole = predict.atomic_path
+
+    def removed(path: Path, **further: object) -> object:
+        if not locks:
+            put = further.pop("allowed")
+            further["allowed"] = lambda: (put(), (tmp_path / "plan.json").unlink())  # type: ignore[operator]
+        return whole(path, **further)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(predict, "atomic_path", removed)
+    predict_shard(wanted, 0, lambda _: (tmp_path / "plan.json").unlink(missing_ok=True))
+    assert read_plan(tmp_path)[1] == wanted
+
+
+def test_a_folder_that_became_anothers_during_a_shard_gets_none(models, tars, tmp_path) -> None:
+    first, second = asked(models, tars, tmp_path), asked(models[:1], tars, tmp_path)
+
+    def lose(_: int) -> None:
+        if read_plan(tmp_path)[1] == first:
+            (tmp_path / "plan.json").unlink()
+            predict_shard(second, 0)
+
+    with pytest.raises(UserError, match="holds shards of other models than these"):
+        predict_shard(first, 0, lose)
+    assert sorted(arrays_of(tmp_path / "shard-1-of-1.npz")) == ["images_sha256", "logits_0", "plan_sha256"]
+    assert read_plan(tmp_path)[1] == second
 
 
 SLOW = """

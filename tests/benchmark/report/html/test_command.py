@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from benchmark import run as runs
+from benchmark.report.html import page as page_module
 from benchmark.report.html.page import PAGE_FILE
 from data import open_dataset
 from tests.commands import in_this_process, packages_imported_for
-from tests.made_folder import write_folder
+from tests.made_folder import findings, write_folder
 from tests.tiny_models import write_tiny_model
 
 
@@ -55,7 +56,7 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_only_a_page_of_its_own_is_replaced_without_force(tmp_path: Path) -> None:
+def test_what_is_no_page_is_replaced_only_by_force(tmp_path: Path) -> None:
     run, out = write_folder(tmp_path / "results").folder, write_tiny_model(tmp_path / "model.onnx")
     kept = out.read_bytes()
     for arguments in ((run,), (tmp_path / "absent",)):  # the second: before the runs are read
@@ -64,11 +65,45 @@ def test_only_a_page_of_its_own_is_replaced_without_force(tmp_path: Path) -> Non
         assert (done.returncode, done.stderr) == (1, f"error: {why}\n")
     assert out.read_bytes() == kept
     assert in_this_process("benchmark", "report", run, "--out", out, "--force").returncode == 0
-    page = out.read_bytes()
-    out.write_bytes(page[:1000])
-    assert in_this_process("benchmark", "report", run, "--out", out).returncode == 0
-    assert out.read_bytes() == page
-    assert in_this_process("benchmark", "report", run).returncode == 0  # over the page that the run itself left
+
+
+def test_a_page_is_replaced_only_by_the_same_without_force(tmp_path: Path) -> None:
+    run, other = (write_folder(tmp_path / name, found).folder for name, found in (("a", None), ("b", findings(("gamma", "delta")))))
+    own, out = run / PAGE_FILE, tmp_path / "page.html"
+    report = ("benchmark", "report")
+    assert in_this_process(*report, other, "--out", out).returncode == 0
+    assert in_this_process(*report, other, "--out", out).returncode == 0
+    for page in (out, other / PAGE_FILE):
+        kept = page.read_bytes()
+        done = in_this_process(*report, run, "--out", page)
+        why = "is the page of other runs, or of another version; add --force to replace it, or name another file with --out"
+        assert (done.returncode, done.stderr) == (1, f"error: {page} is there already and {why}\n")
+        assert page.read_bytes() == kept
+    assert in_this_process(*report, run, "--out", out, "--force").returncode == 0
+    whole = own.read_bytes()
+    own.write_bytes(whole[:1000])  # as an older version wrote it, say
+    assert in_this_process(*report, run).returncode == 0
+    assert own.read_bytes() == whole == out.read_bytes()
+
+
+def test_of_two_commands_that_write_one_page_the_second_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, out = write_folder(tmp_path / "results").folder, tmp_path / "page.html"
+    whole, others = page_module.page, whole_page("b", tmp_path)
+
+    def slowly(runs: object) -> str:
+        out.write_bytes(others)  # by a command that began later and was quicker
+        return whole(runs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(page_module, "page", slowly)
+    done = in_this_process("benchmark", "report", run, "--out", out)
+    assert done.returncode == 1
+    assert "is the page of other runs, or of another version" in done.stderr
+    assert out.read_bytes() == others
+
+
+def whole_page(name: str, folder: Path) -> bytes:
+    """The page of a run of other models."""
+    return (write_folder(folder / name, findings(("gamma", "delta"))).folder / PAGE_FILE).read_bytes()
 
 
 def test_help_imports_nothing() -> None:
