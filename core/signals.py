@@ -53,6 +53,7 @@ def become_interrupts() -> Iterator[None]:
             if signal.getsignal(number) in (_stop, _interrupt):
                 signal.signal(number, signal.SIG_IGN)
         sys.unraisablehook = hook
+        _stops.clear()  # else the errors of what this process does next would be taken for consequences
 
 
 def interrupt_behind(error: BaseException | None) -> KeyboardInterrupt | None:

@@ -44,6 +44,7 @@ def test_a_held_signal_comes_at_the_end_of_the_block(number: signal.Signals) -> 
             done.append("whole")
         done.append("never")
     assert done == ["whole"]
+    assert interrupt_behind(RuntimeError("of what follows")) is None
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
