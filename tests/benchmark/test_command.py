@@ -240,7 +240,7 @@ class TestBadInput:
         assert not (tmp_path / "out").exists()
 
     def test_more_threads_than_cores(self, models, tmp_path) -> None:
-        refused(self.quick(models, tmp_path / "out", "--threads", 99999), "--threads 99999", "cores")
+        refused(self.quick(models, tmp_path / "out", "--threads", 99999), "--threads 99999", "cores", status=2)
 
     def test_settings_without_time(self, models, tmp_path) -> None:
         refused(self.quick(models, tmp_path / "out", "--instances", 1, 2), "--instances", "--time-budget 0", "give it some seconds")
