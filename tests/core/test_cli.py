@@ -3,7 +3,6 @@ import errno
 import importlib.util
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -89,29 +88,6 @@ def test_a_signal_of_which_a_library_made_an_error_of_its_own_is_an_interrupt(ca
         assert capsys.readouterr().err == "error: stopped by signal 15\n"
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize(
-    ("then", "line"), [("AttributeError('x')", None), ("UserError('no space; free some')", "no space; free some")]
-)
-def test_an_error_that_nobody_foresaw_after_a_forgotten_signal_is_its_consequence(name: str, then: str, line: str | None) -> None:
-    code = (
-        "import os, signal, time\n"
-        "from core.cli import run\nfrom core.errors import UserError\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "def main(arguments):\n"
-        "    try:\n"
-        f"        os.kill(os.getpid(), signal.{name})\n"
-        "        time.sleep(60)\n"
-        "    except BaseException:\n"
-        "        pass\n"
-        f"    raise {then}\n"
-        "run(main)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
-    said = "interrupted" if name == "SIGINT" else f"stopped by signal {signal.SIGTERM:d}"
-    assert (done.returncode, done.stderr) == (1 if line else INTERRUPTED, f"error: {line or said}\n")
-
-
 @pytest.mark.parametrize(("module", "packages"), [("torch_lr_finder.sub", {"torch"}), ("tyro", {"torch", "tensorflow"})])
 def test_a_missing_package_of_an_extra_is_an_error_that_says_how_to_get_it(module: str, packages: set[str], capsys) -> None:
     assert guard(_raising(ModuleNotFoundError(f"No module named {module!r}", name=module)), []) == 1
@@ -141,74 +117,6 @@ def test_one_line_shortens() -> None:
     assert one_line(ValueError()) == "ValueError"
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_signal_ends_as_an_interrupt_and_cleans_up_however_often_it_comes(name: str, tmp_path) -> None:
-    code = (
-        "import os, pathlib, signal, sys, time\n"
-        "from core.cli import run\nfrom core.files import run_folder\n"
-        "def main(arguments):\n"
-        "    try:\n"
-        "        with run_folder('x', pathlib.Path(arguments[0])):\n"
-        f"            os.kill(os.getpid(), signal.{name})\n"
-        "            time.sleep(30)\n"
-        "    finally:\n"
-        f"        os.kill(os.getpid(), signal.{name})\n"
-        "run(main)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, cwd=REPOSITORY, check=False)
-    assert done.returncode == INTERRUPTED
-    assert done.stderr == f"error: stopped by signal {getattr(signal, name):d}\n"
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
-@pytest.mark.parametrize("when", ["at once", "as Python ends", "when Python has taken its handlers away"])
-@pytest.mark.parametrize("status", [0, 1])
-def test_a_signal_that_comes_when_the_work_is_done_changes_nothing(name: str, when: str, status: int) -> None:
-    code = (
-        "import atexit, os, signal, sys\n"
-        "from core.cli import run\nfrom core.errors import UserError\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "class Last:\n"
-        "    def __init__(self):\n"
-        "        self.kill, self.arguments = os.kill, (os.getpid(), signal.NAME)\n"
-        "    def __del__(self):\n"
-        "        self.kill(*self.arguments)\n"
-        "def main(arguments):\n"
-        "    if 'Python has' in WHEN: sys.modules['last'] = Last()\n"
-        "    if 'as Python' in WHEN: atexit.register(lambda: os.kill(os.getpid(), signal.NAME))\n"
-        "    if STATUS: raise UserError('wrong; mend it')\n"
-        "    print('done')\n"
-        "try:\n"
-        "    run(main)\n"
-        "finally:\n"
-        "    if WHEN == 'at once': os.kill(os.getpid(), signal.NAME)\n"
-    ).replace("NAME", name).replace("WHEN", repr(when)).replace("STATUS", str(status))  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
-    expected = (1, "", "error: wrong; mend it\n") if status else (0, "done\n", "")
-    assert (done.returncode, done.stdout, done.stderr) == expected
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_that_comes_in_a_destructor_is_not_lost(name: str) -> None:
-    code = (
-        "import os, signal, time\n"
-        "from core.cli import run\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "class Dying:\n"
-        "    def __del__(self):\n"
-        f"        os.kill(os.getpid(), signal.{name})\n"
-        "        time.sleep(0)\n"
-        "def main(arguments):\n"
-        "    Dying()\n"
-        "    time.sleep(60)\n"
-        "run(main)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, check=False)
-    said = "interrupted" if name == "SIGINT" else f"stopped by signal {signal.SIGTERM:d}"
-    assert (done.returncode, done.stderr) == (INTERRUPTED, f"error: {said}\n")
-
-
 @pytest.mark.parametrize(
     ("value", "valid"),
     [("2", True), ("4,2", True), (" 08 ", True), ("", False), ("0", False), ("a\x1b", False), ("9999", True), ("10000", False)],
@@ -222,17 +130,6 @@ def test_a_number_of_threads_that_is_none_is_told_once_and_forgotten(value: str,
     said = capsys.readouterr().err
     assert said.startswith("note: OMP_NUM_THREADS=") != valid
     assert "\x1b" not in said
-
-
-def test_a_signal_that_nohup_has_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGHUP, signal.SIGTERM)}
-    try:
-        with pytest.raises(SystemExit):
-            run(lambda _: 0, [])
-        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied", "a\x1b[2Jb"), MemoryError("8 TiB"), OSError("odd")])

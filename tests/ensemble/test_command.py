@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import onnxruntime
@@ -18,35 +17,14 @@ from ensemble import build, validation
 from ensemble.rules.combination import combination, combine
 from models.graph.contract import load_model
 from tests.commands import in_own_process, in_this_process
+from tests.ensemble.typed import command, refused
 from tests.tiny_models import tiny_card, write_tiny_model
-
-
-def command(*arguments: object) -> CompletedProcess[str]:
-    return in_this_process("ensemble", *arguments)
-
-
-def refused(done: CompletedProcess[str], *parts: str, status: int = 1) -> None:
-    assert done.returncode == status, done.stdout
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1, done.stderr
-    for part in parts:
-        assert part in done.stderr
 
 
 def outputs(path: Path, images_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     logits, probabilities = session.run(["logits", "probabilities"], {"images": images_u8})
     return logits, probabilities
-
-
-@pytest.fixture(scope="module")
-def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder, digits = tmp_path_factory.mktemp("models"), open_dataset("digits")
-    common = {"image_height": 32, "image_width": 32, "class_names": digits.class_names, "temperature": 20.0}
-    return [
-        write_tiny_model(folder / f"{name}.onnx", seed=seed, dataset_sha256=digits.fingerprints(), **common)
-        for seed, name in enumerate(["one", "two", "three"])
-    ]
 
 
 def test_the_mean_keeps_parity_and_names_its_members(members, tmp_path) -> None:
@@ -275,51 +253,3 @@ def test_build_refuses_what_the_command_refuses(members, tmp_path, wrong: dict, 
     with pytest.raises(UserError, match=said):
         build(members, out=tmp_path / "x.onnx", **wrong)
     assert not (tmp_path / "x.onnx").exists()
-
-
-def test_no_file_of_another_making_is_replaced_without_force(members, tmp_path) -> None:
-    out = tmp_path / "x.onnx"
-    first = (*members[:2], "--out", out, "--weights", 1, 3)
-    assert command(*first).returncode == 0
-    kept = out.read_bytes()
-    others = {
-        "was made of other files": (*members[1:], "--out", out, "--weights", 1, 3),
-        "was made by another rule (weighted)": (*members[:2], "--out", out),
-        "has other weights": (*members[:2], "--out", out, "--weights", 3, 1),
-    }
-    for why, arguments in others.items():
-        refused(command(*arguments), f"{out} is there already and {why}; add --force to replace it, or --out FILE")
-        assert out.read_bytes() == kept
-    with pytest.raises(UserError, match="has other weights"):
-        build(members[:2], out=out, weights=[3, 1])
-    assert command(*first).returncode == 0
-    for arguments in others.values():
-        assert command(*arguments, "--force").returncode == 0
-    assert out.read_bytes() != kept
-
-
-def test_of_two_ensembles_made_at_once_under_one_name_the_second_is_refused(members, tmp_path, monkeypatch) -> None:
-    """Each found the name free; the other one takes it while this one is made."""
-    from ensemble import pipeline
-
-    out, fuse = tmp_path / "x.onnx", pipeline._fused
-
-    def meanwhile(*arguments: object) -> object:
-        write_tiny_model(out)
-        return fuse(*arguments)
-
-    monkeypatch.setattr(pipeline, "_fused", meanwhile)
-    refused(command(*members, "--out", out), f"{out} is there already and is a single model; add --force to replace it")
-    assert load_model(out)[1].rule is None
-    assert list(tmp_path.iterdir()) == [out]
-    assert command(*members, "--out", out, "--force").returncode == 0
-
-
-@pytest.mark.parametrize("content", [b"", b"not onnx"])
-def test_a_file_that_is_no_ensemble_stays(members, tmp_path, content: bytes) -> None:
-    out = tmp_path / "x.onnx"
-    out.write_bytes(content)
-    refused(command(*members, "--out", out), "is no file of this program; add --force")
-    assert out.read_bytes() == content
-    write_tiny_model(out)
-    refused(command(*members, "--out", out), "is a single model; add --force")

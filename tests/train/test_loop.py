@@ -25,9 +25,8 @@ from tests.train import linear
 from tests.train.killed import recipe
 from tests.train.linear import LINEAR
 from tests.train.trainer_laws import TrainerLaws, Twin, copied, no_pictures, stop_in
-from train import loop
 from train.files.checkpoint import checkpoint_path
-from train.loop import Framework, Ranks, run_training
+from train.loop import Framework, Ranks, run_training, running
 from train.outcome import Outcome
 from train.recipes import TfRecipe
 
@@ -123,7 +122,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(tmp_path: Path) -> 
 
 def test_it_ends_after_epochs_without_a_better_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     accuracies = iter([0.1, 0.4, 0.3, 0.4, 0.2, 0.9])
-    monkeypatch.setattr("train.loop.loss_and_accuracy", lambda logits, labels: (1.0, next(accuracies)))
+    monkeypatch.setattr("train.loop.epochs.loss_and_accuracy", lambda logits, labels: (1.0, next(accuracies)))
     outcome = trained(replace(recipe(tmp_path), epochs=6, patience=3))
     figures = read_card(outcome.weights).figures
     assert (outcome.best_epoch, figures["epochs_run"], figures["validation_accuracy"]) == (2, 5, 0.4)
@@ -200,7 +199,7 @@ def test_the_rate_of_the_record_is_the_one_that_a_start_suggested(tmp_path: Path
 def test_a_try_with_large_images_is_told_of_smaller_ones(
     image_size: int, limit: int | None, device: str, factor: str | None
 ) -> None:
-    said = loop._slow_try(TfRecipe(image_size=image_size, limit=limit), device)
+    said = running._slow_try(TfRecipe(image_size=image_size, limit=limit), device)
     assert [f"64 has {factor} times fewer pixels" in line for line in said] == [True] * (factor is not None)
 
 
@@ -273,7 +272,7 @@ def test_a_signal_as_the_weights_appear_waits_for_the_run(
     number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(loop, "remove", lambda path: (path.unlink(missing_ok=True), signal.raise_signal(number)))
+    monkeypatch.setattr("train.loop.running.remove", lambda path: (path.unlink(missing_ok=True), signal.raise_signal(number)))
     with pytest.raises(SystemExit) as ended:
         run(lambda _: bool(trained(recipe(tmp_path))), [])
     assert ended.value.code == INTERRUPTED
