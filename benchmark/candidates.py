@@ -13,6 +13,7 @@ from core.console import readable
 from core.decimals import counted
 from core.environment import is_checkout
 from core.errors import UserError
+from core.files import FILE_NAME, is_file_name
 from core.records import ImageSet, Predictions
 from ensemble.fuse import check_alike
 from models.card import ModelCard, read_card
@@ -166,10 +167,12 @@ def _onnx_files(models_dir: Path, dataset: str) -> list[Path]:
 
 
 def check_names(candidates: Sequence[Candidate]) -> None:
-    """UserError if two models would have the same name."""
+    """UserError if two models would have the same name, or one a name that files of the run cannot have."""
     seen: dict[str, Path | str] = {}
     for candidate in candidates:
         where = candidate.path or "a function"
+        if not is_file_name(candidate.name):
+            raise UserError(f"{where} is called {candidate.name[:40]!r}; files are named after it, so give it {FILE_NAME}")
         if candidate.name in seen:
             raise UserError(f"{seen[candidate.name]} and {where} have the same name in the tables; rename one of them")
         seen[candidate.name] = where

@@ -11,6 +11,8 @@ from typing import Any
 from benchmark.gates import GRAMMAR
 from benchmark.options import CORRUPTED, PUBLISHED, Options, check_one_source, one_or_several, with_published
 from core.cli import HelpWithDefaults, Parser, add_run_flag, dollars, fraction, milliseconds, positive, seconds, seed
+from core.console import readable
+from core.files import FILE_NAME, is_file_name
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
 from ensemble.rules.registry import DEFAULT, RULES, tuned_rules, untuned_rules, view_rules
@@ -64,6 +66,8 @@ def _named_file(text: str) -> tuple[str, Path]:
     name, equals, file = text.partition("=")
     if not equals or not name.strip() or not file.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, such as theirs=predictions.csv")
+    if not is_file_name(name.strip()):
+        raise argparse.ArgumentTypeError(f"{readable(name)[:40]!r} names a model, so it must be {FILE_NAME}")
     return name.strip(), Path(file)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -247,6 +248,7 @@ def _of_type(value: Any, hint: Any, name: str) -> Any:
     """The JSON value `value` as the type `hint`; ValueError naming the field `name` if it has another."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
+        json.dumps(value, allow_nan=False)  # a ValueError: NaN would make JSON that holds it, such as run.json, none
         return value
     if origin is UnionType:  # of something and None
         return None if value is None else _of_type(value, inner[0], name)
@@ -264,4 +266,6 @@ def _of_type(value: Any, hint: Any, name: str) -> Any:
     takes = {float: (int, float)}.get(hint, hint if isinstance(hint, type) else ())
     if not isinstance(value, takes) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be {_SPOKEN.get(origin or hint, 'something else')}, not {str(value)[:40]!r}")
+    if hint is float and not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, not {value}")
     return value

@@ -63,11 +63,12 @@ def read_supplied(path: Path) -> Supplied:
     supplied = readers[path.suffix.lower()](path)
     if len(supplied.class_names) < 2 or len(set(supplied.class_names)) != len(supplied.class_names):
         raise UserError(f"{path} must have a column of figures for each of two or more classes; {_NEEDED}")
-    if not np.isfinite(supplied.scores).all():
-        rows = np.flatnonzero(~np.isfinite(supplied.scores).all(axis=1))
-        raise UserError(
-            f"{path} has {len(rows)} rows with missing or infinite figures, the first is row {rows[0] + 1}; complete them"
-        )
+    with np.errstate(over="ignore"):
+        kept = supplied.scores.astype(np.float32)  # as the run keeps them
+    if not np.isfinite(kept).all():
+        rows = np.flatnonzero(~np.isfinite(kept).all(axis=1))
+        what = "missing or infinite figures" if not np.isfinite(supplied.scores).all() else "figures beyond those of float32"
+        raise UserError(f"{path} has {len(rows)} rows with {what}, the first is row {rows[0] + 1}; complete or scale them")
     if supplied.kind == "probabilities":
         _check_probabilities(supplied)
     return supplied

@@ -2,7 +2,18 @@
 
 from pathlib import Path
 
-from core.files.reading import MOST_TEXT_BYTES, is_file, parse_json, read_npz, read_text, real_path, require_regular, sha256_of_file
+from core.files.reading import (
+    FILE_NAME,
+    MOST_TEXT_BYTES,
+    is_file,
+    is_file_name,
+    parse_json,
+    read_npz,
+    read_text,
+    real_path,
+    require_regular,
+    sha256_of_file,
+)
 from core.files.runs import RESULTS_DIR, final_run_folder, run_folder
 from core.files.tables import as_named, no_formula, write_csv
 from core.files.writing import (
@@ -23,6 +34,7 @@ from core.files.writing import (
 MODELS_DIR = Path("models")
 
 __all__ = [
+    "FILE_NAME",
     "MODELS_DIR",
     "MOST_TEXT_BYTES",
     "RESULTS_DIR",
@@ -32,6 +44,7 @@ __all__ = [
     "atomic_path",
     "final_run_folder",
     "is_file",
+    "is_file_name",
     "made_folder",
     "no_formula",
     "of_full_disk",

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_TEXT_BYTES = 64 * 2**20  # of a card or a record: a thousand times the largest that this program writes
+_LONGEST_NAME = 240  # bytes, of the 255 that file systems take, to leave some for an ending
+FILE_NAME = f"a name of at most {_LONGEST_NAME} bytes, without slashes and control characters"
 _MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, labels to a fiftieth, a zip bomb to a thousandth
 
 
@@ -34,6 +37,12 @@ def is_file(path: Path) -> bool:
     with suppress(OSError):  # absent
         require_regular(path)
     return Path(path).is_file()
+
+
+def is_file_name(name: str) -> bool:
+    """Whether files may be called `name` with an ending: `FILE_NAME` says what is asked."""
+    odd = set(name) & set("/\\") or any(unicodedata.category(one) in ("Cc", "Cs") for one in name)  # controls, odd bytes
+    return not odd and name not in ("", ".", "..") and len(name.encode()) <= _LONGEST_NAME
 
 
 def real_path(path: Path) -> Path:

@@ -145,7 +145,7 @@ def _told(name: str, class_names: Sequence[str], probabilities: Float32Array, n_
 
 def _confidence(probabilities: Float32Array, unsure_below: float) -> dict[str, Any]:
     """Whether the top probability reaches the threshold, and the threshold, as JSON."""
-    return {"sure": bool(probabilities.max() >= unsure_below), "unsure_below": float(unsure_below)}
+    return {"sure": float(probabilities.max()) >= unsure_below, "unsure_below": float(unsure_below)}
 
 
 async def _file_in(request: Request, body: bytes) -> bytes:

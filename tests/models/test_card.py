@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,9 @@ def lacking(*names: str) -> str:
         (changed(preprocessing={"input_size": 8, "mean": [0, 0, 0], "std": [1, 1, 1], "layout": "hwc"}), "nchw or nhwc"),
         (changed(parity={"n_images": 1}), "split"),
         (changed(members=[{"name": "a"}]), "sha256"),
+        (changed(figures={"unsure_below": math.nan}), "figures.unsure_below must be finite, not nan"),
+        (changed(figures={"unsure_below": 10**400}), "too large"),
+        (changed(recipe={"lr": [math.inf]}), "not JSON compliant"),
     ],
 )
 def test_what_is_wrong_with_a_card_is_said_in_one_line(text: str, words: str) -> None:

@@ -155,3 +155,17 @@ def test_what_is_no_model_is_one_line(models: list[Path], tmp_path: Path) -> Non
         done = in_this_process("benchmark", *arguments, cwd=tmp_path)
         assert done.returncode == USAGE
         assert "is not NAME=FILE, such as theirs=predictions.csv" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["../victim", "/tmp/victim", "..", "a\nanswer: deploy b", "a\x1b[31m", "a\udcff", "a" * 300])
+def test_what_is_no_name_of_a_file_names_no_model_because_files_are_named_after_it(name: str, tmp_path: Path) -> None:
+    scores = np.zeros((len(DIGITS.split("test")), 10))
+    np.savez(tmp_path / "p.npz", logits=scores, class_names=np.array(DIGITS.class_names), index=np.arange(len(scores)))
+    done = in_this_process("benchmark", "--data", "digits", "--predictions", f"{name}={tmp_path / 'p.npz'}", cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (USAGE, 1)
+    assert "names a model, so it must be a name of at most 240 bytes, without slashes and control characters" in done.stderr
+    function = open_model(lambda images_u8: np.zeros((len(images_u8), 10)), class_names=DIGITS.class_names, name=name)
+    for models in ({"predictions": {name: tmp_path / "p.npz"}}, {"models": function}):
+        with pytest.raises(UserError, match="files are named after it"):
+            evaluate(**models, data="digits", time_budget_s=0, out=tmp_path / "results")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.npz"]

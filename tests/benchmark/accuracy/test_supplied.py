@@ -133,6 +133,7 @@ def test_an_npz_of_a_run_folder_is_of_its_very_images(tmp_path: Path) -> None:
         (table().rename(columns={"cow": "hen"}), "it lacks cow; unknown here: hen"),
         (table().drop(columns=["ant", "bee"]), "two or more classes"),
         (table(np.where(np.arange(3) == 1, np.nan, LOGITS)), "12 rows with missing or infinite figures, the first is row 1"),
+        (table(LOGITS * 1e39), "12 rows with figures beyond those of float32, the first is row 1"),
         (table(LOGITS, "p_"), "probabilities that do not sum to 1 in 12 rows"),
         (table().astype({"ant": str}).replace({"ant": "much"}).assign(ant="much"), "values that are not numbers"),
     ],
