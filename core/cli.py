@@ -27,6 +27,8 @@ from core.files import RESULTS_DIR
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
 MOST_COUNTED = 10**12  # of anything that is counted
 MOST_AT_ONCE = 1000  # processes or clients, of which each costs memory
+LEAST_ADDRESSES_GB = 1.0  # of any command, with ONNX Runtime, scikit-learn and matplotlib
+_OF_LITTLE_MEMORY = ("can't start new thread", "failed to map segment", "cannot allocate memory in static TLS")
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 Main = Callable[[Sequence[str]], "int | None"]
@@ -208,6 +210,9 @@ def guard(main: Main, arguments: Sequence[str], *, show_cause: bool = False) -> 
 
 
 def _status_of(main: Main, arguments: Sequence[str]) -> int:
+    from core.environment import require_address_space
+
+    require_address_space(LEAST_ADDRESSES_GB, "a command")
     try:
         return main(arguments) or 0
     except SystemExit as ended:
@@ -241,6 +246,8 @@ def _failed(failure: Exception, show_cause: bool) -> int:
         return _report(said, error, show_cause, 1)
     except Exception as error:  # a fault of ours: still one line, and the way to the cause
         said = f"{type(error).__name__}: {one_line(error)}; add --traceback to see where"
+        if any(sign in str(error) for sign in _OF_LITTLE_MEMORY):
+            said = f"too little memory or threads ({one_line(error)}); free some, or raise the limits (ulimit -v, ulimit -u)"
         if "marshal data" in str(error):
             of_python = Path(argparse.__file__).parent
             where = f"{Path(__file__).parent.parent} and {of_python}" + f" and {sys.prefix}" * (sys.prefix != sys.base_prefix)

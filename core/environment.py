@@ -108,6 +108,25 @@ def require_cores(threads: int, cores: int) -> None:
         raise UserError(f"--threads {threads}: this process may use {cores} cores; pass at most as many", exit_code=USAGE)
 
 
+def require_address_space(gb: float, what: str) -> None:
+    """UserError if a limit leaves this process fewer than `gb` (10^9 bytes) of addresses, or 0.1 more per core beyond two.
+
+    Native libraries that cannot start their threads for lack of them wait for ever or abort, which nothing here can catch.
+    """
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    except (ImportError, AttributeError):  # a system without such limits
+        return
+    needed_gb = gb + 0.1 * max(available_cores() - 2, 0)
+    if limit != resource.RLIM_INFINITY and limit < needed_gb * 1e9:
+        raise UserError(
+            f"the limit on virtual memory (ulimit -v) is {limit / 1e9:.1f} GB, but {what} needs {needed_gb:.1f} GB of addresses, "
+            "most of which it never uses; set none (ulimit -v unlimited)"
+        )
+
+
 def cpu_name() -> str:
     """The processor's model name as the operating system gives it."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()

@@ -266,6 +266,6 @@ def _of_type(value: Any, hint: Any, name: str) -> Any:
     takes = {float: (int, float)}.get(hint, hint if isinstance(hint, type) else ())
     if not isinstance(value, takes) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be {_SPOKEN.get(origin or hint, 'something else')}, not {str(value)[:40]!r}")
-    if hint is float and not math.isfinite(value):
+    if hint is float and isinstance(value, int | float) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite, not {value}")
     return value

@@ -109,6 +109,7 @@ def keras_graph(source: Path, _: str, size: int, target: Path) -> None:
 
 def _read(source: Path) -> Any:
     """What a file of weights holds; nothing in it is executed."""
+    import models.torch  # noqa: F401  # isort: skip  # first: it says what a low limit on memory would make an abort
     import torch
 
     try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from core.console import without_stderr
-from core.environment import import_switches
+from core.environment import import_switches, require_address_space
 
+require_address_space(3, "TensorFlow")
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the user's keras.json says: torch must not come into this process
 # Read when tensorflow is first imported; even so the import prints six lines about oneDNN and missing GPUs.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,6 +1,7 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -84,3 +85,34 @@ def test_a_switch_is_on_unless_the_user_says_otherwise(own: str, monkeypatch: py
     assert environment()["import_switches"]["TF_ENABLE_ONEDNN_OPTS"] == "1"
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", own)
     assert module.import_switches("tensorflow") == {"TF_ENABLE_ONEDNN_OPTS": own}
+
+
+LITTLE = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (N_BYTES, resource.RLIM_INFINITY))
+from core.cli import run
+def main(arguments):
+    MAIN
+run(main, [])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit, or do not keep it")
+@pytest.mark.parametrize(
+    ("limit_gb", "main", "said"),
+    [
+        (0.6, "print('ran')", "the limit on virtual memory (ulimit -v) is 0.6 GB, but a command needs"),
+        (2.5, "import models.tf", "is 2.5 GB, but TensorFlow needs"),
+        (3.5, "import models.torch", "is 3.5 GB, but PyTorch needs"),
+        (
+            90,
+            'raise RuntimeError("can\'t start new thread")',
+            "too little memory or threads (can't start new thread); free",
+        ),
+    ],
+)
+def test_a_low_limit_on_memory_is_told_before_libraries_abort_or_wait_for_ever(limit_gb: float, main: str, said: str) -> None:
+    code = LITTLE.replace("N_BYTES", str(int(limit_gb * 1e9))).replace("MAIN", main)
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("error: ") and said in done.stderr
