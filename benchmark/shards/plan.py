@@ -68,6 +68,8 @@ class Asked:
         wrong = wrong_fields(value, typing.get_type_hints(Asked))
         counts = ("n_shards", "limit", "threads", "decoders")
         wrong += [name for name in counts if name not in wrong and value.get(name) is not None and value[name] < 1]
+        paths = ("models", "data", "data_dir")
+        wrong += [name for name in paths if name not in wrong and any("\0" in path for path in value.get(name) or ())]
         wrong += ["seed"] if "seed" not in wrong and value.get("seed", 0) < 0 else []
         if wrong or value["n_shards"] > MOST_SHARDS:
             raise ValueError(f"wrong type or value: {', '.join(wrong or ['n_shards'])}")

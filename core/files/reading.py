@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,12 +22,19 @@ _MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, la
 
 def require_regular(path: Path, most_bytes: int | None = None) -> None:
     """UserError if `path` is a pipe or a device, which may never end, or has more than `most_bytes`; OSError if it is absent."""
+    _require_name(path)
     status = os.stat(path)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise UserError(f"{path} is a pipe, a socket or a device, not a file; write its output to a file and name that")
     if most_bytes is not None and status.st_size > most_bytes:
         sizes = f"{status.st_size / 1e6:,.0f} MB, but at most {most_bytes / 1e6:,.0f} MB of such a file are read"
         raise UserError(f"{path} has {sizes}; name the right one")
+
+
+def _require_name(path: Path) -> None:
+    """FileNotFoundError if `path` holds a NUL character, as a name in a table or in JSON can: for it the system has a ValueError."""
+    if "\0" in str(path):
+        raise FileNotFoundError(errno.ENOENT, "a NUL character is in the name, so that there is no such file", str(path))
 
 
 def is_file(path: Path) -> bool:
@@ -37,7 +45,11 @@ def is_file(path: Path) -> bool:
 
 
 def real_path(path: Path) -> Path:
-    """`path`, absolute and with every link followed but those in a loop, for which `Path.resolve` raises a RuntimeError."""
+    """`path`, absolute and with every link followed but those in a loop, for which `Path.resolve` raises a RuntimeError.
+
+    FileNotFoundError if it holds a NUL character.
+    """
+    _require_name(path)
     return Path(os.path.realpath(path))
 
 

@@ -123,6 +123,7 @@ def written(asked: dict[str, object] | None, **others: object) -> str:
             written({name: value})
             for name, value in (("n_shards", 10**12), ("split", "all"), ("more", 1), ("threads", {}), ("seed", -1), ("resize", 5))
         ),
+        *(written({name: value}) for name, value in (("models", ["\0"]), ("data", "a\0"), ("data_dir", "\0"))),
         *(written({}, **other) for other in ({"key": 5}, {"provider": 5}, {"provider": {"name": "x", "options": [5]}})),
         *(written({}, provider={"name": 5, "device_name": "", "options": []}), written(None)),
     ],

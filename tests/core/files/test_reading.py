@@ -13,6 +13,7 @@ from core.files import (
     is_file,
     read_npz,
     read_text,
+    real_path,
     require_regular,
     sha256_of_file,
 )
@@ -21,6 +22,14 @@ from core.files import (
 def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_name_with_a_nul_character_is_that_of_no_file(tmp_path: Path) -> None:
+    """Such a name can be in a table or in JSON; the system answers it with a ValueError, which nobody expects of a file."""
+    assert not is_file(tmp_path / "a\0.png")
+    for read in (require_regular, read_text, read_npz, real_path):
+        with pytest.raises(FileNotFoundError, match="NUL character"):
+            read(tmp_path / "a\0.png")
 
 
 def test_a_pipe_or_a_device_is_not_read_and_a_file_only_up_to_its_limit(tmp_path: Path) -> None:

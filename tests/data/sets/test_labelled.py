@@ -126,6 +126,7 @@ def test_notes_beside_an_image_folder_are_not_its_labels(image_folder: Path, tmp
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
+        ([{"file": "train/ant/\0.png", "label": "ant"}], "1 of 1 files do not exist: "),
         ([{"file": "train/ant/no.png", "label": "ant"}], "1 of 1 files do not exist: .*no.png"),
         ([{"file": "train/ant/ant0.png", "kind": "ant"}], "no column of labels .* among file, kind"),
         ([{"file": "train/ant/ant0.png", "label": ""}], "line 2: a row needs a file and a label"),
