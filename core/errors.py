@@ -35,10 +35,15 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+def shortened(text: str, limit: int = 60) -> str:
+    """The first `limit` characters of what somebody wrote."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def one_line(error: BaseException, limit: int = 240) -> str:
     """The first `limit` characters of an exception's text, on one line; its type if it has no text."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(text, limit)
 
 
 def reason(error: BaseException, limit: int = 160) -> str:

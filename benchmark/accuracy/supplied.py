@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from core.decimals import whole_number
 from core.errors import UserError, few, one_line
 from core.files import is_file, read_npz
 from core.records import Float64Array, ImageSet, Int64Array, Predictions
@@ -261,4 +262,5 @@ def _check_labels(supplied: Supplied, rows: Int64Array, image_set: ImageSet) -> 
 
 
 def _is_index(text: str, supplied: Supplied) -> bool:
-    return text.isdecimal() and int(text) < len(supplied.class_names)
+    index = whole_number(text)
+    return index is not None and index < len(supplied.class_names)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.decimals import whole_number
 from core.errors import UserError, few
 from core.files import real_path
 from core.records import Int32Array, Int64Array, Split, UInt8Array, in_parts
@@ -305,9 +306,8 @@ def _files_of(source: Path, least_classes: int) -> tuple[dict[Split, Classes], l
 
 def _by_number(own: Sequence[str], class_names: Sequence[str]) -> tuple[str, ...]:
     """The model's class names for labels that are all indices, as in most packed files; else `own`."""
-    if all(name.isdecimal() and int(name) < len(class_names) for name in own):
-        return tuple(class_names[int(name)] for name in own)
-    return tuple(own)
+    indices = [index for name in own if (index := whole_number(name)) is not None and index < len(class_names)]
+    return tuple(class_names[index] for index in indices) if len(indices) == len(own) else tuple(own)
 
 
 def slug(folder: Path, reserved: Collection[str] = ()) -> str:

@@ -81,6 +81,14 @@ def test_numbers_are_the_models_classes_if_it_has_no_such_names(tmp_path: Path) 
         open_dataset(str(tmp_path), class_names=("cat", "dog"), image_size=(8, 8))
 
 
+def test_a_label_of_more_digits_than_python_reads_is_a_name(tmp_path: Path) -> None:
+    beyond = "1" * 5000
+    write_tars(tmp_path, pictures(N), [("2", beyond)[code % 2] for code in CODES])
+    assert open_dataset(str(tmp_path)).class_names == ("2", beyond)
+    with pytest.raises(UserError, match="classes that the model does not know"):
+        open_dataset(str(tmp_path), class_names=("cat", "dog"), image_size=(8, 8))
+
+
 @pytest.mark.parametrize(
     "name", ["../../outside.png", "/etc/outside.png", "a/../../outside.png", "x\nerror: y.png", "𝒳" * 60 + ".png"]
 )
