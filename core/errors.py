@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 USAGE = 2  # status after arguments that cannot be parsed, as in argparse, tyro and most commands of Unix
 _SHOWN = 4  # names of a list
-_LONGEST = 200  # characters of a path
+_LONGEST = 200  # characters of a path or of another name
 _NO_TEMPORARY = "No usable temporary directory found"  # as Python's tempfile says it, with the folders that it tried
 # What to do about an error of the file system, by errno.
 _NEXT = {
@@ -77,7 +77,7 @@ def first_difference(ours: Sequence[str], theirs: Sequence[str], our_name: str, 
 def few(names: Sequence[str], most: int = _SHOWN) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
+    return (", ".join(shortened(name, _LONGEST) for name in names[:most]) or "none") + more
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -32,7 +32,7 @@ def require_regular(path: Path, most_bytes: int | None = None) -> None:
 
 
 def _require_name(path: Path) -> None:
-    """FileNotFoundError if `path` holds a NUL character, as a name in a table or in JSON can: for it the system has a ValueError."""
+    """FileNotFoundError if `path` holds a NUL character, as one in a table or in JSON can: the system has a ValueError for it."""
     if "\0" in str(path):
         raise FileNotFoundError(errno.ENOENT, "a NUL character is in the name, so that there is no such file", str(path))
 
