@@ -76,7 +76,7 @@ def _launched(asked: Asked, options: Namespace) -> None:
     from core.files import remove_left
     from core.launch.launchers import launcher
 
-    with agreed_plan(open_work(asked)):  # raises before anything is launched
+    with agreed_plan(open_work(asked), range(asked.n_shards)):  # raises before anything is launched
         absent = missing(options.out, asked.n_shards)
         jobs = [{"asked": asdict(asked), "shard": shard} for shard in absent]
         run = launcher(options.launcher, options.jobs, options.threads)

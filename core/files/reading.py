@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import stat
+import zipfile
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,18 +71,28 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file by name; ValueError if it is invalid or a zip bomb; OSError if it cannot be read."""
+def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by name, or those of them in `names`, without reading the others.
+
+    ValueError, saying why, if it is invalid or a zip bomb; OSError if it cannot be read.
+    """
     import numpy as np
 
     require_regular(path)
     try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):  # numpy takes whatever else it does not know for a pickle, and says how to run it
+                raise ValueError("it is no archive of arrays")
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a damaged file open
             unpacked = sum(entry.file_size for entry in archive.zip.infolist())
             if unpacked > os.path.getsize(path) * _MOST_UNPACKED + MOST_TEXT_BYTES:
                 raise ValueError(f"it would unpack to {unpacked / 1e9:,.1f} GB")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError):
+            return {name: archive[name] for name in archive.files if names is None or name in names}
+    except OSError:
+        raise
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise ValueError("it holds Python objects, which could run code") from error
         raise
     except Exception as error:  # of zip archives and deflate, and MemoryError for false sizes
         raise ValueError(one_line(error)) from error

@@ -259,7 +259,8 @@ class ImageFolder:
         if unknown:
             raise UserError(
                 f"{self._root} has classes that the model does not know: {few(unknown)} (it knows {few(wanted)}, "
-                f"{len(wanted)} in all); pass the data set that it was trained for with --data, or rename or remove these folders"
+                f"{len(wanted)} in all); pass the data set that it was trained for with --data, or "
+                "rename these folders or move them away"
             )
         return wanted
 

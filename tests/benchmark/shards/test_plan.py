@@ -136,6 +136,12 @@ def test_a_hostile_plan_is_told_in_one_line(text: str, tmp_path) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_a_plan_that_lacks_a_field_is_told_by_it_and_no_folder_is_to_be_removed(tmp_path) -> None:
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(UserError, match=r"plan\.json is not valid \(it lacks 'provider'\); remove this file and .*another --out"):
+        read_plan(tmp_path)
+
+
 def test_a_plan_comes_back_from_json(tmp_path) -> None:
     (tmp_path / "plan.json").write_text(written({"limit": 7}))
     assert read_plan(tmp_path) == ({}, Asked(("a.onnx",), "digits", "out", limit=7), Provider("cpu", ""))

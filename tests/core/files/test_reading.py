@@ -63,3 +63,19 @@ def test_a_bomb_and_a_claim_of_terabytes_are_not_unpacked(tmp_path: Path) -> Non
     for name in ("bomb", "claim", "text"):
         with pytest.raises((ValueError, UserError)):
             read_npz(tmp_path / f"{name}.npz")
+
+
+def test_only_the_arrays_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", text=np.array("x"), many=np.zeros(9), objects=np.array([{}], object))
+    assert list(read_npz(tmp_path / "a.npz", ["text", "absent"])) == ["text"]
+
+
+def test_numpys_advice_to_load_a_file_unsafely_is_not_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("mine")
+    np.save(tmp_path / "one.npy", np.zeros(2))
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], object))
+    told = {"text.npz": "it is no archive", "one.npy": "it is no archive", "objects.npz": "it holds Python objects"}
+    for name, why in told.items():
+        with pytest.raises(ValueError, match=why) as error:
+            read_npz(tmp_path / name)
+        assert "allow_pickle" not in str(error.value)
