@@ -61,9 +61,10 @@ class ImageFolder:
             raise UserError(f"image height and width must be 1 or more, not {image_size[0]} and {image_size[1]}")
         self._root = root.parent if root.is_file() else root
         self._image_size, self._reading = image_size, reading or Reading()
-        packed = open_packed(root) if root.is_dir() or is_packed_file(root) else None
+        least_classes = 2 if class_names is None else 1
+        packed = open_packed(root, least_classes) if root.is_dir() or is_packed_file(root) else None
         if packed is None:
-            files, notes = _files_of(root, least_classes=2 if class_names is None else 1)
+            files, notes = _files_of(root, least_classes)
             self._own_names = tuple(next(iter(files.values())))
             codes: dict[Split, Int64Array] = {}
         else:

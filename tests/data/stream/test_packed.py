@@ -132,6 +132,7 @@ def cut(path: Path) -> None:
         ([("a.png", b"x"), ("a.cls", b" ")], "'a.cls' holds no label"),
         ([("a.png", b"x"), ("a.cls", b"1" * (2**20 + 1))], "takes 1,048,577 bytes"),
         ([("notes.txt", b"x")], "hold no images"),
+        ([("a.png", b"x"), ("a.cls", b"cat")], r"holds images of 1 class \(cat\); a classifier needs two or more"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
