@@ -46,7 +46,7 @@ def merge(asked_for: Namespace) -> Results:
     from benchmark.report.run_files import write_run
     from benchmark.run import asked_on_validation, write_report
     from benchmark.shards.images import pixels_of
-    from benchmark.shards.plan import open_work, read_plan, require_same
+    from benchmark.shards.plan import PLAN, open_work, read_plan, require_same
     from core.files import run_folder
 
     folder = asked_for.folder
@@ -54,7 +54,13 @@ def merge(asked_for: Namespace) -> Results:
     elsewhere = {"data": asked_for.data, "models": tuple(map(str, asked_for.models))}
     asked = replace(asked, out=str(folder), **{name: value for name, value in elsewhere.items() if value})
     _require_all(folder, asked.n_shards)
-    work = open_work(asked)
+    try:
+        work = open_work(asked)
+    except UserError as error:
+        if asked_for.data or asked.data not in str(error):
+            raise
+        where = f"{folder / PLAN} names {asked.data}, which cannot be read as the data of these shards"
+        raise UserError(f"{where}; pass --data where they are now ({error})") from error
     require_same(key, work.key, folder)
     logits, images_sha256 = _read_shards(work, folder, key)
     options = _options(asked, asked_for)

@@ -170,6 +170,21 @@ def test_which_images_are_damaged_is_found_once_and_agreed_on(models, folder, tm
             merged(tmp_path / "shards", tmp_path / "merged")
 
 
+def test_it_is_the_plan_that_names_data_which_cannot_be_read(models, tars, tmp_path) -> None:
+    predict_all(models, tars, tmp_path / "shards", 1)
+    (tmp_path / "private" / "letters").mkdir(parents=True)
+    plan = json.loads((tmp_path / "shards" / "plan.json").read_text())
+    plan["asked"]["data"] = str(tmp_path / "private")
+    (tmp_path / "shards" / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(
+        UserError, match=r"^\S+plan\.json names \S+private, which cannot be read .*; pass --data where they are now"
+    ):
+        merged(tmp_path / "shards", tmp_path / "merged")
+    with pytest.raises(UserError, match=r"^\S+private holds neither train/ nor test/"):
+        merged(tmp_path / "shards", tmp_path / "merged", "--data", tmp_path / "private")
+    merged(tmp_path / "shards", tmp_path / "merged", "--data", tars, "--no-report")
+
+
 def test_nothing_but_damaged_images_is_told(models, tmp_path) -> None:
     write_folder(tmp_path / "tars", [b"no image"] * 6, ["cat", "dog", "owl"] * 2)
     with pytest.raises(UserError, match=r"none of the 6 test images in .* can be decoded"):
