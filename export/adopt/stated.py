@@ -8,13 +8,13 @@ from typing import Any
 
 from core.decimals import whole_number
 from core.errors import USAGE, UserError, shortened
-from models.card import CHANNELS, INTERPOLATIONS, RESIZES, Preprocessing
+from models.card import CHANNELS, INTERPOLATIONS, LARGEST_SIDE, RESIZES, Preprocessing
 
 Triple = tuple[float, float, float]
 
 # Of std and scale, and of mean: far from what any network has, and together still far from what float32 cannot hold.
 _LEAST, _MOST = 1e-6, 1e6
-_MOST_SIDE = 65_536  # pixels; a network's own input, if it states one, must agree with it anyway
+_LEAST_CROP = 0.01  # of the resized side; networks have 0.7 or more
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Stated:
                 raise UserError(f"--{name} must be one of {', '.join(known)}, not {value!r}", exit_code=USAGE)
         if self.image_size is not None and self.image_size < 1:
             raise UserError(f"--image-size must be 1 or more, not {self.image_size}", exit_code=USAGE)
-        if self.crop_pct is not None and not 0 < self.crop_pct <= 1:
-            raise UserError(f"--crop-pct must be above 0 and at most 1, not {self.crop_pct:g}", exit_code=USAGE)
+        if self.crop_pct is not None and not _LEAST_CROP <= self.crop_pct <= 1:
+            raise UserError(f"--crop-pct must be from {_LEAST_CROP:g} to 1, not {self.crop_pct:g}", exit_code=USAGE)
         self._require_levels()
 
     def _require_levels(self) -> None:
@@ -84,6 +84,10 @@ class Stated:
         if self.resize_size is not None:
             return self.resize_size if self.resize_size > size else None
         resized = int(size / (self.crop_pct or 1.0) + 1e-6)  # rounded down, as timm does
+        if resized > LARGEST_SIDE:
+            raise UserError(
+                f"--crop-pct {self.crop_pct:g} of {size} pixels: images of {resized:,}, over {LARGEST_SIDE:,}; pass a larger one"
+            )
         return resized if resized > size else None
 
 
@@ -141,7 +145,7 @@ class _Config:
 
     def side(self, key: str, value: Any) -> int:
         """Pixels of a side."""
-        return int(self.number(key, value, 1, _MOST_SIDE))
+        return int(self.number(key, value, 1, LARGEST_SIDE))
 
     def triple(self, key: str, least: float) -> Triple | None:
         """A number for each channel; None if the file has none."""
@@ -156,7 +160,7 @@ class _Config:
     def fraction(self, *keys: str) -> float | None:
         """A fraction above 0, at the first of `keys` that the file has; None if it has none."""
         key = next((key for key in keys if self.get(key)), None)
-        return None if key is None else self.number(key, self.get(key), _LEAST, 1)
+        return None if key is None else self.number(key, self.get(key), _LEAST_CROP, 1)
 
 
 def _brief(value: Any) -> str:
@@ -175,7 +179,7 @@ def from_hugging_face(values: Mapping[str, Any], file: str = "preprocessor_confi
     scale = config.number("rescale_factor", config.get("rescale_factor") or 1 / 255, _LEAST, _MOST) if rescales else 1.0
     resample = config.get("resample", 2)
     if isinstance(resample, bool) or not isinstance(resample, int) or resample not in _RESAMPLE:
-        raise UserError(f"{file} resamples by {_brief(resample)}, none of {few_filters()}; correct it there (--interpolation)")
+        raise UserError(f"{file} resamples by {_brief(resample)}, none of {few_filters()}; correct it there")
     return Stated(
         image_size=size,
         mean=config.triple("image_mean", -_MOST) if normalises else None,
@@ -242,6 +246,6 @@ def from_ultralytics(metadata: Mapping[str, str]) -> Stated:
     """The preprocessing of Ultralytics' classifiers: the shorter side resized, the centre cut out, pixels from 0 to 1."""
     sides = [whole_number(part.strip()) for part in metadata.get("imgsz", "").strip("[] ").split(",")]
     size = next((side for side in sides if side is not None), None)
-    if size is not None and not 1 <= size <= _MOST_SIDE:
-        raise UserError(f"its metadata: imgsz is {_brief(size)}, not from 1 to {_MOST_SIDE}; export the network again")
+    if size is not None and not 1 <= size <= LARGEST_SIDE:
+        raise UserError(f"its metadata: imgsz is {_brief(size)}, not from 1 to {LARGEST_SIDE}; export the network again")
     return Stated(size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 1 / 255, "shortest", 1.0, None, "bilinear", "rgb")

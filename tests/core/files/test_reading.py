@@ -11,6 +11,7 @@ import pytest
 from core.errors import UserError
 from core.files import (
     is_file,
+    parse_json,
     read_npz,
     read_text,
     real_path,
@@ -79,3 +80,8 @@ def test_numpys_advice_to_load_a_file_unsafely_is_not_passed_on(tmp_path: Path) 
         with pytest.raises(ValueError, match=why) as error:
             read_npz(tmp_path / name)
         assert "allow_pickle" not in str(error.value)
+
+
+def test_a_number_of_too_many_digits_is_told_without_pythons_advice() -> None:
+    with pytest.raises(ValueError, match=r"^it holds a number of more digits than are read$"):
+        parse_json('{"size": ' + "1" * 5000 + "}")

@@ -45,7 +45,7 @@ def test_preprocessor_config(config: dict[str, Any], wanted: dict[str, Any]) -> 
 
 
 def test_an_unknown_filter_is_refused() -> None:
-    with pytest.raises(UserError, match="--interpolation"):
+    with pytest.raises(UserError, match=r"resamples by 5, none of 0 \(nearest\), .*; correct it there"):
         from_hugging_face({"size": 8, "resample": 5})
 
 
@@ -59,7 +59,14 @@ def test_timm_resizes_to_the_size_by_crop_pct_rounded_down() -> None:
         from_timm({"crop_mode": "border"})
 
 
+def test_a_crop_of_images_larger_than_any_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--crop-pct 0\.01 of 224 pixels: images of 22,400, over 16,384; pass a larger one"):
+        Stated(crop_pct=0.01).side(224)
+
+
 def test_ultralytics() -> None:
+    with pytest.raises(UserError, match="imgsz is 0, not from 1"):
+        from_ultralytics({"imgsz": "[0, 224]"})
     stated = from_ultralytics({"imgsz": "[224, 224]"})
     assert (stated.image_size, stated.levels()) == (224, ((0.0,) * 3, (1.0,) * 3))
 
@@ -109,6 +116,7 @@ def test_the_words_are_flags_that_make_the_same_again() -> None:
         ({"resize": "pad"}, "--resize must be one of shortest, squash"),
         ({"std": (1e-320,) * 3}, "--std must be above 0, from 1e-06 to 1e\\+06, not "),
         ({"std": (float("nan"),) * 3}, "--std must be above 0"),
+        ({"crop_pct": 1e-320}, "--crop-pct must be from 0.01 to 1"),
         ({"scale": 1e39}, "--scale must be above 0, from 1e-06 to 1e\\+06, not 1e\\+39"),
         ({"scale": 1.0, "mean": (1e39,) * 3}, "--mean must be from -1e\\+06 to 1e\\+06, not 1e\\+39"),
         ({"mean": (float("nan"),) * 3}, "--mean must be from"),
