@@ -1,6 +1,12 @@
-"""Numbers as text: in CSV cells with significant digits, because they span magnitudes; p values and counts as people write them."""
+"""Numbers as text: in CSV cells with significant digits, because they span magnitudes; p values and counts as people write them.
+
+And back: whole numbers, of which Python reads no more than 4300 digits.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
 
 CELL_DIGITS = 9  # read back within 1e-8 of the value; six fixed decimals would make a p value of 1e-9 zero
 SMALLEST_P = 0.001  # below, only the order of magnitude would change, and nobody decides by it
@@ -37,3 +43,20 @@ def counted(n: int, noun: str, plural: str = "") -> str:
 def is_or_are(n: int) -> str:
     """The verb for `n` things."""
     return "is" if n == 1 else "are"
+
+
+def whole_number(text: str) -> int | None:
+    """The number that `text`, digits alone, stands for; None for any other text, and for more digits than Python reads."""
+    with suppress(ValueError):
+        return int(text) if text.isdecimal() else None
+    return None
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of classes: whole numbers in numeric order, then other names sorted."""
+
+    def place(name: str) -> tuple[int, int, str]:
+        number = whole_number(name)
+        return (1, 0, name) if number is None else (0, number, name)
+
+    return sorted(names, key=place)

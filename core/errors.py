@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 USAGE = 2  # status after arguments that cannot be parsed, as in argparse, tyro and most commands of Unix
 _SHOWN = 4  # names of a list
-_LONGEST = 200  # characters of a path
+_LONGEST = 200  # characters of a path or of another name
 _NO_TEMPORARY = "No usable temporary directory found"  # as Python's tempfile says it, with the folders that it tried
 # What to do about an error of the file system, by errno.
 _NEXT = {
@@ -35,10 +35,15 @@ class UserError(Exception):
         self.exit_code = exit_code
 
 
+def shortened(text: str, limit: int = 60) -> str:
+    """The first `limit` characters of what somebody wrote."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def one_line(error: BaseException, limit: int = 240) -> str:
     """The first `limit` characters of an exception's text, on one line; its type if it has no text."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(text, limit)
 
 
 def reason(error: BaseException, limit: int = 160) -> str:
@@ -72,7 +77,7 @@ def first_difference(ours: Sequence[str], theirs: Sequence[str], our_name: str, 
 def few(names: Sequence[str], most: int = _SHOWN) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "none") + more
+    return (", ".join(shortened(name, _LONGEST) for name in names[:most]) or "none") + more
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -63,7 +63,7 @@ def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list
         empty = [name for name, paths in files["train"].items() if not paths]
         if empty:
             raise UserError(
-                f"{root}/train/{empty[0]} holds no images ({' '.join(sorted(EXTENSIONS))}); add some or remove the folder"
+                f"{root}/train/{empty[0]} holds no images ({' '.join(sorted(EXTENSIONS))}); add some or move the folder away"
                 + (f" (so do {few(empty[1:])})" if empty[1:] else "")
             )
     names = list(files["train"]) if "train" in files else _names_with_images(list(files.values()))
@@ -78,13 +78,13 @@ def scan(root: Path, least_classes: int = 2) -> tuple[dict[Split, Classes], list
             lacking = [name for name in names if not classes.get(name)]
             differences = f"train/ lacks {few(unknown)}" + f"; {folders[split].name}/ lacks {few(lacking)}" * bool(lacking)
             raise UserError(
-                f"the classes of train/ and {folders[split].name}/ in {root} differ: {differences}; rename or remove the folders "
-                "that train/ lacks, or add training images"
+                f"the classes of train/ and {folders[split].name}/ in {root} differ: {differences}; rename the folders that "
+                "train/ lacks, move them away, or add training images"
             )
         complete[split] = {name: classes.get(name, []) for name in names}
         absent = [name for name in names if not complete[split][name]]
         if len(absent) == len(names):
-            raise UserError(f"{folders[split]} holds no images ({' '.join(sorted(EXTENSIONS))}); add some or remove the folder")
+            raise UserError(f"{folders[split]} holds no images ({' '.join(sorted(EXTENSIONS))}); add some or move the folder away")
         if absent:
             which = f"{few(absent)} ({len(absent)} of {len(names)} classes)"
             notes.append(f"{folders[split].name}/ has no images of {which}: no recall for them")

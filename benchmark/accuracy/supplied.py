@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from core.decimals import whole_number
 from core.errors import UserError, few, one_line
 from core.files import is_file, read_npz
-from core.records import Float64Array, ImageSet, Int64Array, Predictions
+from core.records import SPLITS, Float64Array, ImageSet, Int64Array, Predictions
 from data.sets.labelled import FILE_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS
 
 if TYPE_CHECKING:
@@ -206,15 +207,36 @@ def _rows_of(supplied: Supplied, image_set: ImageSet) -> Int64Array:
     counts = Counter(supplied.names)
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
-        raise UserError(f"{supplied.path} has more than one row for {few(repeated)}; keep one each")
+        raise UserError(f"{supplied.path} has more than one row for {few([*map(_as_written, repeated)])}; keep one each")
     row_of = _by_tail({_posix(name): row for row, name in enumerate(supplied.names)}, image_set.image_names)
     missing = [name for name in image_set.image_names if name not in row_of]
     if missing:
         raise UserError(
-            f"{supplied.path} has no row for {len(missing):,} of {len(image_set):,} {image_set.split} images: {few(missing)}; "
-            "predict these too, by their file's name, or by index and split (train for validation images taken from it)"
+            f"{supplied.path} has no row for {len(missing):,} of {len(image_set):,} {image_set.split} images: "
+            f"{few([*map(_as_written, missing)])}; {_how_to_name(supplied.names, missing)}"
         )
     return np.array([row_of[name] for name in image_set.image_names], dtype=np.int64)
+
+
+def _how_to_name(given: Sequence[str], missing: Sequence[str]) -> str:
+    """What to do about images without a row: files have names and no index, those of other data sets an index and no name."""
+    if _index_of(missing[0]):
+        return "predict these too, by index and split (train for validation images taken from it)"
+    if given and all(map(_index_of, given)):
+        return f"these images are files, which have no index: name them in a column file, as {missing[0]}"
+    return "predict these too, by their file's name"
+
+
+def _index_of(name: str) -> tuple[str, str] | None:
+    """Split and index of an image that is known by these; None for a file."""
+    split, _, index = name.partition("/")
+    return (split, index) if split in SPLITS and index.isdecimal() else None
+
+
+def _as_written(name: str) -> str:
+    """An image as a row of a table names it."""
+    known = _index_of(name)
+    return f"index {known[1]} of {known[0]}" if known else name
 
 
 def _posix(name: str) -> str:
@@ -262,4 +284,5 @@ def _check_labels(supplied: Supplied, rows: Int64Array, image_set: ImageSet) -> 
 
 
 def _is_index(text: str, supplied: Supplied) -> bool:
-    return text.isdecimal() and int(text) < len(supplied.class_names)
+    index = whole_number(text)
+    return index is not None and index < len(supplied.class_names)

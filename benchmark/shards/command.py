@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from core.cli import HelpWithDefaults, Parser, at_once, positive, seed
 from core.console import print_lines
-from core.errors import UserError
+from core.decimals import whole_number
+from core.errors import UserError, shortened
 from core.signals import told_how_to_go_on
 from data.reading import RESIZES
 from data.sets import WHAT_DATA_TAKES
@@ -75,7 +76,7 @@ def _launched(asked: Asked, options: Namespace) -> None:
     from core.files import remove_left
     from core.launch.launchers import launcher
 
-    with agreed_plan(open_work(asked)):  # raises before anything is launched
+    with agreed_plan(open_work(asked), range(asked.n_shards)):  # raises before anything is launched
         absent = missing(options.out, asked.n_shards)
         jobs = [{"asked": asdict(asked), "shard": shard} for shard in absent]
         run = launcher(options.launcher, options.jobs, options.threads)
@@ -94,9 +95,10 @@ def _launched(asked: Asked, options: Namespace) -> None:
 def shard_of(text: str) -> tuple[int, int]:
     """`3/8` as the shard's index from 0, 2, and the number of shards, 8."""
     number, slash, n_shards = text.partition("/")
-    if not (slash and number.isdecimal() and n_shards.isdecimal() and 1 <= int(number) <= int(n_shards)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no shard: of 8 shards they are 1/8 to 8/8")
-    return int(number) - 1, int(n_shards)
+    which, of = whole_number(number), whole_number(n_shards)
+    if not slash or which is None or of is None or not 1 <= which <= of:
+        raise argparse.ArgumentTypeError(f"{shortened(text)!r} is no shard: of 8 shards they are 1/8 to 8/8")
+    return which - 1, of
 
 
 def _parser() -> Parser:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.cli import HelpWithDefaults, Parser, add_run_flag, fraction
-from core.errors import UserError, few, one_line
+from core.errors import UserError, few
 from ensemble.rules.registry import DEFAULT, RULES
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def merge(asked_for: Namespace) -> Results:
     from benchmark.report.run_files import write_run
     from benchmark.run import asked_on_validation, write_report
     from benchmark.shards.images import pixels_of
-    from benchmark.shards.plan import key_sha256, open_work, read_plan, require_same
+    from benchmark.shards.plan import PLAN, open_work, read_plan, require_same
     from core.files import run_folder
 
     folder = asked_for.folder
@@ -54,9 +54,15 @@ def merge(asked_for: Namespace) -> Results:
     elsewhere = {"data": asked_for.data, "models": tuple(map(str, asked_for.models))}
     asked = replace(asked, out=str(folder), **{name: value for name, value in elsewhere.items() if value})
     _require_all(folder, asked.n_shards)
-    work = open_work(asked)
+    try:
+        work = open_work(asked)
+    except UserError as error:
+        if asked_for.data or asked.data not in str(error):
+            raise
+        where = f"{folder / PLAN} names {asked.data}, which cannot be read as the data of these shards"
+        raise UserError(f"{where}; pass --data where they are now ({error})") from error
     require_same(key, work.key, folder)
-    logits, images_sha256 = _read_shards(work, folder, key_sha256(key))
+    logits, images_sha256 = _read_shards(work, folder, key)
     options = _options(asked, asked_for)
     findings, planned = _findings(work, provider, options, images_sha256, fingerprint=not asked_for.no_fingerprint)
     _add_predictions(findings, logits)
@@ -129,11 +135,11 @@ def _require_all(folder: Path, n_shards: int) -> None:
         )
 
 
-def _read_shards(work: Work, folder: Path, plan_sha256: str) -> tuple[list[Float32Array], list[str]]:
+def _read_shards(work: Work, folder: Path, key: dict[str, Any]) -> tuple[list[Float32Array], list[str]]:
     """The logits of each model for all images, and the fingerprint of each shard's images."""
     import numpy as np
 
-    from benchmark.shards.plan import shard_file
+    from benchmark.shards.plan import read_shard, shard_file
     from core.records import new_array
 
     n_classes, n_shards = len(work.class_names), work.asked.n_shards
@@ -141,23 +147,12 @@ def _read_shards(work: Work, folder: Path, plan_sha256: str) -> tuple[list[Float
     sha256s = []
     for shard in range(n_shards):
         path, where = shard_file(folder, shard, n_shards), work.images_of(shard)
-        arrays = _arrays(path)
-        if str(arrays.get("plan_sha256")) != plan_sha256:
-            raise UserError(f"{path} is a shard of another evaluation; remove it and predict {shard + 1}/{n_shards} again")
+        arrays = read_shard(path, key)
         _require_logits(path, arrays, len(logits), (where.stop - where.start, n_classes))
         for index, own in enumerate(logits):
             own[where] = arrays[f"logits_{index}"]
         sha256s.append(str(arrays["images_sha256"]))
     return logits, sha256s
-
-
-def _arrays(path: Path) -> dict[str, Any]:
-    from core.files import read_npz
-
-    try:
-        return read_npz(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a valid shard ({one_line(error, 120)}); remove it and predict it again") from error
 
 
 def _require_logits(path: Path, arrays: dict[str, Any], n_models: int, shape: tuple[int, int]) -> None:

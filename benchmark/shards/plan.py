@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.candidates import Candidate, find_candidates
 from benchmark.images import draw
 from core.decimals import counted
 from core.environment import available_cores
-from core.errors import UserError, one_line
+from core.errors import UserError, one_line, reason
 from core.fields import wrong_fields
-from core.files import alone_in, is_file, made_folder, parse_json, read_text, write_json
+from core.files import alone_in, is_file, made_folder, parse_json, read_npz, read_text, write_json
 from core.records import IN_MEMORY_LABELS_BYTES, PART, Int64Array, Split, new_array
 from data.matching import common_split_seed, name_on_cards, open_matching
 from data.reading import Resize
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from data import Dataset
 
 PLAN = "plan.json"
+PLAN_SHA256 = "plan_sha256"  # in the file of a shard: the `key_sha256` of its evaluation
 DAMAGED = "damaged images"
 Damaged = Sequence[tuple[int, str]]
 MOST_SHARDS = 1_000_000  # each is at least a batch, and a file to look for
@@ -68,6 +70,8 @@ class Asked:
         wrong = wrong_fields(value, typing.get_type_hints(Asked))
         counts = ("n_shards", "limit", "threads", "decoders")
         wrong += [name for name in counts if name not in wrong and value.get(name) is not None and value[name] < 1]
+        paths = ("models", "data", "data_dir")
+        wrong += [name for name in paths if name not in wrong and any("\0" in path for path in value.get(name) or ())]
         wrong += ["seed"] if "seed" not in wrong and value.get("seed", 0) < 0 else []
         if wrong or value["n_shards"] > MOST_SHARDS:
             raise ValueError(f"wrong type or value: {', '.join(wrong or ['n_shards'])}")
@@ -188,8 +192,10 @@ def _leave_out_damaged(asked: Asked, dataset: Dataset) -> Damaged:
 
 
 @contextmanager
-def agreed_plan(work: Work) -> Iterator[Callable[[], None]]:
+def agreed_plan(work: Work, shards: Collection[int] = ()) -> Iterator[Callable[[], None]]:
     """The plan stands in `--out` as the block begins; UserError if `--out` holds shards, or the plan, of another evaluation.
+
+    shards: those of which an existing file counts as finished, so that it must be a shard of this evaluation.
 
     If this process wrote it and the block leaves no shard there, it goes again, with the folder if that was made for it. Another
     process may work by this plan meanwhile: around putting a shard there, call what is yielded, which agrees on the plan again.
@@ -219,7 +225,10 @@ def agreed_plan(work: Work) -> Iterator[Callable[[], None]]:
 
     with made_folder(folder, path, "choose another folder, or make this one writable"):
         try:
+            if not path.exists():  # beside a file of somebody else no plan is left
+                require_shards(work, shards)
             agree()
+            require_shards(work, shards)
             yield agree
         finally:
             if ours:
@@ -249,7 +258,8 @@ def read_plan(folder: Path) -> tuple[dict[str, Any], Asked, Provider]:
 
 
 def _not_valid(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is not valid ({one_line(error, 120)}); remove {path.parent} and predict again")
+    why = f"it lacks {error}" if isinstance(error, KeyError) else one_line(error, 120)
+    return UserError(f"{path} is not valid ({why}); remove this file and predict again, or choose another --out")
 
 
 def require_same(there: dict[str, Any], here: dict[str, Any], folder: Path) -> None:
@@ -277,6 +287,26 @@ def shard_file(folder: Path, shard: int, n_shards: int) -> Path:
 def holds_shards(folder: Path) -> bool:
     """Whether the file of any shard is in `folder`, of whatever number of shards."""
     return any(folder.glob("shard-*-of-*.npz"))
+
+
+def read_shard(path: Path, key: dict[str, Any], names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays of a shard of the evaluation of `key`, or only those in `names`; UserError if it is another file."""
+    try:
+        arrays = read_npz(path, names)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a valid shard ({reason(error, 120)}); move it away and predict again") from error
+    if str(arrays.get(PLAN_SHA256)) != key_sha256(key):
+        what = "a shard of another evaluation" if PLAN_SHA256 in arrays else f"not a valid shard (it lacks {PLAN_SHA256})"
+        raise UserError(f"{path} is {what}; move it away and predict again")
+    return arrays
+
+
+def require_shards(work: Work, shards: Iterable[int]) -> None:
+    """UserError unless the file of each of these shards, where there is one, is of this evaluation; reads 64 letters of each."""
+    for shard in shards:
+        path = shard_file(Path(work.asked.out), shard, work.asked.n_shards)
+        if path.exists():
+            read_shard(path, work.key, (PLAN_SHA256,))
 
 
 def missing(folder: Path, n_shards: int) -> Sequence[int]:

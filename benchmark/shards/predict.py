@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.shards.plan import Asked, Work, agreed_plan, key_sha256, open_work, shard_file
+from benchmark.shards.plan import PLAN_SHA256, Asked, Work, agreed_plan, key_sha256, open_work, shard_file
 from core.environment import available_cores, require_cores
 from core.files import atomic_path
 from core.records import Fingerprint, in_parts, new_array
@@ -26,14 +26,14 @@ def predict_shard(asked: Asked, shard: int, advance: Advance = lambda _: None) -
     """The file of a shard, 0 being the first, made unless it exists; `advance(n)` is called after each batch of n images.
 
     The file holds the logits of each model, (n_images, n_classes), and the fingerprints of these images and of the plan.
-    It appears when it is complete. UserError for images that cannot be decoded, and if the folder holds shards, or the plan, of
-    another evaluation.
+    It appears when it is complete. UserError for images that cannot be decoded, and if its file, the folder's shards or
+    the plan are of another evaluation.
     """
     if asked.threads is not None:
         require_cores(asked.threads, available_cores())
     work = open_work(asked)
     path = shard_file(Path(asked.out), shard, asked.n_shards)
-    with agreed_plan(work) as agree:
+    with agreed_plan(work, (shard,)) as agree:
         if not path.is_file():
             _predict(work, shard, path, advance, agree)
             agree()  # a plan may have gone since, if the file system has no locks
@@ -58,7 +58,7 @@ def _predict(work: Work, shard: int, path: Path, advance: Advance, agree: Callab
             done += len(batch)
             advance(len(batch))
     assert fingerprint is not None
-    texts = {"plan_sha256": key_sha256(work.key), "images_sha256": fingerprint.hexdigest(work.labels(where))}
+    texts = {PLAN_SHA256: key_sha256(work.key), "images_sha256": fingerprint.hexdigest(work.labels(where))}
     arrays = {f"logits_{index}": own for index, own in enumerate(logits)}
     with atomic_path(path, allowed=agree) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in {**{name: np.array(text) for name, text in texts.items()}, **arrays}.items():

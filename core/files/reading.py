@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import stat
 import unicodedata
+import zipfile
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +27,19 @@ _MOST_UNPACKED = 100  # times the size of its file: logits shrink by a tenth, la
 
 def require_regular(path: Path, most_bytes: int | None = None) -> None:
     """UserError if `path` is a pipe or a device, which may never end, or has more than `most_bytes`; OSError if it is absent."""
+    _require_name(path)
     status = os.stat(path)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise UserError(f"{path} is a pipe, a socket or a device, not a file; write its output to a file and name that")
     if most_bytes is not None and status.st_size > most_bytes:
         sizes = f"{status.st_size / 1e6:,.0f} MB, but at most {most_bytes / 1e6:,.0f} MB of such a file are read"
         raise UserError(f"{path} has {sizes}; name the right one")
+
+
+def _require_name(path: Path) -> None:
+    """FileNotFoundError if `path` holds a NUL character, as one in a table or in JSON can: the system has a ValueError for it."""
+    if "\0" in str(path):
+        raise FileNotFoundError(errno.ENOENT, "a NUL character is in the name, so that there is no such file", str(path))
 
 
 def is_file(path: Path) -> bool:
@@ -46,7 +56,11 @@ def is_file_name(name: str) -> bool:
 
 
 def real_path(path: Path) -> Path:
-    """`path`, absolute and with every link followed but those in a loop, for which `Path.resolve` raises a RuntimeError."""
+    """`path`, absolute and with every link followed but those in a loop, for which `Path.resolve` raises a RuntimeError.
+
+    FileNotFoundError if it holds a NUL character.
+    """
+    _require_name(path)
     return Path(os.path.realpath(path))
 
 
@@ -64,20 +78,34 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except ValueError as error:
+        if "set_int_max_str_digits" in str(error):  # which is advice for programs, not for whoever wrote the number
+            raise ValueError("it holds a number of more digits than are read") from error
+        raise
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an .npz file by name; ValueError if it is invalid or a zip bomb; OSError if it cannot be read."""
+def read_npz(path: Path, names: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+    """The arrays of an .npz file by name, or those of them in `names`, without reading the others.
+
+    ValueError, saying why, if it is invalid or a zip bomb; OSError if it cannot be read.
+    """
     import numpy as np
 
     require_regular(path)
     try:
+        with open(path, "rb") as file:
+            if not zipfile.is_zipfile(file):  # numpy takes whatever else it does not know for a pickle, and says how to run it
+                raise ValueError("it is no archive of arrays")
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a damaged file open
             unpacked = sum(entry.file_size for entry in archive.zip.infolist())
             if unpacked > os.path.getsize(path) * _MOST_UNPACKED + MOST_TEXT_BYTES:
                 raise ValueError(f"it would unpack to {unpacked / 1e9:,.1f} GB")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError):
+            return {name: archive[name] for name in archive.files if names is None or name in names}
+    except OSError:
+        raise
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise ValueError("it holds Python objects, which could run code") from error
         raise
     except Exception as error:  # of zip archives and deflate, and MemoryError for false sizes
         raise ValueError(one_line(error)) from error

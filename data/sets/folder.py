@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.decimals import whole_number
 from core.errors import UserError, few
 from core.files import real_path
 from core.records import Int32Array, Int64Array, Split, UInt8Array, in_parts
@@ -60,9 +61,10 @@ class ImageFolder:
             raise UserError(f"image height and width must be 1 or more, not {image_size[0]} and {image_size[1]}")
         self._root = root.parent if root.is_file() else root
         self._image_size, self._reading = image_size, reading or Reading()
-        packed = open_packed(root) if root.is_dir() or is_packed_file(root) else None
+        least_classes = 2 if class_names is None else 1
+        packed = open_packed(root, least_classes) if root.is_dir() or is_packed_file(root) else None
         if packed is None:
-            files, notes = _files_of(root, least_classes=2 if class_names is None else 1)
+            files, notes = _files_of(root, least_classes)
             self._own_names = tuple(next(iter(files.values())))
             codes: dict[Split, Int64Array] = {}
         else:
@@ -258,7 +260,8 @@ class ImageFolder:
         if unknown:
             raise UserError(
                 f"{self._root} has classes that the model does not know: {few(unknown)} (it knows {few(wanted)}, "
-                f"{len(wanted)} in all); pass the data set that it was trained for with --data, or rename or remove these folders"
+                f"{len(wanted)} in all); pass the data set that it was trained for with --data, or "
+                "rename these folders or move them away"
             )
         return wanted
 
@@ -305,9 +308,8 @@ def _files_of(source: Path, least_classes: int) -> tuple[dict[Split, Classes], l
 
 def _by_number(own: Sequence[str], class_names: Sequence[str]) -> tuple[str, ...]:
     """The model's class names for labels that are all indices, as in most packed files; else `own`."""
-    if all(name.isdecimal() and int(name) < len(class_names) for name in own):
-        return tuple(class_names[int(name)] for name in own)
-    return tuple(own)
+    indices = [index for name in own if (index := whole_number(name)) is not None and index < len(class_names)]
+    return tuple(class_names[index] for index in indices) if len(indices) == len(own) else tuple(own)
 
 
 def slug(folder: Path, reserved: Collection[str] = ()) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from core.decimals import in_order
 from core.errors import UserError, few, one_line
 from core.files import is_file, parse_json, require_regular
 from core.records import SPLITS, Split
@@ -173,4 +174,4 @@ def _class_names(by_split: Mapping[Split, Mapping[Path, str]], source: str) -> l
     unprintable = next((name for name in names if not name.isprintable()), None)
     if unprintable is not None:
         raise UserError(f"{source}: the class {unprintable!r} has a name that cannot be printed; rename it")
-    return sorted(names, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
+    return in_order(names)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from core.decimals import in_order
 from core.errors import UserError, few, one_line
 from core.files import parse_json, read_text
 from core.records import SPLITS, Int64Array, Split
 from data.scan import SPLIT_FOLDERS, visible
 from data.stream.parts import ARROW, PARQUET, TAR, Parts
-from data.stream.tables import Indexed, index_arrow, index_parquet, sorted_names
+from data.stream.tables import Indexed, index_arrow, index_parquet
 from data.stream.tars import index_tars
 
 ENDINGS = {".tar": TAR, ".parquet": PARQUET}
@@ -33,7 +34,7 @@ class Packed:
     notes: list[str]
 
 
-def open_packed(root: Path) -> Packed | None:
+def open_packed(root: Path, least_classes: int = 2) -> Packed | None:
     """The images of tar, Parquet or Arrow files in `root`, a file or a folder; None if it has no such files.
 
     A file's split is that of its folder (`train/`, `val/`, `test/`) or of its name's prefix (`train-00000.tar`); else test.
@@ -45,7 +46,9 @@ def open_packed(root: Path) -> Packed | None:
     stated = {found.names for found in indexed.values() if found.names is not None}
     if len(stated) > 1:
         raise UserError(f"the files of {root} state different classes for their splits; write them again with the same ones")
-    names = stated.pop() if stated else tuple(sorted_names({text for found in indexed.values() for text in found.texts}))
+    names = stated.pop() if stated else tuple(in_order({text for found in indexed.values() for text in found.texts}))
+    if len(names) < least_classes and any(found.texts for found in indexed.values()):
+        raise UserError(f"{root} holds images of {len(names)} class ({few(names)}); a classifier needs two or more")
     unprintable = next((name for name in names if not name.isprintable()), None)
     if unprintable is not None:
         raise UserError(f"{root}: the class {unprintable!r} has a name that cannot be printed; rename it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +118,3 @@ def _features(schema: Any) -> dict[str, Any]:
 
 def _kind(feature: Any) -> str:
     return str(feature.get("_type", "")) if isinstance(feature, dict) else ""
-
-
-def sorted_names(names: Iterable[str]) -> list[str]:
-    """Class names: whole numbers in numeric order, then other names sorted."""
-    return sorted(names, key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))

@@ -72,7 +72,7 @@ def _folder(path: Path, output: str | None, image_size: int | None, scratch: Pat
     from export.adopt.native import graph_of_timm
 
     pretrained = config["pretrained_cfg"]
-    stated = from_timm(pretrained)
+    stated = from_timm(pretrained, str(path / "config.json"))
     size = image_size or stated.image_size or 224
     graph = read(graph_of_timm(weights[0], config, size, scratch, say), output)
     labels = config.get("label_names") or pretrained.get("label_names")
@@ -103,13 +103,16 @@ def _onnx(
     stated, classes = Stated(), None
     architecture = graph.model.graph.name or path.stem
     if processor is not None:
-        stated, says = from_hugging_face(processor), [*says, "preprocessor_config.json"]
+        stated, says = (
+            from_hugging_face(processor, str(path.parent / "preprocessor_config.json")),
+            [*says, "preprocessor_config.json"],
+        )
     if config is not None and isinstance(config.get("id2label"), Mapping):
         names = in_order(config["id2label"])
         classes = from_names(names, "id2label in its config.json") if names else None
         architecture = str((config.get("architectures") or [config.get("model_type") or architecture])[0])
     if config is not None and "pretrained_cfg" in config and processor is None:
-        stated, says = from_timm(config["pretrained_cfg"]), [*says, "config.json"]
+        stated, says = from_timm(config["pretrained_cfg"], str(path.parent / "config.json")), [*says, "config.json"]
     if metadata.get("author") == "Ultralytics" or metadata.get("task") == "classify":
         if metadata.get("task") != "classify":
             raise UserError(f"{path} is an Ultralytics model for {metadata.get('task', 'another task')}, not for classification")

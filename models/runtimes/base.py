@@ -12,6 +12,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Protocol, cast
 
+import numpy as np
+
 from core.errors import UserError
 from core.records import UInt8Array
 from models.card import ModelCard
@@ -118,6 +120,11 @@ class Classifier(ABC):
         Raises UserError if images are not uint8 (n, height, width, 3), or for invalid outputs
         (`models.runtimes.outputs`).
         """
+        if not isinstance(images_u8, np.ndarray):
+            raise UserError(
+                f"images must be an array of uint8 RGB (n_images, height, width, 3), not {type(images_u8).__name__}; "
+                "make one with numpy.stack"
+            )
         if images_u8.dtype != "uint8" or images_u8.ndim != 4 or images_u8.shape[3] != 3:
             raise UserError(
                 f"images must be uint8 RGB (n_images, height, width, 3), not {images_u8.dtype} {images_u8.shape}; "

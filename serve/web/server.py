@@ -30,6 +30,7 @@ def serve(options: Options) -> int:
             access_log=False,
             lifespan="on",
             http=connections(options.timeout_s),
+            ws="none",  # nothing here is a WebSocket: an offer of one is ignored, and the request answered as any other
             backlog=WAITING_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=math.ceil(options.timeout_s),

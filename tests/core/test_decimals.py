@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.decimals import cell, p_words, signed
+from core.decimals import cell, in_order, p_words, signed, whole_number
 
 MAGNITUDES = st.floats(min_value=1e-300, max_value=1e300)
 
@@ -44,3 +44,9 @@ def test_no_signed_zero(value: float, places: int) -> None:
 )
 def test_p_values_in_words(p: float, words: str) -> None:
     assert p_words(p) == words
+
+
+def test_a_number_of_more_digits_than_python_reads_is_a_name() -> None:
+    beyond = "1" * 5000
+    assert [whole_number(text) for text in ("0", "010", "-1", "1.5", "", "²", "٣", beyond)] == [0, 10, *[None] * 4, 3, None]
+    assert in_order(["b", beyond, "10", "9", "a"]) == ["9", "10", beyond, "a", "b"]

@@ -46,6 +46,7 @@ def test_thresholds_are_known_by_the_files_they_were_chosen_for(tmp_path: Path) 
     ("change", "says"),
     [
         (lambda run, folder: (folder / "a.onnx").unlink(), "a.onnx, which"),
+        (lambda run, folder: run["models"][0].update(path="\0x.onnx"), "x.onnx, which .* is missing"),
         (lambda run, folder: (folder / "b.onnx").write_bytes(b"other"), "has changed since"),
         (lambda run, folder: run.update(models=run["models"][2:]), "measured no model file"),
         (lambda run, folder: run.pop("models"), "not that of a benchmark"),

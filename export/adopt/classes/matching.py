@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import UserError, few
+from core.decimals import whole_number
+from core.errors import UserError, few, shortened
 from core.files import atomic_path, read_text
 from export.adopt.classes.names import OutputClasses
 
@@ -77,7 +78,7 @@ def read_map(path: Path, model: OutputClasses | None, n_outputs: int, data_class
         where = f"line {number} of --class-map {path}"
         name = data_class if data_class in members else loose_data.get(normalised(data_class))
         if name is None:
-            raise UserError(f"{where}: the data have no class {data_class!r}; they have {few(data_classes, 8)}")
+            raise UserError(f"{where}: the data have no class {shortened(data_class)!r}; they have {few(data_classes, 8)}")
         index = _output(model_class, exact, known, n_outputs, where)
         if given.setdefault(index, name) != name:
             raise UserError(f"{where}: {model_class!r} is given to {given[index]!r} already; an output means one class")
@@ -184,8 +185,9 @@ def _output(text: str, exact: Mapping[str, list[int]], loose: Mapping[str, list[
         return indices[0]
     if len(indices) > 1:
         raise UserError(f"{where}: {len(indices)} outputs are called {text!r} ({few([str(i) for i in indices])}); give the index")
-    if text.isdecimal() and int(text) < n_outputs:
-        return int(text)
+    index = whole_number(text)
+    if index is not None and index < n_outputs:
+        return index
     near = difflib.get_close_matches(normalised(text), loose, n=3, cutoff=0.6)
     hint = f"; near are {few(near)}" if near else f"; give a name or an index from 0 to {n_outputs - 1}"
-    raise UserError(f"{where}: the model has no output {text!r}{hint}")
+    raise UserError(f"{where}: the model has no output {shortened(text)!r}{hint}")

@@ -83,6 +83,7 @@ def read(path: Path, output: str | None = None) -> Foreign:
     model.ir_version = max(model.ir_version, 8)  # below 4, onnx takes initializers for inputs wherever it can
     image, layout = _image_input(graph, path)
     shape = _shape(image)
+    _require_a_batch(image, path)
     height, width = shape[2:] if layout == "nchw" else shape[1:3]
     if height is not None and width is not None and height != width:
         raise UserError(f"{path} takes images of {height}×{width}; only square ones can be adopted: export it for a square input")
@@ -213,6 +214,13 @@ def _last(graph: GraphProto, name: str) -> tuple[str, str | None]:
             break
         name = node.input[0]
     return "", None
+
+
+def _require_a_batch(image: ValueInfoProto, path: Path) -> None:
+    """UserError if the batch is fixed at 0: unlike -1, no runtime takes that for any batch."""
+    batch = image.type.tensor_type.shape.dim[0]
+    if batch.HasField("dim_value") and batch.dim_value == 0:
+        raise UserError(f"{path}: its batch is fixed at 0, so that it takes no image; export it with a symbolic batch dimension")
 
 
 def _shape(value: ValueInfoProto) -> Shape:

@@ -144,6 +144,18 @@ def test_what_does_not_fit_is_one_line(frame: pd.DataFrame, message: str, tmp_pa
     assert "\n" not in str(caught.value)
 
 
+def test_images_are_named_as_a_table_for_them_must_name_them(tmp_path: Path) -> None:
+    by_index = table(file=None, label=None).assign(index=ORDER)
+    with pytest.raises(UserError, match=r"has no row for 12 of 12 .* no index: name them in a column file, as test/ant/0\.png$"):
+        read(by_index, tmp_path)
+    with pytest.raises(UserError, match="more than one row for index 0 of test; keep one each"):
+        read(by_index.assign(index=[0, *range(11)]), tmp_path, image_set(INDEXED))
+    with pytest.raises(UserError, match=r"images: index 3 of test; predict these too, by index and split \("):
+        read(by_index[by_index["index"] != 3], tmp_path, image_set(INDEXED))
+    with pytest.raises(UserError, match=r"test/ant/3\.png; predict these too, by their file's name$"):
+        read(table()[table()["file"] != FILES[3]], tmp_path)
+
+
 def test_rows_are_never_joined_by_order_alone(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", logits=LOGITS, labels=LABELS, class_names=np.array(CLASSES))
     with pytest.raises(UserError, match="does not say which images its rows are of"):

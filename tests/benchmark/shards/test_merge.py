@@ -170,6 +170,21 @@ def test_which_images_are_damaged_is_found_once_and_agreed_on(models, folder, tm
             merged(tmp_path / "shards", tmp_path / "merged")
 
 
+def test_it_is_the_plan_that_names_data_which_cannot_be_read(models, tars, tmp_path) -> None:
+    predict_all(models, tars, tmp_path / "shards", 1)
+    (tmp_path / "private" / "letters").mkdir(parents=True)
+    plan = json.loads((tmp_path / "shards" / "plan.json").read_text())
+    plan["asked"]["data"] = str(tmp_path / "private")
+    (tmp_path / "shards" / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(
+        UserError, match=r"^\S+plan\.json names \S+private, which cannot be read .*; pass --data where they are now"
+    ):
+        merged(tmp_path / "shards", tmp_path / "merged")
+    with pytest.raises(UserError, match=r"^\S+private holds neither train/ nor test/"):
+        merged(tmp_path / "shards", tmp_path / "merged", "--data", tmp_path / "private")
+    merged(tmp_path / "shards", tmp_path / "merged", "--data", tars, "--no-report")
+
+
 def test_nothing_but_damaged_images_is_told(models, tmp_path) -> None:
     write_folder(tmp_path / "tars", [b"no image"] * 6, ["cat", "dog", "owl"] * 2)
     with pytest.raises(UserError, match=r"none of the 6 test images in .* can be decoded"):
@@ -195,7 +210,7 @@ def test_a_shard_of_another_evaluation_is_refused(models, tars, tmp_path) -> Non
     predict_all(models, tars, tmp_path / "both", 3)
     predict_all(models[:1], tars, tmp_path / "one", 3)
     shutil.copy(shard_file(tmp_path / "one", 1, 3), shard_file(tmp_path / "both", 1, 3))
-    with pytest.raises(UserError, match=r"shard-2-of-3\.npz is a shard of another evaluation; .* predict 2/3 again"):
+    with pytest.raises(UserError, match=r"shard-2-of-3\.npz is a shard of another evaluation; move it away and predict again"):
         merged(tmp_path / "both", tmp_path / "merged")
     shard_file(tmp_path / "both", 1, 3).write_bytes(b"PK")
     with pytest.raises(UserError, match=r"shard-2-of-3\.npz is not a valid shard"):
@@ -224,7 +239,7 @@ def test_a_hostile_shard_is_named(change, models, tars, tmp_path) -> None:
     """One row would be broadcast over all images, and be scored."""
     predict_all(models, tars, tmp_path / "shards", 3)
     _changed(shard_file(tmp_path / "shards", 1, 3), change)
-    with pytest.raises(UserError, match=r"shard-2-of-3\.npz is not a valid shard \(.*\); remove it") as error:
+    with pytest.raises(UserError, match=r"shard-2-of-3\.npz is not a valid shard \(.*\); (re)?move it") as error:
         merged(tmp_path / "shards", tmp_path / "merged")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "merged").exists()

@@ -123,6 +123,7 @@ def written(asked: dict[str, object] | None, **others: object) -> str:
             written({name: value})
             for name, value in (("n_shards", 10**12), ("split", "all"), ("more", 1), ("threads", {}), ("seed", -1), ("resize", 5))
         ),
+        *(written({name: value}) for name, value in (("models", ["\0"]), ("data", "a\0"), ("data_dir", "\0"))),
         *(written({}, **other) for other in ({"key": 5}, {"provider": 5}, {"provider": {"name": "x", "options": [5]}})),
         *(written({}, provider={"name": 5, "device_name": "", "options": []}), written(None)),
     ],
@@ -133,6 +134,12 @@ def test_a_hostile_plan_is_told_in_one_line(text: str, tmp_path) -> None:
     with pytest.raises(UserError, match=r"plan\.json (is not valid|has 67 MB).*; ") as error:
         read_plan(tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_a_plan_that_lacks_a_field_is_told_by_it_and_no_folder_is_to_be_removed(tmp_path) -> None:
+    (tmp_path / "plan.json").write_text("{}")
+    with pytest.raises(UserError, match=r"plan\.json is not valid \(it lacks 'provider'\); remove this file and .*another --out"):
+        read_plan(tmp_path)
 
 
 def test_a_plan_comes_back_from_json(tmp_path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.command import main
 from benchmark.shards import predict
 from benchmark.shards.plan import Asked, read_plan
 from benchmark.shards.predict import predict_shard
@@ -53,6 +55,25 @@ def test_other_models_or_images_are_refused(models, tars, folder, tmp_path) -> N
         predict_shard(asked(models, folder, tmp_path, n_shards=3), 1)
     with pytest.raises(UserError, match="holds shards of other images and shards than these"):
         predict_shard(asked(models, tars, tmp_path, n_shards=2, limit=290), 1)
+
+
+def test_a_file_of_somebody_else_is_no_finished_shard(models, tars, tmp_path) -> None:
+    mine, one = tmp_path / "out" / "shard-2-of-3.npz", predict_shard(asked(models[:1], tars, tmp_path / "other", n_shards=3), 1)
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(UserError, match=r"shard-2-of-3\.npz is not a valid shard \(it is no archive of arrays\); move it away"):
+        predict_shard(asked(models, tars, tmp_path / "out", n_shards=3), 1)
+    assert (mine.read_text(), list(mine.parent.iterdir())) == ("mine", [mine])  # no plan beside it
+    command = ["predict", *map(str, models), "--data", str(tars), "--out", str(mine.parent), "--shards", "3", "--jobs", "2"]
+    with pytest.raises(UserError, match="is not a valid shard"):
+        main(command)
+    np.savez(mine, logits_0=np.zeros((128, 3), np.float32))
+    with pytest.raises(UserError, match="it lacks plan_sha256"):
+        predict_shard(asked(models, tars, tmp_path / "out", n_shards=3), 1)
+    shutil.copy(one, mine)
+    with pytest.raises(UserError, match="is a shard of another evaluation; move it away"):
+        predict_shard(asked(models, tars, tmp_path / "out", n_shards=3), 1)
+    predict_shard(asked(models, tars, tmp_path / "out", n_shards=3), 0)
 
 
 def test_a_damaged_image_leaves_no_shard(models, tars, tmp_path) -> None:

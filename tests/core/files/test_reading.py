@@ -11,8 +11,10 @@ import pytest
 from core.errors import UserError
 from core.files import (
     is_file,
+    parse_json,
     read_npz,
     read_text,
+    real_path,
     require_regular,
     sha256_of_file,
 )
@@ -21,6 +23,14 @@ from core.files import (
 def test_the_hash_of_a_file_is_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of_file(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_name_with_a_nul_character_is_that_of_no_file(tmp_path: Path) -> None:
+    """Such a name can be in a table or in JSON; the system answers it with a ValueError, which nobody expects of a file."""
+    assert not is_file(tmp_path / "a\0.png")
+    for read in (require_regular, read_text, read_npz, real_path):
+        with pytest.raises(FileNotFoundError, match="NUL character"):
+            read(tmp_path / "a\0.png")
 
 
 def test_a_pipe_or_a_device_is_not_read_and_a_file_only_up_to_its_limit(tmp_path: Path) -> None:
@@ -54,3 +64,24 @@ def test_a_bomb_and_a_claim_of_terabytes_are_not_unpacked(tmp_path: Path) -> Non
     for name in ("bomb", "claim", "text"):
         with pytest.raises((ValueError, UserError)):
             read_npz(tmp_path / f"{name}.npz")
+
+
+def test_only_the_arrays_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", text=np.array("x"), many=np.zeros(9), objects=np.array([{}], object))
+    assert list(read_npz(tmp_path / "a.npz", ["text", "absent"])) == ["text"]
+
+
+def test_numpys_advice_to_load_a_file_unsafely_is_not_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("mine")
+    np.save(tmp_path / "one.npy", np.zeros(2))
+    np.savez(tmp_path / "objects.npz", a=np.array([{}], object))
+    told = {"text.npz": "it is no archive", "one.npy": "it is no archive", "objects.npz": "it holds Python objects"}
+    for name, why in told.items():
+        with pytest.raises(ValueError, match=why) as error:
+            read_npz(tmp_path / name)
+        assert "allow_pickle" not in str(error.value)
+
+
+def test_a_number_of_too_many_digits_is_told_without_pythons_advice() -> None:
+    with pytest.raises(ValueError, match=r"^it holds a number of more digits than are read$"):
+        parse_json('{"size": ' + "1" * 5000 + "}")

@@ -117,6 +117,12 @@ def test_whole_numbers_as_labels_stand_in_their_order(image_folder: Path, tmp_pa
     assert open_dataset(str(write_csv(tmp_path / "a.csv", rows))).class_names == ("2", "9", "10")
 
 
+def test_a_label_of_more_digits_than_python_reads_is_a_name(image_folder: Path, tmp_path: Path) -> None:
+    beyond, files = "1" * 5000, [str(image_folder / file) for file, *_ in listing(image_folder)]
+    table = write_csv(tmp_path / "a.csv", [{"file": file, "label": (beyond, "2")[n % 2]} for n, file in enumerate(files)])
+    assert open_dataset(str(table)).class_names == ("2", beyond)
+
+
 def test_notes_beside_an_image_folder_are_not_its_labels(image_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(image_folder, tmp_path / "animals")
     write_csv(tmp_path / "animals/metadata.csv", [{"file_name": "train/ant/ant0.png", "photographer": "someone"}])
@@ -126,6 +132,7 @@ def test_notes_beside_an_image_folder_are_not_its_labels(image_folder: Path, tmp
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
+        ([{"file": "train/ant/\0.png", "label": "ant"}], "1 of 1 files do not exist: "),
         ([{"file": "train/ant/no.png", "label": "ant"}], "1 of 1 files do not exist: .*no.png"),
         ([{"file": "train/ant/ant0.png", "kind": "ant"}], "no column of labels .* among file, kind"),
         ([{"file": "train/ant/ant0.png", "label": ""}], "line 2: a row needs a file and a label"),

@@ -81,6 +81,14 @@ def test_numbers_are_the_models_classes_if_it_has_no_such_names(tmp_path: Path) 
         open_dataset(str(tmp_path), class_names=("cat", "dog"), image_size=(8, 8))
 
 
+def test_a_label_of_more_digits_than_python_reads_is_a_name(tmp_path: Path) -> None:
+    beyond = "1" * 5000
+    write_tars(tmp_path, pictures(N), [("2", beyond)[code % 2] for code in CODES])
+    assert open_dataset(str(tmp_path)).class_names == ("2", beyond)
+    with pytest.raises(UserError, match="classes that the model does not know"):
+        open_dataset(str(tmp_path), class_names=("cat", "dog"), image_size=(8, 8))
+
+
 @pytest.mark.parametrize(
     "name", ["../../outside.png", "/etc/outside.png", "a/../../outside.png", "x\nerror: y.png", "𝒳" * 60 + ".png"]
 )
@@ -124,6 +132,7 @@ def cut(path: Path) -> None:
         ([("a.png", b"x"), ("a.cls", b" ")], "'a.cls' holds no label"),
         ([("a.png", b"x"), ("a.cls", b"1" * (2**20 + 1))], "takes 1,048,577 bytes"),
         ([("notes.txt", b"x")], "hold no images"),
+        ([("a.png", b"x"), ("a.cls", b"cat")], r"holds images of 1 class \(cat\); a classifier needs two or more"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

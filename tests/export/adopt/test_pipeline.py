@@ -231,6 +231,14 @@ def test_a_graph_that_cannot_be_converted_keeps_its_opset_and_is_measured(
     assert in_this_process("benchmark", *arguments).returncode == 0
 
 
+def test_a_batch_of_0_is_told_before_anything_runs(folder: Path, tmp_path: Path) -> None:
+    model = make(Foreign())
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 0
+    onnx.save(model, tmp_path / "theirs.onnx")
+    with pytest.raises(UserError, match=r"theirs\.onnx: its batch is fixed at 0, .*; export it with a symbolic batch dimension$"):
+        adopt(tmp_path / "theirs.onnx", data=folder, class_names="data", out=tmp_path / "ours.onnx", **flags(Foreign()))
+
+
 def test_a_batch_that_cannot_be_freed_is_gone_through_in_turn_and_said(folder: Path, images_u8: np.ndarray, tmp_path: Path) -> None:
     """A weight with a row for each image of the batch, split and joined again."""
     how = Foreign(batch=3)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.errors import UserError
+from core.errors import USAGE, UserError
 from export.adopt.stated import Stated, build, from_hugging_face, from_timm, from_ultralytics, in_words
 
 CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -45,7 +45,7 @@ def test_preprocessor_config(config: dict[str, Any], wanted: dict[str, Any]) -> 
 
 
 def test_an_unknown_filter_is_refused() -> None:
-    with pytest.raises(UserError, match="--interpolation"):
+    with pytest.raises(UserError, match=r"resamples by 5, none of 0 \(nearest\), .*; correct it there"):
         from_hugging_face({"size": 8, "resample": 5})
 
 
@@ -59,7 +59,14 @@ def test_timm_resizes_to_the_size_by_crop_pct_rounded_down() -> None:
         from_timm({"crop_mode": "border"})
 
 
+def test_a_crop_of_images_larger_than_any_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--crop-pct 0\.01 of 224 pixels: images of 22,400, over 16,384; pass a larger one"):
+        Stated(crop_pct=0.01).side(224)
+
+
 def test_ultralytics() -> None:
+    with pytest.raises(UserError, match="imgsz is 0, not from 1"):
+        from_ultralytics({"imgsz": "[0, 224]"})
     stated = from_ultralytics({"imgsz": "[224, 224]"})
     assert (stated.image_size, stated.levels()) == (224, ((0.0,) * 3, (1.0,) * 3))
 
@@ -107,9 +114,41 @@ def test_the_words_are_flags_that_make_the_same_again() -> None:
         ({"std": (1.0, 0.0, 1.0)}, "--std must be above 0"),
         ({"scale": 0.0}, "--scale must be above 0"),
         ({"resize": "pad"}, "--resize must be one of shortest, squash"),
+        ({"std": (1e-320,) * 3}, "--std must be above 0, from 1e-06 to 1e\\+06, not "),
+        ({"std": (float("nan"),) * 3}, "--std must be above 0"),
+        ({"crop_pct": 1e-320}, "--crop-pct must be from 0.01 to 1"),
+        ({"scale": 1e39}, "--scale must be above 0, from 1e-06 to 1e\\+06, not 1e\\+39"),
+        ({"scale": 1.0, "mean": (1e39,) * 3}, "--mean must be from -1e\\+06 to 1e\\+06, not 1e\\+39"),
+        ({"mean": (float("nan"),) * 3}, "--mean must be from"),
         ({"image_size": 0}, "--image-size must be 1 or more"),
     ],
 )
 def test_what_cannot_be_is_refused(fields: dict[str, Any], words: str) -> None:
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as error:
         Stated(**fields)
+    assert error.value.exit_code == (1 if words == "add --scale 1" else USAGE)  # two flags that do not fit each other
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, True, "224", 10**400, [1, 2], {"height": "x"}, {}], ids=str)
+@pytest.mark.parametrize("key", ["size", "crop_size", "crop_pct", "rescale_factor", "image_mean", "image_std", "resample"])
+def test_what_no_preprocessing_can_be_is_told_by_file_and_key(key: str, value: object) -> None:
+    """Except a negative mean, and an empty object for what may be left out: these are as they were."""
+    config = {"size": {"shortest_edge": 8}, "do_center_crop": True, "image_mean": [0] * 3, "image_std": [1] * 3, key: value}
+    if (key, value) == ("image_mean", -1) or (value == {} and key in ("crop_size", "crop_pct", "rescale_factor")):
+        from_hugging_face(config)
+        return
+    with pytest.raises(UserError, match=r"beside/p\.json(: | resamples by ).*; correct it there") as error:
+        from_hugging_face(config, "beside/p.json")
+    assert key in str(error.value) or key == "resample"
+    assert len(str(error.value)) < 200
+    with pytest.raises(UserError, match=r"p\.json: image_std is None"):
+        from_hugging_face({"image_mean": [0] * 3}, "p.json")
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), -1, True, "224", 10**400, [1, 2, "x"], {"a": 1}], ids=str)
+@pytest.mark.parametrize("key", ["input_size", "test_input_size", "mean", "std", "crop_pct", "test_crop_pct"])
+def test_what_timm_cannot_mean_is_told_by_file_and_key(key: str, value: object) -> None:
+    if (key, value) == ("mean", -1):
+        return
+    with pytest.raises(UserError, match=rf"config\.json: {key} is .*; correct it there"):
+        from_timm({"input_size": [3, 8, 8], key: value})

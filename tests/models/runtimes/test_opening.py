@@ -72,6 +72,12 @@ def test_images_of_another_form_are_refused(images: np.ndarray) -> None:
         open_model(brightness, class_names="abc").predict(images)
 
 
+@pytest.mark.parametrize("images", [None, [IMAGES_U8[0]], "a.png", b"", 5], ids=lambda images: type(images).__name__)
+def test_what_is_no_array_is_refused(images: object) -> None:
+    with pytest.raises(UserError, match=rf"must be an array of uint8 RGB .*, not {type(images).__name__}; make one with numpy"):
+        open_model(brightness, class_names="abc").predict(images)
+
+
 @pytest.mark.parametrize(
     ("arguments", "settings", "words"),
     [

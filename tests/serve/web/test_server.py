@@ -217,6 +217,18 @@ def test_help_imports_nothing_slow() -> None:
     assert not imported & {"numpy", "onnx", "onnxruntime", "starlette", "uvicorn", "PIL"}
 
 
+def test_an_offer_of_a_web_socket_is_answered_as_any_other_request(server: Server) -> None:
+    offer = "Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
+    host, _, port = server.address.partition(":")
+    for path, status, kind in (("/docs", 200, "text/html"), ("/nowhere", 404, "application/json")):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\n{offer}Sec-WebSocket-Version: 13\r\n\r\n".encode())
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (status, kind)
+            assert status == 200 or "/nowhere" in json.loads(answer.read())["error"]
+
+
 def test_what_is_no_http_is_told_as_all_errors_are(server: Server) -> None:
     host, _, port = server.address.partition(":")
     for head in ("POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n", "no request at all\r\n\r\n"):

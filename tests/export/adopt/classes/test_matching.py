@@ -79,6 +79,7 @@ def test_a_map_of_names_and_indices_several_to_one(tmp_path: Path) -> None:
         ("model_class,data_class\ntabby,cow\n", r"line 2 .*the data have no class 'cow'"),
         ("model_class,data_class\ntaby,cat\n", "has no output 'taby'; near are tabby"),
         ("model_class,data_class\n9,cat\n", "has no output '9'"),
+        (f"model_class,data_class\n{'1' * 5000},cat\n", "line 2 of .*map.csv.* has no output '1{59}…'; give a name or an index"),
         ("model_class,data_class\ntabby,cat\ntabby,dog\n", "is given to 'cat' already"),
         ("model_class,data_class\ntabby,cat\n", "gives no output to dog"),
     ],
