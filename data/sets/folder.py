@@ -159,8 +159,8 @@ class ImageFolder:
         return places.labels(self._of_code[split]) if isinstance(places, Parts) else self._labels[split]
 
     def names(self, split: Split) -> list[str]:
-        """Each file of a split as a path below the folder, in the order of `labels`."""
-        return [self._name(path) for path in self._places[split]]
+        """Each file of a split as a path below the folder, in the order of `labels`, as every file and terminal can hold it."""
+        return [readable(self._name(path)) for path in self._places[split]]
 
     def is_quick(self, split: Split) -> bool:
         """Whether a whole split is decoded in about a second, estimated from the number and size of its files."""
@@ -293,7 +293,7 @@ class ImageFolder:
     def _damage_note(self) -> list[str]:
         if not self._damaged:
             return []
-        named = few([self._name(path) for path in sorted(self._damaged)], 3)
+        named = few([readable(self._name(path)) for path in sorted(self._damaged)], 3)
         return [f"{len(self._damaged)} damaged images left out (--skip-damaged): {named}"]
 
 
