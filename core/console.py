@@ -76,8 +76,13 @@ def open_closed_streams() -> bool:
 
 def readable(name: str) -> str:
     """`name` as text that every file and terminal can hold: odd bytes and control characters of a file name become `�`."""
-    of_bytes = _HALVES.sub("�", name)  # of which a card can be made, but no file name
-    return in_one_line(of_bytes.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    return in_one_line(name if name.isascii() else encodable(name))
+
+
+def encodable(text: str) -> str:
+    """`text` that UTF-8 can hold: what a file name has of other bytes becomes `�`."""
+    of_bytes = _HALVES.sub("�", text)  # of which a card can be made, but no file name
+    return of_bytes.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def printable(text: str) -> str:

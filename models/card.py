@@ -14,6 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from core.console import printable
 from core.errors import UserError, one_line
 from core.files import parse_json, read_text, write_json
 from core.records import Trained
@@ -262,6 +263,8 @@ def _of_type(value: Any, hint: Any, name: str) -> Any:
     if origin is dict and isinstance(value, dict):
         return {str(key): _of_type(part, inner[1], f"{name}.{key}") for key, part in value.items()}
     takes = {float: (int, float)}.get(hint, hint if isinstance(hint, type) else ())
+    if isinstance(value, str) and printable(value) != value:
+        raise ValueError(f"{name} holds control characters, {value[:40]!r}")
     if not isinstance(value, takes) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} must be {_SPOKEN.get(origin or hint, 'something else')}, not {str(value)[:40]!r}")
     return value

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from core.console import readable
 from core.errors import UserError, few, one_line
 from core.files import is_file, read_npz
 from core.records import Float64Array, ImageSet, Int64Array, Predictions
@@ -217,7 +218,7 @@ def _rows_of(supplied: Supplied, image_set: ImageSet) -> Int64Array:
 
 
 def _posix(name: str) -> str:
-    return name.replace("\\", "/").removeprefix("./")
+    return readable(name.replace("\\", "/").removeprefix("./"))
 
 
 def _by_tail(rows: Mapping[str, int], images: Sequence[str]) -> dict[str, int]:

@@ -36,6 +36,14 @@ def is_file(path: Path) -> bool:
     return Path(path).is_file()
 
 
+def require_utf8(path: Path, otherwise: str) -> None:
+    """UserError, with what to do `otherwise`, if the name of a model's file is not UTF-8, which no runtime opens."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path} has a name that is not UTF-8, as models must have; {otherwise}") from error
+
+
 def real_path(path: Path) -> Path:
     """`path`, absolute and with every link followed but those in a loop, for which `Path.resolve` raises a RuntimeError."""
     return Path(os.path.realpath(path))

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.console import readable
 from core.errors import UserError, few
 from core.files import real_path
 from core.records import Int32Array, Int64Array, Split, UInt8Array, in_parts
 from data.reading import ImageSize, Reading
-from data.scan import Classes, scan
+from data.scan import Classes, all_readable, scan
 from data.sets.common_size import cap_note, common_size, cut_note
 from data.sets.labelled import TABLES, metadata_files, read_tables
 from data.stream.packed import is_packed_file, open_packed
@@ -160,7 +161,7 @@ class ImageFolder:
 
     def names(self, split: Split) -> list[str]:
         """Each file of a split as a path below the folder, in the order of `labels`, as every file and terminal can hold it."""
-        return [readable(self._name(path)) for path in self._places[split]]
+        return all_readable([self._name(path) for path in self._places[split]])
 
     def is_quick(self, split: Split) -> bool:
         """Whether a whole split is decoded in about a second, estimated from the number and size of its files."""
