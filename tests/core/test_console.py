@@ -233,6 +233,7 @@ def test_a_name_begins_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) ->
 
 def test_a_file_name_becomes_text_of_one_line() -> None:
     assert readable("a\nb\x1bc\udc80") == "a�b�c�"
+    assert readable("caf\udcc3\udca9 \ud800") == "café �"  # as an ASCII locale reads UTF-8, and as JSON may say
 
 
 def test_stderr_is_silent_below_python_for_a_while(tmp_path: Path) -> None:

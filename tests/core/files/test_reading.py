@@ -14,6 +14,7 @@ from core.files import (
     read_npz,
     read_text,
     require_regular,
+    require_utf8,
     sha256_of_file,
 )
 
@@ -54,3 +55,9 @@ def test_a_bomb_and_a_claim_of_terabytes_are_not_unpacked(tmp_path: Path) -> Non
     for name in ("bomb", "claim", "text"):
         with pytest.raises((ValueError, UserError)):
             read_npz(tmp_path / f"{name}.npz")
+
+
+def test_a_models_name_must_be_utf_8() -> None:
+    require_utf8(Path("m/café.onnx"), "rename it")
+    with pytest.raises(UserError, match=r"m/x.\.onnx has a name that is not UTF-8, as models must have; rename it"):
+        require_utf8(Path("m/x\udcff.onnx"), "rename it")
