@@ -5,6 +5,7 @@ from pathlib import Path
 from core.files.reading import (
     MOST_TEXT_BYTES,
     is_file,
+    is_utf8,
     parse_json,
     read_npz,
     read_text,
@@ -43,6 +44,7 @@ __all__ = [
     "atomic_path",
     "final_run_folder",
     "is_file",
+    "is_utf8",
     "made_folder",
     "no_formula",
     "of_full_disk",

@@ -37,11 +37,18 @@ def is_file(path: Path) -> bool:
 
 
 def require_utf8(path: Path, otherwise: str) -> None:
-    """UserError, with what to do `otherwise`, if the name of a model's file is not UTF-8, which no runtime opens."""
+    """UserError, with what to do `otherwise`, if the name of a model's file is not UTF-8, by which no runtime opens it."""
+    if not is_utf8(path):
+        raise UserError(f"{path} has a name that is not UTF-8, which a model needs here; {otherwise}")
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether the name is one that a library of C++ takes."""
     try:
         str(path).encode()
-    except UnicodeEncodeError as error:
-        raise UserError(f"{path} has a name that is not UTF-8, as models must have; {otherwise}") from error
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def real_path(path: Path) -> Path:

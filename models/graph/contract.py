@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, few, one_line
-from core.files import atomic_path, require_regular, require_utf8
+from core.files import atomic_path, require_regular
 from models.card import METADATA_KEY, ModelCard, card_from_metadata
 from models.graph import external_data
 
@@ -240,7 +240,6 @@ def load_graph(path: Path) -> ModelProto:
         raise UserError(f"{path} is {NOT_VALID}") from error
     if not model.graph.node:
         raise UserError(f"{path} is {NOT_VALID} (its graph is empty)")
-    require_utf8(path, "rename it")
     return model
 
 

@@ -275,5 +275,5 @@ def test_help_breaks_no_name_and_shows_the_defaults_that_there_are(monkeypatch) 
 
 def test_a_model_is_written_only_where_a_runtime_opens_it() -> None:
     assert file_to_write("m/é.onnx", ".onnx") == Path("m/é.onnx")
-    with pytest.raises(UserError, match=r"m/x.\.onnx has a name that is not UTF-8, as models must have; choose another --out"):
+    with pytest.raises(UserError, match=r"m/x.\.onnx has a name that is not UTF-8, which a model needs here; choose another --out"):
         file_to_write("m/x\udcff.onnx", ".onnx")

@@ -92,7 +92,7 @@ def test_a_file_that_is_no_export_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_runtime_opens_is_refused_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not UTF-8, as models must have; rename .*x\.pth, or choose another --out"):
+    with pytest.raises(UserError, match=r"not UTF-8, which a model needs here; rename .*x\.pth, or choose another --out"):
         require_replaceable(tmp_path / "x\udcff.onnx", tmp_path / "x.pth", None)
-    with pytest.raises(UserError, match=r"not UTF-8, as models must have; rename .*x\.onnx, or choose another --out"):
+    with pytest.raises(UserError, match=r"not UTF-8, which a model needs here; rename .*x\.onnx, or choose another --out"):
         require_variant_of(tmp_path / "x\udcff.onnx", tmp_path / "x.onnx", "int8")

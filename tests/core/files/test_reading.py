@@ -59,5 +59,5 @@ def test_a_bomb_and_a_claim_of_terabytes_are_not_unpacked(tmp_path: Path) -> Non
 
 def test_a_models_name_must_be_utf_8() -> None:
     require_utf8(Path("m/café.onnx"), "rename it")
-    with pytest.raises(UserError, match=r"m/x.\.onnx has a name that is not UTF-8, as models must have; rename it"):
+    with pytest.raises(UserError, match=r"m/x.\.onnx has a name that is not UTF-8, which a model needs here; rename it"):
         require_utf8(Path("m/x\udcff.onnx"), "rename it")
