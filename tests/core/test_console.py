@@ -250,3 +250,18 @@ def test_stderr_is_silent_below_python_for_a_while(tmp_path: Path) -> None:
         os.close(kept)
         os.close(said)
     assert (tmp_path / "said").read_text() == "before after"
+
+
+def test_lines_and_notes_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.StringIO()
+    monkeypatch.setattr(raw, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys, "stdout", raw)
+    monkeypatch.setattr(sys, "stderr", raw)
+    make_output_safe()
+    with terminal.progress(ticking=False) as display:
+        display.add_task("work", total=2)
+        display.refresh()
+        terminal.print_lines(["a line"])
+        terminal.print_note("a note")
+    assert "\x1b[2Ka line\n" in raw.getvalue() and "\x1b[2Ka note\n" in raw.getvalue()  # the bar was erased before each
