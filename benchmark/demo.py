@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from core.cli import Parser, run
+from core.console import in_one_line
 from core.errors import UserError
 from core.files import RESULTS_DIR
 from core.launch import own_environment, own_module
@@ -27,9 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     folder = parser.parse_args(arguments).folder or new_folder(RESULTS_DIR)
     started = time.perf_counter()
-    print(f"everything goes into {folder}/; nothing is downloaded", flush=True)
+    print(in_one_line(f"everything goes into {folder}/; nothing is downloaded"), flush=True)
     for number, (what, command) in enumerate(steps(folder / "models", folder / "results"), start=1):
-        print(f"[{number}/4] {what}\n      python -m {' '.join(command)}", flush=True)
+        print(f"[{number}/4] {what}\n      python -m {in_one_line(' '.join(command))}", flush=True)
         before = time.perf_counter()
         if subprocess.run(own_module(*command), env=own_environment(), check=False).returncode != 0:
             raise UserError(f"the demo stopped at step {number} ({what}); the line above says why")
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     elapsed_s = time.perf_counter() - started
     print(f"done in {elapsed_s:.0f} s; every table is in the results folder named above, and the two models are")
     for path in onnx_files(folder / "models"):
-        print(f"  {path}")
+        print(in_one_line(f"  {path}"))
     return 0
 
 

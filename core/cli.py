@@ -22,7 +22,7 @@ from core import signals
 from core.console import make_output_safe, print_error, printable
 from core.errors import USAGE as USAGE
 from core.errors import UserError, of_system, one_line
-from core.files import RESULTS_DIR
+from core.files import RESULTS_DIR, require_utf8
 
 MOST = 1e6  # seconds, milliseconds or dollars: a larger value is a mistake
 MOST_COUNTED = 10**12  # of anything that is counted
@@ -97,6 +97,7 @@ def file_to_write(out: str | Path, suffix: str) -> Path:
         raise UserError(f"--out {path} is a folder; name a file that ends in {suffix}, such as {path / f'model{suffix}'}")
     if path.suffix != suffix:
         raise UserError(f"--out {path} must end in {suffix}, such as {path}{suffix}", exit_code=USAGE)
+    require_utf8(path, "choose another --out")
     return path
 
 

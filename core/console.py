@@ -30,8 +30,10 @@ _SIGNS = {"–": "-", "—": "-", "−": "-", "×": "x", "÷": "/", "…": "..."
           "±": "+/-", "·": ".", "•": "*", "‘": "'", "’": "'", "“": '"', "”": '"'}  # fmt: skip
 
 
-# What a terminal obeys: control characters, and those that change the direction of text; rich writes colours and cursor moves.
-_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
+# What a terminal obeys: control characters, the bytes of file names that an 8-bit terminal takes for such, and what changes the
+# direction of text or ends a line; rich writes colours and cursor moves.
+_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\udc80-\udc9f"
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # of a character outside the first plane
 _OBEYED = re.compile(f"[{_CONTROLS}]")
 _OBEYED_BUT_RICH = re.compile(rf"(?!\x1b\[[0-9;?]*[A-Za-z])[{_CONTROLS}]".replace(r"\x0b-\x1f", r"\x0b\x0c\x0e-\x1f"))
 
@@ -42,7 +44,7 @@ def make_output_safe() -> None:
     A sign that the encoding lacks becomes one that means the same (`–` a hyphen), otherwise a question mark. Letters always
     become question marks: a path with `e` for `é` is another path. The bytes of a file name that is not valid text are written
     unchanged. A reader that goes away (`| head`) does not end the work. Control characters, with which a name could command
-    the terminal, become `�`.
+    the terminal, become `�`, and so do the bytes 80 to 9F of such a name; only what rich adds to a text remains.
     """
     codecs.register_error(PLAIN_SIGNS, _plain_sign)
     for name in ("stdout", "stderr"):
@@ -74,13 +76,23 @@ def open_closed_streams() -> bool:
 
 def readable(name: str) -> str:
     """`name` as text that every file and terminal can hold: odd bytes and control characters of a file name become `�`."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return printable(text).replace("\n", "�").replace("\t", "�")
+    return in_one_line(name if name.isascii() else encodable(name))
+
+
+def encodable(text: str) -> str:
+    """`text` that UTF-8 can hold: what a file name has of other bytes becomes `�`."""
+    of_bytes = _HALVES.sub("�", text)  # of which a card can be made, but no file name
+    return of_bytes.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def printable(text: str) -> str:
     """`text` with `�` for every character that a terminal would obey instead of showing it; ends of lines and tabs stay."""
     return _OBEYED.sub("�", text)
+
+
+def in_one_line(text: str) -> str:
+    """`text` as one line, in which no name can begin another: ends of lines and tabs become `�` as well."""
+    return printable(text).replace("\n", "�").replace("\t", "�")
 
 
 def print_error(message: str) -> None:
@@ -92,18 +104,23 @@ def output_console() -> Console:
     """A rich console on stdout that takes every text literally: square brackets in a name are part of the name."""
     # The height is set too: otherwise rich takes the size of the terminal that $TERM or $FORCE_COLOR imply.
     width, height = (None, None) if _is_terminal() else (_UNBOUNDED, _HEIGHT)
-    return _literal()(highlight=False, markup=False, emoji=False, width=width, height=height)
+    return _literal()(file=_for_rich(sys.stdout), highlight=False, markup=False, emoji=False, width=width, height=height)
 
 
 @lru_cache(maxsize=1)
 def _literal() -> type[Console]:
-    """Rich's console, in which no text can command the terminal."""
-    from rich.console import Console
+    """Rich's console, in which no text can command the terminal: neither one given as such nor one within a renderable."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
     from rich.text import Text
 
     class Literal(Console):
         def render_str(self, text: str, **settings: Any) -> Text:
             return super().render_str(printable(text), **settings)
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else printable(text), style, control)
 
     return Literal
 
@@ -131,10 +148,16 @@ def natural_width(table: Table) -> int:
 
 
 def print_lines(lines: Iterable[str], style: str | None = None) -> None:
-    """Print each line verbatim, never folded, so that it can be copied."""
+    """Print each line verbatim but for control characters, never folded, so that it can be copied."""
+    above_bar = hasattr(sys.stdout, "rich_proxied_file")  # else it would be written into the bar that a display draws
     screen = output_console()
-    for line in lines:
-        screen.print(line, style=style, soft_wrap=True)
+    for line in map(in_one_line, lines):
+        print(line) if above_bar else screen.print(line, style=style, soft_wrap=True)
+
+
+def print_note(what: str) -> None:
+    """Print `what` as one line on stderr, above the bar if there is one, whatever the names in it hold."""
+    print(in_one_line(what), file=sys.stderr)
 
 
 def _is_terminal() -> bool:
@@ -160,15 +183,16 @@ def _shown(control: re.Match[str]) -> str:
 
 
 class _Unbreakable:
-    """A text stream that goes quiet, instead of raising BrokenPipeError, once its reader is gone."""
+    """A text stream that goes quiet, instead of raising BrokenPipeError, once its reader is gone; shows control characters."""
+
+    obeyed = _OBEYED
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        coloured = self._stream.isatty() or "FORCE_COLOR" in os.environ
         try:
-            self._stream.write((_OBEYED_BUT_RICH if coloured else _OBEYED).sub(_shown, text))
+            self._stream.write(self.obeyed.sub(_shown, text))
             return len(text)
         except OSError as error:
             self._give_up(error)
@@ -193,9 +217,31 @@ class _Unbreakable:
         return getattr(self._stream, name)
 
 
+class _Coloured(_Unbreakable):
+    """The same for text that has been made printable before it got colours and cursor moves."""
+
+    obeyed = _OBEYED_BUT_RICH
+
+
+def _for_rich(stream: TextIO | None) -> TextIO | None:
+    """`stream` for what rich writes; while a display stands there, the one below it."""
+    stream = getattr(stream, "rich_proxied_file", stream)
+    return cast(TextIO, _Coloured(stream._stream)) if isinstance(stream, _Unbreakable) else stream
+
+
+@contextmanager
+def own_colours() -> Iterator[None]:
+    """Let colours pass to stdout while the block runs; only for text that holds nobody's names."""
+    before, sys.stdout = sys.stdout, cast(TextIO, _for_rich(sys.stdout))
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
 def console() -> Console:
     """A rich console on stderr."""
-    return _literal()(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return _literal()(file=_for_rich(sys.stderr), stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager
@@ -220,6 +266,8 @@ def progress(*extra_fields: str, ticking: bool = True) -> Iterator[Progress]:
     ]
     with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True, auto_refresh=ticking) as display:
         if screen.is_terminal:
+            # Rich prints what is printed meanwhile, and would take colours from it.
+            sys.stdout, sys.stderr = (cast(TextIO, _Unbreakable(stream)) for stream in (sys.stdout, sys.stderr))
             yield display
             return
         with every(LINE_EVERY_S, lambda: print_line(display, state_line(display, extra_fields))):
@@ -227,8 +275,8 @@ def progress(*extra_fields: str, ticking: bool = True) -> Iterator[Progress]:
 
 
 def print_line(display: Progress, line: str) -> None:
-    """Print a line verbatim, above the bar if there is one."""
-    display.console.print(line, markup=False, highlight=False)
+    """Print a line verbatim but for control characters, above the bar if there is one."""
+    display.console.print(in_one_line(line), markup=False, highlight=False)
 
 
 def state_line(display: Progress, extra_fields: tuple[str, ...] = ()) -> str:

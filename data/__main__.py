@@ -20,13 +20,14 @@ EPILOG = """examples:
 def main(arguments: Sequence[str]) -> None:
     """Parse the command line and run the command."""
     options = _parser().parse_args(arguments)
+    from core.console import print_lines
     from data.catalog import open_dataset
     from data.show import show
 
     reading = Reading(options.resize, options.skip_damaged, options.max_side)
     dataset = open_dataset(options.name, options.data_dir, reading=reading)
     folder = show(dataset, options.out, options.split_seed, exclude_duplicates="duplicates" in options.exclude)
-    print(f"contact sheet and tables: {folder}")
+    print_lines([f"contact sheet and tables: {folder}"])
 
 
 def _parser() -> argparse.ArgumentParser:

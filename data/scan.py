@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.console import readable
 from core.errors import UserError, few
 from core.files import real_path
 from core.records import SPLITS, Split
@@ -217,3 +218,19 @@ def _files(count: int) -> str:
 
 def _raise(error: OSError) -> None:
     raise UserError(f"cannot read {error.filename}: {error.strerror}; make it readable") from error
+
+
+def all_readable(names: list[str]) -> list[str]:
+    """The names of images as `core.console.readable` gives them, so that every table, page and list of images has the same.
+
+    Of names that would be one then, odd bytes and control characters are written as numbers, such as `\\xe9`.
+    """
+    if all(map(str.isprintable, names)):
+        return names
+    shown = list(map(readable, names))
+    times = Counter(shown)
+    return [name if times[name] == 1 else _numbered(own) for own, name in zip(names, shown, strict=True)]
+
+
+def _numbered(name: str) -> str:
+    return "".join(sign if readable(sign) == sign else f"\\x{ord(sign) & 0xFF:02x}" for sign in name)

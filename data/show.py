@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.console import console
+from core.console import print_note
 from core.errors import UserError
 from core.figures import missing_fonts_note
 from core.files import RESULTS_DIR, final_run_folder, run_folder, write_csv
@@ -36,7 +36,7 @@ def show(dataset: Dataset, out: Path = RESULTS_DIR, split_seed: int = 0, *, excl
         write_files(image_sets, dataset, partial, looked.rows)
     _print(image_sets, dataset)
     for note in (*dataset.notes, *looked.notes, *missing_fonts_note([dataset.name, *dataset.class_names])):
-        console().print(f"note: {note}", markup=False)
+        print_note(f"note: {note}")
     return final_run_folder(partial)
 
 
@@ -142,7 +142,7 @@ def _print(image_sets: Sequence[ImageSet], dataset: Dataset) -> None:
     for split, _, _, _, sha256 in splits_rows(image_sets, dataset):
         screen.print(f"  {split:<18} {sha256}")
     if "train" not in dataset.available:
-        console().print(f"{dataset.name} has no train/ folder, so no train images")
+        print_note(f"{dataset.name} has no train/ folder, so no train images")
     if "test" not in dataset.available:
         further = "" if dataset.source("validation") not in dataset.available else ": benchmark with --split validation"
-        console().print(f"{dataset.name} has no test/ folder, so no test images{further}")
+        print_note(f"{dataset.name} has no test/ folder, so no test images{further}")

@@ -15,10 +15,10 @@ def main(arguments: Sequence[str]) -> int:
     """Fuse the members into one checked file and say what it is."""
     options = parse(arguments)
 
+    from core.console import print_lines
     from ensemble.pipeline import make
 
-    for line in make(options):
-        print(line)
+    print_lines(make(options))
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.console import readable
 from core.errors import UserError
 from core.files import require_writable
 from core.records import Float32Array, Float64Array, ImageSet, UInt8Array
@@ -204,13 +205,13 @@ def _fused(
     """Graph, card, expected outputs for the first `N_IMAGES` settled (not borderline) images, and which are settled."""
     if not options.cascade:
         logits, probabilities = combine(how, evidence.member_logits)
-        model, card = fuse(members, options.out.stem, how)
+        model, card = fuse(members, readable(options.out.stem), how)
         return model, card, (logits[:N_IMAGES], probabilities[:N_IMAGES]), np.ones(len(logits), dtype=bool)
     if evidence.tuned_on is None:
         raise ValueError("a cascade needs validation images")
     threshold = choose_threshold(how, evidence.member_logits, evidence.tuned_on.labels, options.max_accuracy_loss)
     cascade = Cascade(how, threshold)
-    model, card = fuse_cascade(members, options.out.stem, cascade)
+    model, card = fuse_cascade(members, readable(options.out.stem), cascade)
     card = dataclasses.replace(card, recipe={**card.recipe, "max_accuracy_loss": options.max_accuracy_loss})
     outcome = run_cascade(cascade, evidence.member_logits)
     settled = ~outcome.borderline

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.console import console
+from core.console import print_note
 from core.decimals import counted
 from core.errors import UserError
 from core.records import ImageSet
@@ -48,7 +48,7 @@ def validation_images(dataset: Dataset, cards: Sequence[ModelCard]) -> ImageSet:
             f"{FEWEST_TO_TUNE}); add training images{_PLAIN_MEAN}"
         )
     if dataset.damaged:
-        console().print(f"note: {counted(len(dataset.damaged), 'damaged image')} of {dataset.name} left out", markup=False)
+        print_note(f"note: {counted(len(dataset.damaged), 'damaged image')} of {dataset.name} left out")
     require_validation(image_set, cards, dataset.official(dataset.source("validation")).sha256)
     return image_set
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.console import console, progress
+from core.console import print_note, progress
 from core.errors import UserError
 from core.files import is_file, require_writable, told_if_temporary_full
 from core.launch import converse
@@ -107,7 +107,7 @@ def export_all(sources: Sequence[Path], out: Path, options: Options) -> list[Exp
             outcomes.append(outcome_of(source, lambda source=source, say=say: exporter.export(source, say), options.show_noise))  # type: ignore[misc]
             last = outcomes[-1]
             if isinstance(last, Exported) and last.note:
-                console().print(f"note: {source}: {last.note}", markup=False)
+                print_note(f"note: {source}: {last.note}")
             display.advance(bar)
     return outcomes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.files import sha256_of_file
+from core.files import require_utf8, sha256_of_file
 from models.provenance import differences, require_free, same_training
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def require_replaceable(
     Weights trained again by the same recipe on the same images count as the same: their ONNX file is out of date.
     otherwise: what to do instead of --force.
     """
+    require_utf8(target, f"rename {source}, or choose another --out")
     require_free(target, lambda: _of_other_weights(target, source, card), otherwise, force=force)
 
 
@@ -40,6 +41,7 @@ def require_variant_of(target: Path, base: Path, method: str, *, force: bool = F
 
     A base trained again by the same recipe on the same images counts as the same: its variant is out of date.
     """
+    require_utf8(target, f"rename {base}, or choose another --out")
     require_free(target, lambda: _of_other_base(target, base, method), ANOTHER_FOLDER, force=force)
 
 

@@ -110,7 +110,7 @@ def print_table(exported: Sequence[Exported], folder: Path) -> None:
     """The table for people, on stdout, and where the run is."""
     from rich.table import Table
 
-    from core.console import output_console
+    from core.console import output_console, print_lines
 
     table = Table("model", "file")
     for title in ("size MB", "max |Δlogit|", "equal labels, images", "seconds"):
@@ -125,4 +125,4 @@ def print_table(exported: Sequence[Exported], folder: Path) -> None:
             f"{one.elapsed_s:.1f}",
         )
     output_console().print(table)
-    print(f"run: {folder}")
+    print_lines([f"run: {folder}"])

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.cli import Parser, add_run_flag, positive
+from core.console import print_note
 from export.options import Options
 
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     if given.data is not None and not given.paths:
         sources, passed_over = without_built_in(sources)
         for source in passed_over:
-            print(f"note: {source} was trained on other images than --data's; name it to export it", file=sys.stderr)
+            print_note(f"note: {source} was trained on other images than --data's; name it to export it")
     # The run folder is made first: if that fails, it should not be after a minute of work.
     with run_folder("export", given.results_dir, "--results-dir") as partial:
         outcomes = export_all(sources, given.out or given.models_dir, options)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.console import readable
 from core.errors import UserError, one_line
 from core.files import of_full_disk
 from core.launch import own_stdout
@@ -69,7 +70,7 @@ def export_file(
     from models.graph.wrap import wrap
     from models.runtimes.onnx_runtime import open_graph
 
-    card = dataclasses.replace(card, name=target.stem, library_versions=_with_versions(card, framework.packages))
+    card = dataclasses.replace(card, name=readable(target.stem), library_versions=_with_versions(card, framework.packages))
     try:
         core = framework.core_graph(native, preprocessing.input_size)
         model = wrap(core, card)

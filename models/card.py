@@ -15,6 +15,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from core.console import printable
 from core.errors import UserError, one_line
 from core.files import parse_json, read_text, write_json
 from core.records import Trained
@@ -263,9 +264,16 @@ def _of_type(value: Any, hint: Any, name: str) -> Any:
         return tuple(_of_type(part, inner[0], name) for part in value)
     if origin is dict and isinstance(value, dict):
         return {str(key): _of_type(part, inner[1], f"{name}.{key}") for key, part in value.items()}
+    return _plain(value, hint, name)
+
+
+def _plain(value: Any, hint: Any, name: str) -> Any:
+    """A number, a text or a truth value of the type `hint`: finite, without control characters; ValueError otherwise."""
     takes = {float: (int, float)}.get(hint, hint if isinstance(hint, type) else ())
+    if isinstance(value, str) and printable(value) != value:
+        raise ValueError(f"{name} holds control characters, {value[:40]!r}")
     if not isinstance(value, takes) or (isinstance(value, bool) and hint is not bool):
-        raise ValueError(f"{name} must be {_SPOKEN.get(origin or hint, 'something else')}, not {str(value)[:40]!r}")
+        raise ValueError(f"{name} must be {_SPOKEN.get(get_origin(hint) or hint, 'something else')}, not {str(value)[:40]!r}")
     if hint is float and isinstance(value, int | float) and not math.isfinite(value):
         raise ValueError(f"{name} must be finite, not {value}")
     return value

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.cli import MOST, USAGE, Parser, fraction, positive, within
-from core.console import open_closed_streams
+from core.console import open_closed_streams, print_lines, print_note
 from core.environment import available_cores, how_to_install, require_cores
 from core.errors import UserError
 from models.runtimes.registry import RUNTIMES
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         from serve.triton import write_repository
 
         for folder in write_repository(options, triton):
-            print(folder)
-        print(f"next: tritonserver --model-repository={triton} (docs/deploy.md)")
+            print_lines([str(folder)])
+        print_lines([f"next: tritonserver --model-repository={triton} (docs/deploy.md)"])
         return 0
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -79,7 +79,7 @@ def _models(named: Sequence[Path], run_folder: Path | None) -> dict[str, Any]:
 
     run = read_run(run_folder)
     if not run.thresholds:
-        print(f"note: {run_folder} has no thresholds for 'not sure'; {HOW}", file=sys.stderr)
+        print_note(f"note: {run_folder} has no thresholds for 'not sure'; {HOW}")
     return {"models": models or files_of(run, run_folder), "thresholds": run.thresholds}
 
 

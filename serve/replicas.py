@@ -7,10 +7,10 @@ import logging
 import math
 import os
 import signal
-import sys
 import threading
 from typing import TYPE_CHECKING
 
+from core.console import print_note
 from core.environment import available_cores, how_to_install
 from core.errors import UserError, one_line
 from core.files import real_path
@@ -62,7 +62,7 @@ def serve_replicas(options: Options, n_replicas: int) -> int:
         serve.run(deployment.bind(), name="netassay", logging_config=QUIET)
         at = f"http://{options.host}:{options.port}"
         names = ", ".join(names_of(options.models))
-        print(f"serving {names} at {at} by {n_replicas} replicas of {threads} threads (page {at}/, API {at}/docs)", file=sys.stderr)
+        print_note(f"serving {names} at {at} by {n_replicas} replicas of {threads} threads (page {at}/, API {at}/docs)")
         stopped = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopped.set())  # only now: Ray installs its own handlers, which exit with its status

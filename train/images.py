@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.console import console
+from core.console import print_note
 from core.errors import UserError
 from core.records import Float32Array, ImageSet, Int64Array
 from data import Dataset, open_dataset
@@ -43,7 +43,7 @@ def training_data(recipe: Recipe) -> TrainingData:
         dataset.fingerprints()
         train, validation = dataset.split("train", seed), dataset.split("validation", seed)
     for note in (*dataset.notes, *_enlarged(recipe, train)):
-        console().print(f"note: {note}", markup=False)
+        print_note(f"note: {note}")
     return TrainingData(dataset, train, validation)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.console import console
+from core.console import in_one_line, print_note
 from core.environment import environment, package_versions
 from core.errors import UserError
 from core.figures import confusion_heatmap
@@ -57,11 +57,11 @@ class Outcome:
     def report(self) -> str:
         """The paths, the validation accuracy and the next command, one line each."""
         return (
-            f"weights     {self.weights}\n"
-            f"card        {card_path(self.weights)}\n"
-            f"run         {self.run}\n"
+            f"weights     {in_one_line(str(self.weights))}\n"
+            f"card        {in_one_line(str(card_path(self.weights)))}\n"
+            f"run         {in_one_line(str(self.run))}\n"
             f"validation  {self.validation_accuracy:.2%} of {self.n_validation:,} images right, epoch {self.best_epoch}\n"
-            f"next        {self._next()}"
+            f"next        {in_one_line(self._next())}"
         )
 
     def _next(self) -> str:
@@ -116,7 +116,7 @@ def _still_free(weights: Path, recipe: AnyRecipe, dataset: Dataset, read: Reader
     if recipe.force or of_another_training(weights, asked_for, dataset) is None:
         return weights
     free = first_free(weights, asked_for, dataset, read)
-    console().print(f"note: another training has meanwhile written {weights}; these weights go to {free}", markup=False)
+    print_note(f"note: another training has meanwhile written {weights}; these weights go to {free}")
     return free
 
 

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 import tyro
 
 from core.cli import USAGE, require_values
+from core.console import own_colours
 from core.errors import UserError
 from core.fields import wrong_fields
 from core.files import parse_json, read_text
@@ -77,7 +78,7 @@ def from_command_line(kind: type[Kind], arguments: Sequence[str], command: str) 
     base = named(kind, _recipe_asked_for(arguments))
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with own_colours(), contextlib.redirect_stderr(said):  # those of --help
             return tyro.cli(kind, args=arguments, default=base, prog=f"python -m {command}", description=inspect.getdoc(kind))
     except SystemExit as ended:
         if not ended.code:

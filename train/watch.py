@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from core.console import console, progress
+from core.console import console, in_one_line, progress
 from train.curves import Epoch
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Watch:
     def say(self, line: str) -> None:
         """Print a line where the epochs are printed."""
         screen = self._display.console if self._display is not None else console()
-        screen.print(line, markup=False)
+        screen.print(in_one_line(line), markup=False)
 
     @contextmanager
     def running(self) -> Iterator[Watch]:

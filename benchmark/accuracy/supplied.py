@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from core.console import readable
 from core.decimals import whole_number
 from core.errors import UserError, few, one_line
 from core.files import is_file, read_npz
@@ -240,7 +241,7 @@ def _as_written(name: str) -> str:
 
 
 def _posix(name: str) -> str:
-    return name.replace("\\", "/").removeprefix("./")
+    return readable(name.replace("\\", "/").removeprefix("./"))
 
 
 def _by_tail(rows: Mapping[str, int], images: Sequence[str]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cli import Parser, add_run_flag, not_negative, run, usable_threads
+from core.console import print_lines
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -64,7 +65,7 @@ def selfcheck(path: Path, n_same: int, n_slowed: int, by: float, n_rounds: int, 
         }
         write_json(folder / "run.json", facts)
     status = _report(pairs, by)
-    print(f"results: {final_run_folder(folder)}")
+    print_lines([f"results: {final_run_folder(folder)}"])
     return status
 
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from core.cli import Parser, add_run_flag, at_once, milliseconds, positive, seconds, usable_threads
+from core.console import print_lines
 from core.errors import UserError
 
 COLUMNS = (
@@ -43,11 +44,11 @@ def main(arguments: Sequence[str]) -> int:
                 by_name = {subject.name: opened.enter_context(client) for subject, client in ways}
                 loops = in_rounds(by_name, options.clients, options.rounds, options.trial)
                 as_stored(pd.DataFrame(loops)).to_csv(folder / "clients.csv", index=False)
-                print("\n".join(told(loops, list(by_name))))
+                print_lines(told(loops, list(by_name)))
         if options.latency_bound_ms is not None:
             as_stored(pd.DataFrame(_rates(options), columns=list(COLUMNS))).to_csv(folder / "load.csv", index=False)
         write_json(folder / "run.json", {"options": {**vars(options), "out": str(options.out)}, "environment": environment()})
-    print(f"results: {final_run_folder(folder)}")
+    print_lines([f"results: {final_run_folder(folder)}"])
     return 0
 
 

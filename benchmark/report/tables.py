@@ -15,7 +15,7 @@ from benchmark.latency.pairs import LatencyPair
 from benchmark.latency.summary import LatencySummary
 from core.decimals import cell
 from core.environment import package_versions
-from core.files import as_named, no_formula
+from core.files import as_cell, as_named
 from core.records import ImageSet, LatencySamples
 from core.statistics import PairedCounts
 from models.runtimes.base import Provider
@@ -213,7 +213,7 @@ def write_csv(frame: pd.DataFrame, path: Path | io.StringIO) -> None:
     for column in shown.select_dtypes("float").columns:
         whole = column == "batch_size"  # the oracle has none, which makes the column one of floats
         shown[column] = ["" if value != value else f"{value:.0f}" if whole else cell(float(value)) for value in frame[column]]
-    _change_words(shown, no_formula)
+    _change_words(shown, as_cell)
     shown.to_csv(path, index=False)
 
 

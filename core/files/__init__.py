@@ -7,15 +7,17 @@ from core.files.reading import (
     MOST_TEXT_BYTES,
     is_file,
     is_file_name,
+    is_utf8,
     parse_json,
     read_npz,
     read_text,
     real_path,
     require_regular,
+    require_utf8,
     sha256_of_file,
 )
 from core.files.runs import RESULTS_DIR, final_run_folder, run_folder
-from core.files.tables import as_named, no_formula, write_csv
+from core.files.tables import as_cell, as_named, no_formula, write_csv
 from core.files.writing import (
     alive,
     alone_in,
@@ -40,11 +42,13 @@ __all__ = [
     "RESULTS_DIR",
     "alive",
     "alone_in",
+    "as_cell",
     "as_named",
     "atomic_path",
     "final_run_folder",
     "is_file",
     "is_file_name",
+    "is_utf8",
     "made_folder",
     "no_formula",
     "of_full_disk",
@@ -55,6 +59,7 @@ __all__ = [
     "real_path",
     "remove_left",
     "require_regular",
+    "require_utf8",
     "require_writable",
     "run_folder",
     "sha256_of_file",

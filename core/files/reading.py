@@ -55,6 +55,21 @@ def is_file_name(name: str) -> bool:
     return not odd and name not in ("", ".", "..") and len(name.encode()) <= _LONGEST_NAME
 
 
+def require_utf8(path: Path, otherwise: str) -> None:
+    """UserError, with what to do `otherwise`, if the name of a model's file is not UTF-8, by which no runtime opens it."""
+    if not is_utf8(path):
+        raise UserError(f"{path} has a name that is not UTF-8, which a model needs here; {otherwise}")
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether the name is one that a library of C++ takes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def real_path(path: Path) -> Path:
     """`path`, absolute and with every link followed but those in a loop, for which `Path.resolve` raises a RuntimeError.
 

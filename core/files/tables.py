@@ -1,4 +1,4 @@
-"""CSV tables in which no spreadsheet finds a formula."""
+"""CSV tables in which no spreadsheet finds a formula, and no terminal or editor a control character."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from core.console import readable
 from core.files.writing import atomic_path
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -17,12 +18,17 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object
     """Write a table, atomically: a line of `columns`, then one line per row, UTF-8, ended by a line feed.
 
     Values are written as `str` gives them; the caller chooses the digits of a number (`core.decimals.cell`).
-    Words that a spreadsheet would run as a formula are written as `no_formula` says.
+    Words are written as `as_cell` says.
     """
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([no_formula(value) for value in row] for row in rows)
+        writer.writerow(map(readable, columns))
+        writer.writerows([as_cell(value) for value in row] for row in rows)
+
+
+def as_cell(value: Any) -> Any:
+    """A cell that every program shows as it is: words as `readable` and `no_formula` give them; numbers stay."""
+    return no_formula(readable(value)) if isinstance(value, str) else value
 
 
 def no_formula(value: Any) -> Any:

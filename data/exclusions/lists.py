@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.console import readable
 from core.decimals import counted
 from core.errors import UserError, one_line, reason
-from core.files import made_folder, parse_json, read_text
+from core.files import as_named, made_folder, parse_json, read_text
 from core.records import ImageSet
 from data.download import Archive, fetch
 from data.sets.cifar10_folder import home_folder
@@ -115,7 +116,7 @@ def _rows(text: str, path: Path) -> tuple[set[str], set[int]]:
         raise UserError(f"--exclude {path} has none of the columns that name images; pass {_MASK_FORMATS}")
     values = [row[column] or "" for row in rows]
     if column in FILE_COLUMNS:
-        return {value for value in values if value}, set()
+        return {readable(name) for value in values if value for name in (value, as_named(value))}, set()
     if not all(value.strip().isascii() and value.strip().isdigit() and len(value) < 10 for value in values):
         raise UserError(f"--exclude {path}: column {column} holds something else than indices from 0; pass {_MASK_FORMATS}")
     return set(), {int(value) for value in values}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from core.console import readable
 from core.decimals import counted, is_or_are
 from core.errors import UserError, few, reason
 from core.files import read_text
@@ -95,7 +96,7 @@ def _rows(path: Path) -> Iterator[_Row]:
     for line, row in rows:
         if not row[file] or not row[label]:
             raise UserError(f"--labels {path} has no {label if row[file] else file} in line {line}; write it, or remove the line")
-        yield _Row(line, row[file], row[label])
+        yield _Row(line, readable(row[file]), row[label])
 
 
 def _foreign_note(path: Path, said: dict[str, _Row], dataset: Dataset, names: Collection[str]) -> list[str]:

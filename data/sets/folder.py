@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.console import readable
 from core.decimals import whole_number
 from core.errors import UserError, few
 from core.files import real_path
 from core.records import Int32Array, Int64Array, Split, UInt8Array, in_parts
 from data.reading import ImageSize, Reading
-from data.scan import Classes, scan
+from data.scan import Classes, all_readable, scan
 from data.sets.common_size import cap_note, common_size, cut_note
 from data.sets.labelled import TABLES, metadata_files, read_tables
 from data.stream.packed import is_packed_file, open_packed
@@ -161,8 +162,8 @@ class ImageFolder:
         return places.labels(self._of_code[split]) if isinstance(places, Parts) else self._labels[split]
 
     def names(self, split: Split) -> list[str]:
-        """Each file of a split as a path below the folder, in the order of `labels`."""
-        return [self._name(path) for path in self._places[split]]
+        """Each file of a split as a path below the folder, in the order of `labels`, as every file and terminal can hold it."""
+        return all_readable([self._name(path) for path in self._places[split]])
 
     def is_quick(self, split: Split) -> bool:
         """Whether a whole split is decoded in about a second, estimated from the number and size of its files."""
@@ -296,7 +297,7 @@ class ImageFolder:
     def _damage_note(self) -> list[str]:
         if not self._damaged:
             return []
-        named = few([self._name(path) for path in sorted(self._damaged)], 3)
+        named = few([readable(self._name(path)) for path in sorted(self._damaged)], 3)
         return [f"{len(self._damaged)} damaged images left out (--skip-damaged): {named}"]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.cli import file_to_write
+from core.console import readable
 from core.errors import UserError, one_line
 from core.files import MODELS_DIR, require_writable
 from export.adopt.classes.choosing import match_classes
@@ -280,9 +281,9 @@ def _card(
     from core.environment import package_versions
 
     return ModelCard(
-        name=target.stem,
+        name=readable(target.stem),
         backend=source.backend,
-        architecture=source.architecture,
+        architecture=readable(source.architecture),
         class_names=images.class_names,
         dataset=images.dataset,
         dataset_sha256={},  # what it was trained on is not known

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from core.console import output_console
+from core.console import output_console, print_lines
 from core.errors import few
 from core.statistics import wilson_ci95
 from export.adopt.stated import in_words
@@ -51,7 +51,7 @@ def print_adopted(one: Adopted, data: str) -> None:
         *(f"  note: {note}" for note in one.notes),
         f"next: python -m benchmark --models {shlex.quote(str(one.target))} --data {shlex.quote(data)}",
     ]
-    print("\n".join(lines))
+    print_lines(lines)
 
 
 def _p_words(p_value: float) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cli import Parser, add_run_flag, fraction, points, positive
+from core.console import print_lines
 from export.quantize.options import CALIBRATIONS, Options
 from export.quantize.registry import METHODS
 
@@ -61,7 +62,7 @@ def _gate_fails(variants: Sequence[Variant], limit_points: float | None) -> bool
     fallen = [one for one in variants if -100 * one.comparison.counts.accuracy_difference > limit_points + 1e-9]
     for one in fallen:
         points = -100 * one.comparison.counts.accuracy_difference
-        print(f"gate failed: {one.target.stem} lost {points:.2f} points, more than --max-accuracy-drop {limit_points:g}")
+        print_lines([f"gate failed: {one.target.stem} lost {points:.2f} points, more than --max-accuracy-drop {limit_points:g}"])
     return bool(fallen)
 
 

@@ -88,7 +88,7 @@ def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path
     """The table for people, a verdict in words per variant, notes, and where the run is; all on stdout."""
     from rich.table import Table
 
-    from core.console import output_console
+    from core.console import output_console, print_lines
 
     table = Table()
     table.add_column("variant", overflow="fold")
@@ -111,10 +111,10 @@ def print_report(variants: Sequence[Variant], notes: Sequence[str], folder: Path
     screen = output_console()
     screen.print(table)
     for one in variants:
-        screen.print(_sentence(one), style="bold red" if one.comparison.verdict == WORSE else None, markup=False, soft_wrap=True)
+        print_lines([_sentence(one)], style="bold red" if one.comparison.verdict == WORSE else None)
     for note in notes:
-        screen.print(f"note: {note}", style="dim", markup=False, soft_wrap=True)
-    screen.print(f"run: {folder}", markup=False, soft_wrap=True)
+        print_lines([f"note: {note}"], style="dim")
+    print_lines([f"run: {folder}"])
 
 
 def _sentence(variant: Variant) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from core.console import readable
 from core.environment import package_versions
 from core.errors import UserError
 from export.quantize.images import Batch, VariantImages
@@ -179,7 +180,7 @@ def make_variant(base: Base, target: Path, images: VariantImages, options: Optio
     n_calibration = len(images.calibration_u8) if METHODS[options.method].calibrates else 0
     made = method.recipe(task, best) | ({"float_layers": list(float_layers)} if options.max_accuracy_loss is not None else {})
     recipe = _recipe(task, made, best, divergences, n_calibration)
-    card = _card(base.card, target.stem, options.method, recipe, comparison)
+    card = _card(base.card, readable(target.stem), options.method, recipe, comparison)
     save_model(model, card, target, allowed=lambda: require_variant_of(target, base.path, options.method, force=options.force))
     sizes = size_bytes(base.path) / 1e6, target.stat().st_size / 1e6
     elapsed_s = time.perf_counter() - started

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError, one_line
-from core.files import is_file, sha256_of_file
+from core.files import is_file, require_utf8, sha256_of_file
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -52,6 +52,7 @@ def read_into(model: ModelProto, path: Path) -> None:
         return
     from onnx.external_data_helper import load_external_data_for_model
 
+    require_utf8(path, "rename it")
     for part in files:
         if not Path(os.path.normpath(part)).is_relative_to(os.path.normpath(path.parent)):
             raise UserError(f"{path} keeps its weights in {part}, outside its folder, where nothing is read; {COPY}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.environment import available_cores, cpu_flags, cpu_name
 from core.errors import UserError, one_line
+from core.files import is_utf8
 from core.records import UInt8Array
 from models.card import card_from_metadata
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES
@@ -159,7 +160,7 @@ def session(
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # so that nvidia-smi and CUDA number the GPUs alike
         onnxruntime.preload_dlls()
     try:
-        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        source: str | bytes = _source(model) if isinstance(model, Path) else model.SerializeToString()
         opened: InferenceSession = onnxruntime.InferenceSession(source, settings, providers=providers)
     except Exception as error:  # ONNX Runtime raises a dozen unrelated classes for a bad file
         raise UserError(f"ONNX Runtime cannot open {what}: {one_line(error, 160)}; {OPEN_HINT}") from error
@@ -167,6 +168,11 @@ def session(
         fell_back = f"{provider} was asked for and ONNX Runtime fell back to {opened.get_providers()[0]} for {what}"
         raise UserError(f"{fell_back}; see whether nvidia-smi names a GPU, install onnxruntime-gpu[cuda,cudnn], or use the CPU")
     return opened
+
+
+def _source(path: Path) -> str | bytes:
+    """What ONNX Runtime opens a file by: its bytes if its name is not UTF-8, which it takes for no name."""
+    return str(path) if is_utf8(path) else path.read_bytes()
 
 
 def provider(runtime: Runtime) -> Provider:

@@ -16,6 +16,7 @@ import numpy as np
 
 from core.environment import how_to_install
 from core.errors import UserError, one_line
+from core.files import is_utf8
 from core.records import UInt8Array
 from models.graph.contract import IMAGES, LOGITS, PROBABILITIES, load_model
 from models.runtimes.base import Classifier, Provider
@@ -69,7 +70,7 @@ def open_file(path: Path, runtime: Runtime, threads: int) -> OpenVINOModel:
         "NUM_STREAMS": 1,
     }
     try:
-        model = core.read_model(path)
+        model = core.read_model(path if is_utf8(path) else path.read_bytes())
         shrinks = _shrinks_antialiased(model)
         compiled = core.compile_model(model, "CPU", settings)
     except Exception as error:  # whatever its C++ side raises

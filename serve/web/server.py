@@ -10,6 +10,7 @@ import sys
 
 import uvicorn
 
+from core.console import in_one_line
 from core.errors import UserError
 from serve.app import build
 from serve.options import Options, names_of
@@ -39,7 +40,7 @@ def serve(options: Options) -> int:
         listening.listen(WAITING_CONNECTIONS)
         server = uvicorn.Server(config)
         _end_by_signals(server)
-        print(greeting(options, listening.getsockname()[1]), file=sys.stderr, flush=True)
+        print(in_one_line(greeting(options, listening.getsockname()[1])), file=sys.stderr, flush=True)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has stopped
             server.run(sockets=[listening])
     return 0

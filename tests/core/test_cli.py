@@ -16,6 +16,7 @@ from core.cli import (
     HelpWithDefaults,
     Parser,
     at_once,
+    file_to_write,
     fraction,
     guard,
     milliseconds,
@@ -270,3 +271,9 @@ def test_help_breaks_no_name_and_shows_the_defaults_that_there_are(monkeypatch) 
     for told in ("sizes (default: 1 32)", "share (default: 50 %)", "seed (default: 0)"):
         assert told in text
     assert text.count("default") == 3
+
+
+def test_a_model_is_written_only_where_a_runtime_opens_it() -> None:
+    assert file_to_write("m/é.onnx", ".onnx") == Path("m/é.onnx")
+    with pytest.raises(UserError, match=r"m/x.\.onnx has a name that is not UTF-8, which a model needs here; choose another --out"):
+        file_to_write("m/x\udcff.onnx", ".onnx")

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.columns import Columns
 from rich.table import Table
+from rich.text import Text
 
 from core import console as terminal
 from core.cli import run
@@ -164,7 +166,7 @@ def test_errors_are_printed_in_any_encoding(monkeypatch: pytest.MonkeyPatch) -> 
     assert raw.getvalue() == b"error: ????.onnx takes 3x3 images - not 4x4\n"
 
 
-HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\x9b31md\u202ee"
+HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\x9b31md\u202ee\x1b[31mf\udc9bg\u2028h"
 
 
 @pytest.mark.parametrize("coloured", [False, True])
@@ -172,24 +174,66 @@ def test_no_name_commands_the_terminal(coloured: bool, monkeypatch: pytest.Monke
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="utf-8")
     monkeypatch.setattr(stream, "isatty", lambda: coloured)
+    monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
     make_output_safe()
     table = Table(title=HOSTILE)
     table.add_column(HOSTILE)
     table.add_row(HOSTILE)
     output_console().print(table)
     terminal.print_lines([HOSTILE], style="bold")
-    print(HOSTILE.replace("\x1b[2J", ""))
+    output_console().print(Text(HOSTILE), Columns([Text(HOSTILE)]))
+    terminal.print_note(HOSTILE)
+    with terminal.progress() as display:
+        terminal.print_line(display, HOSTILE)
+        print(HOSTILE)
+    print(HOSTILE)
     sys.stdout.flush()
     said = raw.getvalue().decode()
-    ours = re.sub(r"\x1b\[[0-9;]*m", "", said)  # rich's own colours
-    assert said.count("title") >= 4
-    assert (said == ours) is not coloured or "\x1b" in said
-    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", ours)
+    ours = re.sub(r"\x1b\[(?!31m|2J)[0-9;?]*[A-Za-z]", "", said)  # rich's own colours and moves
+    assert said.count("title") >= 9
+    assert (said != ours) is coloured
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u202e]", ours)
+
+
+def test_what_this_program_colours_keeps_its_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", raw)
+    make_output_safe()
+    with terminal.own_colours():
+        print("\x1b[1mhelp\x1b[0m")
+    print("\x1b[1mname")
+    assert raw.getvalue() == "\x1b[1mhelp\x1b[0m\n�[1mname\n"
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_no_byte_of_a_file_name_commands_an_8_bit_terminal(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    make_output_safe()
+    name = b"caf\xe9\x9b31m".decode("ascii", "surrogateescape")
+    print(name)
+    terminal.print_lines([name])
+    sys.stdout.flush()
+    said = raw.getvalue()
+    assert b"\x9b" not in said
+    assert said.count(b"caf\xe9") == 2  # which is the name's
+
+
+def test_a_name_begins_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.print_lines(["results: no\nanswer: evil\tor\u2028not"])
+    terminal.print_note("note: x\nerror: forged")
+    with terminal.progress() as display:
+        terminal.print_line(display, "note: x\nerror: forged")
+    said = capsys.readouterr()
+    assert said.out == "results: no�answer: evil�or�not\n"
+    assert said.err == "note: x�error: forged\n" * 2
 
 
 def test_a_file_name_becomes_text_of_one_line() -> None:
     assert readable("a\nb\x1bc\udc80") == "a�b�c�"
+    assert readable("caf\udcc3\udca9 \ud800") == "café �"  # as an ASCII locale reads UTF-8, and as JSON may say
 
 
 def test_stderr_is_silent_below_python_for_a_while(tmp_path: Path) -> None:
@@ -206,3 +250,18 @@ def test_stderr_is_silent_below_python_for_a_while(tmp_path: Path) -> None:
         os.close(kept)
         os.close(said)
     assert (tmp_path / "said").read_text() == "before after"
+
+
+def test_lines_and_notes_stand_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.StringIO()
+    monkeypatch.setattr(raw, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys, "stdout", raw)
+    monkeypatch.setattr(sys, "stderr", raw)
+    make_output_safe()
+    with terminal.progress(ticking=False) as display:
+        display.add_task("work", total=2)
+        display.refresh()
+        terminal.print_lines(["a line"])
+        terminal.print_note("a note")
+    assert "\x1b[2Ka line\n" in raw.getvalue() and "\x1b[2Ka note\n" in raw.getvalue()  # the bar was erased before each

@@ -11,7 +11,7 @@ from PIL import Image
 
 from core.errors import UserError
 from data import open_dataset
-from data.scan import EXTENSIONS, scan
+from data.scan import EXTENSIONS, all_readable, scan
 from tests.data.sets.test_folder import write_images
 
 
@@ -121,3 +121,9 @@ def test_more_endings_are_read(tmp_path: Path, extension: str) -> None:
         Image.new("RGB", (16, 16), (200, 40, 40)).save(tmp_path / "test" / name / f"1{extension}", format=formats[extension])
     images_u8 = open_dataset(str(tmp_path)).official("test").images_u8
     assert np.abs(images_u8.astype(int) - [200, 40, 40]).max() < 12
+
+
+def test_names_of_images_are_readable_and_differ() -> None:
+    assert all_readable(["a.png", "é.png"]) == ["a.png", "é.png"]
+    assert all_readable(["caf\udce9.png", "a\x1bb\n.png", "x.png"]) == ["caf�.png", "a�b�.png", "x.png"]
+    assert all_readable(["\udce9.png", "\udce8.png", "\x1b", "x"]) == ["\\xe9.png", "\\xe8.png", "�", "x"]

@@ -98,3 +98,18 @@ def test_bad_input_gets_one_line_and_leaves_nothing(tmp_path: Path, arguments: l
     assert done.stderr.count("\n") == 1
     assert told in done.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_names_of_other_bytes_and_of_several_lines_are_listed_as_one(tmp_path: Path) -> None:
+    for split, n_images in (("train", 12), ("test", 2)):
+        for label, name in enumerate(("blue", "red")):
+            (tmp_path / "d" / split / name).mkdir(parents=True)
+            for index in range(n_images):
+                Image.new("RGB", (8, 8), (label, index, n_images)).save(tmp_path / "d" / split / name / f"{index}.png")
+    (tmp_path / "d" / "test" / "red" / "=\x1b[31m\udce9\nerror: forged.png").write_bytes(b"x")
+    done = run_data("show", "d", "--skip-damaged", "--out", "o\nresults: forged", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "forged" in done.stdout and "\nresults" not in done.stdout
+    assert "=�[31m��error: forged.png\n" in done.stderr
+    (folder,) = (tmp_path / "o\nresults: forged").iterdir()
+    assert rows(folder / "damaged.csv") == [{"file": "d/test/red/=�[31m��error: forged.png", "reason": "not an image"}]

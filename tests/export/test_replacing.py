@@ -89,3 +89,10 @@ def test_a_file_that_is_no_export_is_not_replaced(tmp_path: Path) -> None:
     target.write_bytes(b"somebody's notes")
     with pytest.raises(UserError, match="not an export of this program"):
         require_replaceable(target, source, CARD)
+
+
+def test_a_name_that_no_runtime_opens_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not UTF-8, which a model needs here; rename .*x\.pth, or choose another --out"):
+        require_replaceable(tmp_path / "x\udcff.onnx", tmp_path / "x.pth", None)
+    with pytest.raises(UserError, match=r"not UTF-8, which a model needs here; rename .*x\.onnx, or choose another --out"):
+        require_variant_of(tmp_path / "x\udcff.onnx", tmp_path / "x.onnx", "int8")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.console import printable
 from core.errors import UserError
 from models.card import (
     METADATA_KEY,
@@ -23,7 +24,7 @@ from models.card import (
 )
 from tests.tiny_models import tiny_card
 
-texts = st.text(st.characters(codec="utf-8"), max_size=12)
+texts = st.text(st.characters(codec="utf-8"), max_size=12).map(printable)  # a card holds no control characters
 finite = st.floats(allow_nan=False, allow_infinity=False)
 triples = st.tuples(finite, finite, finite)
 positive_triples = st.tuples(*[st.floats(1e-6, 1e6)] * 3)
@@ -155,3 +156,12 @@ def test_a_field_of_another_kind_never_passes_for_the_right_one(field: str, valu
 def test_json_that_is_deep_or_gigantic_is_one_line(text: str) -> None:
     with pytest.raises(UserError, match=r"here\.onnx"):
         ModelCard.from_json(text, "here.onnx")
+
+
+@pytest.mark.parametrize("field", ["name", "precision", "architecture", "dataset", "rule", "class_names", "library_versions"])
+def test_text_that_would_command_a_terminal_is_refused(field: str) -> None:
+    values = json.loads(dataclasses.replace(tiny_card(), rule="mean").to_json())
+    hostile = "fp32\x1b[31m"
+    values[field] = {"class_names": ["a", hostile], "library_versions": {"torch": hostile}}.get(field, hostile)
+    with pytest.raises(UserError, match=rf"of x.onnx cannot be used: {field}.* holds control characters, 'fp32.*; export"):
+        ModelCard.from_json(json.dumps(values), "x.onnx")

@@ -23,3 +23,8 @@ def test_the_tiny_model_stands_for_an_export_of_other_weights(tmp_path: Path) ->
     onnx = write_tiny_model(tmp_path / "x_torch.onnx")
     assert needs_force(onnx, tiny_card())
     assert not needs_force(tmp_path / "free.onnx", tiny_card())
+
+
+def test_no_path_forges_a_line() -> None:
+    outcome = Outcome(Path("m/a\nnext b.pth"), tiny_card(), Path("r\nx"), 0.5, 10, 1, (), None, "my\ndata", False)
+    assert [line.split()[0] for line in outcome.report().splitlines()] == ["weights", "card", "run", "validation", "next"]

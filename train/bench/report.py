@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from core.console import progress
+from core.console import print_lines, progress
 from core.environment import cpu_class, cpu_flags, cpu_name, environment, import_switches, machine_line
 from core.files import final_run_folder, run_folder, write_csv, write_json
 from core.launch import converse
@@ -71,7 +71,7 @@ def run_bench(frameworks: Sequence[str], wanted: dict[str, Any], out: Path) -> N
         write_json(folder / "run.json", {"what": "train bench", "options": wanted, "environment": environment()})
     print("; ".join([machine_line(), *(f"{name} with {_switches(name)}" for name in frameworks if import_switches(name))]))
     print(table(summaries))
-    print(f"run  {final_run_folder(folder)}")
+    print_lines([f"run  {final_run_folder(folder)}"])
 
 
 def _switches(framework: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.console import console
+from core.console import print_note
 from core.errors import UserError
 from core.files import atomic_path, parse_json
 from data import Dataset
@@ -86,9 +86,7 @@ def require(path: Path, recipe: Recipe) -> bool:
     if recipe.resume and not path.exists():
         raise UserError(f"--resume: there is no checkpoint {path}; leave --resume out to begin a training, or pass its --name")
     if path.exists() and not recipe.resume:
-        console().print(
-            f"note: starting over; {path} of an unfinished training will be overwritten (--resume continues it)", markup=False
-        )
+        print_note(f"note: starting over; {path} of an unfinished training will be overwritten (--resume continues it)")
     return recipe.resume
 
 
@@ -167,7 +165,7 @@ def remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        console().print(f"note: {path} cannot be removed ({error.strerror}); it is not needed any more", markup=False)
+        print_note(f"note: {path} cannot be removed ({error.strerror}); it is not needed any more")
 
 
 def _damaged(path: Path) -> UserError:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from core.console import console
+from core.console import print_note
 from core.errors import UserError
 from core.files import alone_in, made_folder, partial_name, told_if_full
 from data import Dataset
@@ -43,7 +43,7 @@ def claimed_weights(recipe: AnyRecipe, dataset: Dataset, suffix: str, read: Read
             with alone_in(recipe.models_dir):  # else two that begin at once may both find a name free
                 weights = free_weights_path(recipe, dataset, suffix, read)
                 if _claims(weights):
-                    console().print(f"note: the same training is running already; both will write {weights}", markup=False)
+                    print_note(f"note: the same training is running already; both will write {weights}")
                 claim = weights.with_name(partial_name(f"{secrets.token_hex(_TOKEN // 2)}.{weights.name}{_ENDING}"))
                 with told_if_full(weights):
                     opened = _locked(claim, _identity(recipe, dataset))
@@ -82,7 +82,7 @@ def free_weights_path(recipe: AnyRecipe, dataset: Dataset, suffix: str, read: Re
         raise UserError(f"{why}; pass another --name, or --force to replace it")
     free = first_free(weights, recipe, dataset, read)
     otherwise = "--name gives another name" + ("" if running else ", --force replaces")
-    console().print(f"note: {why}; this training writes {free} ({otherwise})", markup=False)
+    print_note(f"note: {why}; this training writes {free} ({otherwise})")
     return free
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.console import console
+from core.console import print_note
 from core.environment import machine_line
 from core.files import run_folder
 from core.signals import held, told_how_to_go_on
@@ -40,7 +40,7 @@ def run_training(
     check_writable(recipe.models_dir)
     device = framework.choose_device(recipe.device)
     for note in _slow_try(recipe, str(device)):
-        console().print(f"note: {note}", markup=False)
+        print_note(f"note: {note}")
     results_dir = recipe.results_dir if framework.ranks.rank == 0 else Path(tempfile.gettempdir())
     outcome: Outcome | None = None
     try:

@@ -16,7 +16,7 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from core.console import console
+from core.console import print_note
 from core.errors import UserError
 from core.files import alive, alone_in, told_if_full
 
@@ -52,7 +52,7 @@ class JournalLock:
                 continue
             if not said and now_s - began_s > _SAID_AFTER_S:
                 said = True
-                console().print(f"note: waiting for the process that has {self.path}", markup=False)
+                print_note(f"note: waiting for the process that has {self.path}")
             time.sleep(sleep_s)
             sleep_s = min(2 * sleep_s, _LONGEST_SLEEP_S)
         return True

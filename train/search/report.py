@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.console import in_one_line
 from core.decimals import cell, counted, p_words, signed
 from core.environment import environment
 from core.figures import DPI
@@ -61,11 +62,11 @@ class Found:
     def report(self, command: str) -> str:
         """The paths, the verdict and the next command, one line each; command: the trainer's."""
         return (
-            f"recipe      {self.recipe_file}\n"
-            f"trials      {self.run / 'trials.csv'}\n"
-            f"study       {self.journal}\n"
+            f"recipe      {in_one_line(str(self.recipe_file))}\n"
+            f"trials      {in_one_line(str(self.run / 'trials.csv'))}\n"
+            f"study       {in_one_line(str(self.journal))}\n"
             f"validation  {self.validation_accuracy:.2%}: {self.verdict}\n"
-            f"next        python -m {command} --recipe {shlex.quote(str(self.recipe_file))}"
+            f"next        python -m {command} --recipe {in_one_line(shlex.quote(str(self.recipe_file)))}"
         )
 
 

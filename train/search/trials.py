@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.console import console
+from core.console import print_note
 from core.environment import cpu_name
 from core.errors import UserError, one_line
 from core.files import final_run_folder, of_full_disk, run_folder
@@ -264,7 +264,7 @@ class _Search:
         return f"trial {trial.number}: {', '.join(facts)}; {self._n_counted()} of {self.plan.trials} trials, {left_s:.0f} s left"
 
     def _say(self, line: str) -> None:
-        console().print(line, markup=False)
+        print_note(line)
 
 
 def _running() -> Any:

@@ -14,7 +14,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from core.console import console, progress
+from core.console import print_note, progress
 from core.errors import UserError
 from core.figures import new_figure, save_figure
 from train.curves import write_range_test
@@ -74,7 +74,7 @@ def find_lr(
     axes.set(title=f"learning-rate range test: {suggested:.2e} suggested", ylabel="smoothed loss")
     axes.grid(alpha=0.3)
     save_figure(figure, folder / "lr_finder.png")
-    console().print(f"range test: {len(rates)} steps, suggested learning rate {suggested:.2e}", markup=False)
+    print_note(f"range test: {len(rates)} steps, suggested learning rate {suggested:.2e}")
     return float(suggested)
 
 

@@ -22,6 +22,7 @@ from benchmark.report.html.origin import facts
 from benchmark.report.html.payload import payload
 from benchmark.report.html.sheets import sheets
 from benchmark.results import Results
+from core.console import encodable
 from core.errors import UserError
 from core.files import atomic_path
 from core.records import ImageSet, Int64Array, UInt8Array, taken
@@ -89,7 +90,7 @@ def page(runs: Sequence[Results]) -> str:
 
 def _write(text: str, path: Path, allowed: Callable[[Path], None] | None = None) -> Path:
     with atomic_path(path, allowed=None if allowed is None else lambda: allowed(temporary)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(encodable(text), encoding="utf-8")
     return path
 
 

@@ -176,3 +176,9 @@ def test_a_file_that_is_none_is_one_line(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read_supplied(tmp_path / name)
     assert name in str(caught.value)
+
+
+def test_names_with_control_characters_are_joined_as_images_are_named(tmp_path: Path) -> None:
+    theirs = [f"{name}\x1b" for name in np.array(FILES)[ORDER]]
+    images = image_set(tuple(f"{name}�" for name in FILES))
+    np.testing.assert_allclose(read(table(file=theirs), tmp_path, images), LOGITS, rtol=1e-6)

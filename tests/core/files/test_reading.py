@@ -16,6 +16,7 @@ from core.files import (
     read_text,
     real_path,
     require_regular,
+    require_utf8,
     sha256_of_file,
 )
 
@@ -85,3 +86,9 @@ def test_numpys_advice_to_load_a_file_unsafely_is_not_passed_on(tmp_path: Path) 
 def test_a_number_of_too_many_digits_is_told_without_pythons_advice() -> None:
     with pytest.raises(ValueError, match=r"^it holds a number of more digits than are read$"):
         parse_json('{"size": ' + "1" * 5000 + "}")
+
+
+def test_a_models_name_must_be_utf_8() -> None:
+    require_utf8(Path("m/café.onnx"), "rename it")
+    with pytest.raises(UserError, match=r"m/x.\.onnx has a name that is not UTF-8, which a model needs here; rename it"):
+        require_utf8(Path("m/x\udcff.onnx"), "rename it")

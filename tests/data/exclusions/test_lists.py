@@ -97,3 +97,11 @@ def test_without_a_network_it_says_where_the_list_goes(tmp_path: Path, monkeypat
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(UserError, match=rf"{DISPUTED.file_name}, the list of disputed .* \(.*no connection.* or pass its path"):
         listed("disputed", dataset(np.arange(6)), images(), tmp_path)
+
+
+def test_names_of_other_bytes_are_found_as_a_run_stores_them(official: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text('file\ntest/caf�.png\n\'=x.png\n"test/a\nb.png"\n', encoding="utf-8")
+    files = ("test/caf�.png", "=x.png", "test/a�b.png", "test/other.png")
+    named = ImageSet(np.zeros((4, 4, 4, 3), np.uint8), np.zeros(4, np.int64), ("a", "b"), "mine", "test", "0" * 64, files)
+    assert listed(str(path), dataset(official, is_of_files=True), named).tolist() == [True, True, True, False]

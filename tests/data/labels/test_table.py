@@ -87,3 +87,10 @@ def test_a_doubt_is_named_in_one_line(held: bytes, message: str, photos: Dataset
     with pytest.raises(UserError, match=re.escape(f"--labels {path}") + ":? " + re.escape(message)) as caught:
         labels_of_table(path, photos, photos.split("test"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_with_control_characters_is_that_of_the_image(photos: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "photos" / TEST[0]).rename(tmp_path / "photos" / "test" / "blue" / "0\t.png")
+    again = open_dataset(str(tmp_path / "photos"))
+    path = table(tmp_path, "test/blue/0\t.png,red", *(f"{name},red" for name in TEST[1:]))
+    assert labels_of_table(path, again, again.split("test"))[0].tolist() == [1] * 6

@@ -295,3 +295,14 @@ def test_chosen_images_are_those_of_the_whole_and_no_other_is_decoded(
     assert len(read) == len(chosen)
     assert dataset.fingerprints() == {}  # nothing was read whole, and a try must not cost what it saved
     assert len(read) == len(chosen)
+
+
+def test_names_of_other_bytes_are_readable_everywhere_and_the_files_are_read(root: Path) -> None:
+    before = open_dataset(str(root)).fingerprints()
+    (root / "test" / "dog" / "000.png").rename(root / "test" / "dog" / "000\udce9\x1b[31m.png")
+    (root / "test" / "dog" / "\udc9b\nerror: forged.png").write_bytes(b"x")
+    dataset = open_dataset(str(root), reading=Reading(skip_damaged=True))
+    assert dataset.fingerprints() == before
+    assert "test/dog/000��[31m.png" in dataset.official("test").image_names
+    (note,) = [note for note in dataset.notes if "damaged" in note]
+    assert note.endswith("test/dog/��error: forged.png")

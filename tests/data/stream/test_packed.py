@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.console import readable
 from core.errors import UserError
 from data import open_dataset
 from tests.packed_images import CLASS_NAMES, encoded, hugging_face_table, pictures, write_folder, write_tar, write_tars
@@ -99,7 +100,7 @@ def test_names_of_members_are_names_and_never_paths(tmp_path: Path, name: str) -
     write_tar(root / "0.tar", members)
     before = sorted(tmp_path.rglob("*"))
     found = open_dataset(str(root), image_size=(8, 8))
-    assert found.official("test").image_names == (f"0.tar/{name}", "0.tar/b.png")
+    assert found.official("test").image_names == (f"0.tar/{readable(name)}", "0.tar/b.png")
     assert sorted(tmp_path.rglob("*")) == before
 
 

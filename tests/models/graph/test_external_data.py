@@ -120,3 +120,11 @@ def test_raw_data_of_another_length_than_the_type_has_is_not_whole(name: str) ->
     for length in range(len(packed.raw_data)):
         tensor.raw_data = packed.raw_data[:length]
         assert not _is_whole(tensor), length
+
+
+def test_weights_beside_a_file_whose_name_is_not_utf_8_are_refused_in_plain_words(tmp_path: Path) -> None:
+    target = tmp_path / "x\udc9b.onnx"
+    _outside(write_tiny_model(tmp_path / "inside.onnx"), tmp_path / "x.onnx")
+    (tmp_path / "x.onnx").rename(target)
+    with pytest.raises(UserError, match=r"x.\.onnx has a name that is not UTF-8, which a model needs here; rename it"):
+        load_model(target)

@@ -138,3 +138,11 @@ def test_a_tensor_of_too_many_values_is_one_exception_and_nothing_on_stderr(
     with pytest.raises(UserError, match=r"cannot open the graph: .*; if it was made for a newer"):
         onnx_runtime.session(model)
     assert capfd.readouterr().err == ""
+
+
+def test_a_file_whose_name_is_not_utf_8_is_opened(tmp_path: Path) -> None:
+    images_u8 = np.zeros((2, 8, 8, 3), np.uint8)
+    plain = write_tiny_model(tmp_path / "x.onnx")
+    logits = open_model(plain).predict(images_u8).logits
+    odd = plain.rename(tmp_path / "\udc9bx.onnx")
+    np.testing.assert_array_equal(open_model(odd).predict(images_u8).logits, logits)

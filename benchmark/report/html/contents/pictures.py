@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.results import Results
+from core.files import as_cell, as_named
 from core.records import ImageSet, UInt8Array
 
 NAMES_FILE = "images.csv.gz"
@@ -23,8 +24,8 @@ def write_names(folder: Path, image_set: ImageSet) -> None:
     """Write the file and the true class of every image into a run folder."""
     import pandas as pd
 
-    true_classes = np.array(image_set.class_names, dtype=object)[image_set.labels]
-    frame = pd.DataFrame({"image": range(len(image_set)), "file": image_set.image_names, "true_class": true_classes})
+    names, true_classes = map(as_cell, image_set.image_names), np.array(image_set.class_names, dtype=object)[image_set.labels]
+    frame = pd.DataFrame({"image": range(len(image_set)), "file": list(names), "true_class": list(map(as_cell, true_classes))})
     frame.to_csv(folder / NAMES_FILE, index=False)
 
 
@@ -71,5 +72,5 @@ def file_names(runs: Sequence[Results]) -> tuple[str, ...]:
     for run in runs:
         if (run.folder / NAMES_FILE).is_file():
             names = pd.read_csv(run.folder / NAMES_FILE, dtype=str, keep_default_na=False)["file"]
-            return tuple(names)
+            return tuple(map(as_named, names))
     return ()

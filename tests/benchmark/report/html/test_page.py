@@ -9,8 +9,8 @@ import pytest
 
 from benchmark.report.html.command import main
 from benchmark.report.html.contents.pictures import NAMES_FILE, PICTURES_FILE
-from benchmark.report.html.page import PAGE_FILE, page
-from benchmark.results import Results
+from benchmark.report.html.page import PAGE_FILE, page, write_page
+from benchmark.results import Results, read_results
 from core.errors import UserError
 from tests.made_folder import findings, write_folder
 
@@ -170,3 +170,9 @@ def test_a_run_without_latency_has_no_speed_section(tmp_path) -> None:
     assert 'id="speed"' not in text
     assert "Answer, on accuracy alone, as no latency was measured: deploy" in text
     assert data_of(text)["places"] == []
+
+
+def test_a_run_whose_folder_has_no_utf_8_name_has_a_page(tmp_path) -> None:
+    made = write_folder(tmp_path / "runs").folder
+    odd = made.rename(tmp_path / "rr\udcff")
+    assert "rr�" in write_page([read_results(odd)], tmp_path / PAGE_FILE).read_text(encoding="utf-8")

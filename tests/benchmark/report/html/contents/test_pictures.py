@@ -1,11 +1,12 @@
 """Small pictures within a budget, small images to the last pixel."""
 
+import gzip
 import io
 
 import numpy as np
 from PIL import Image
 
-from benchmark.report.html.contents.pictures import file_names, kept_pictures, write_names, write_pictures
+from benchmark.report.html.contents.pictures import NAMES_FILE, file_names, kept_pictures, write_names, write_pictures
 from benchmark.results import Results
 from core.records import ImageSet
 
@@ -28,9 +29,10 @@ def test_small_images_keep_every_pixel(tmp_path) -> None:
 
 
 def test_names_come_from_the_first_run_that_has_them(tmp_path) -> None:
-    names = ("nan", "a/1.png", "", "0")
-    images = ImageSet(np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64), ("a",), "noise", "test", "0", names)
+    names = ("nan", "a/1.png", "", "0", "=1+1.png")
+    images = ImageSet(np.zeros((5, 8, 8, 3), np.uint8), np.zeros(5, np.int64), ("a",), "noise", "test", "0", names)
     (tmp_path / "new").mkdir()
     write_names(tmp_path / "new", images)
     assert file_names([Results(tmp_path / "old", {}), Results(tmp_path / "new", {})]) == names
+    assert b"\n4,'=1+1.png,a\n" in gzip.decompress((tmp_path / "new" / NAMES_FILE).read_bytes())
     assert file_names([Results(tmp_path / "old", {})]) == ()
