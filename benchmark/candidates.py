@@ -173,6 +173,10 @@ def check_names(candidates: Sequence[Candidate]) -> None:
         where = candidate.path or "a function"
         if not is_file_name(candidate.name):
             raise UserError(f"{where} is called {candidate.name[:40]!r}; files are named after it, so give it {FILE_NAME}")
+        try:
+            os.fsencode(candidate.name)
+        except UnicodeEncodeError:
+            raise UserError(f"the locale has no letters for files named after {candidate.name}; set PYTHONUTF8=1") from None
         if candidate.name in seen:
             raise UserError(f"{seen[candidate.name]} and {where} have the same name in the tables; rename one of them")
         seen[candidate.name] = where

@@ -264,14 +264,29 @@ def progress(*extra_fields: str, ticking: bool = True) -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=screen, disable=not screen.is_terminal, transient=True, auto_refresh=ticking) as display:
+    display = Progress(
+        *columns,
+        console=screen,
+        disable=not screen.is_terminal,
+        transient=True,
+        auto_refresh=ticking,
+        redirect_stdout=_is_terminal(),  # else results would stand on the terminal, instead of in the file that was asked for
+    )
+    with display:
         if screen.is_terminal:
-            # Rich prints what is printed meanwhile, and would take colours from it.
-            sys.stdout, sys.stderr = (cast(TextIO, _Unbreakable(stream)) for stream in (sys.stdout, sys.stderr))
+            _clean_what_is_printed_above_bar()
             yield display
             return
         with every(LINE_EVERY_S, lambda: print_line(display, state_line(display, extra_fields))):
             yield display
+
+
+def _clean_what_is_printed_above_bar() -> None:
+    """Rich prints what is printed meanwhile, and would take colours from it; it takes these streams away again."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if hasattr(stream, "rich_proxied_file"):
+            setattr(sys, name, _Unbreakable(stream))
 
 
 def print_line(display: Progress, line: str) -> None:

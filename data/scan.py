@@ -156,7 +156,7 @@ def _scan_split(folder: Path, passed: Passed) -> Classes:
 
 def _check_printable(folder: Path, classes: Classes) -> None:
     for name in classes:
-        if not name.isprintable():
+        if readable(name) != name:
             raise UserError(f"the class folder {str(folder / name)!r} has a name that cannot be printed; rename it")
 
 

@@ -89,6 +89,9 @@ def from_command_line(kind: type[Kind], arguments: Sequence[str], command: str) 
         raise UserError(str(refused), exit_code=USAGE) from refused
 
 
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # of tyro on a terminal
+
+
 def _in_plain_words(wrong: str) -> str:
     """What tyro says of a value that is no number, without the names of Python's functions; anything else as it is."""
     found = re.search(r"Error parsing (--\S+): .*(int\(\) with base 10|string to float): (.+)", wrong)
@@ -99,7 +102,7 @@ def _in_plain_words(wrong: str) -> str:
 
 def _out_of_the_box(said: str) -> str:
     """The error in tyro's box, which holds it, a rule, and hints; if stdout is ASCII, a title and a rule come first."""
-    lines = [line.strip("│ ") for line in said.splitlines()]
+    lines = [line.strip("│ ") for line in _COLOUR.sub("", said).splitlines()]
     boxed = bool(lines) and lines[0].startswith("╭")
     parts: list[list[str]] = [[]]
     for line in lines[1:] if boxed else lines:

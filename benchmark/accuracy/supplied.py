@@ -16,7 +16,7 @@ import numpy as np
 from core.console import readable
 from core.decimals import whole_number
 from core.errors import UserError, few, one_line
-from core.files import is_file, read_npz
+from core.files import is_file, own_name, read_npz
 from core.records import SPLITS, Float64Array, ImageSet, Int64Array, Predictions
 from data.sets.labelled import FILE_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS
 
@@ -209,7 +209,9 @@ def _rows_of(supplied: Supplied, image_set: ImageSet) -> Int64Array:
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise UserError(f"{supplied.path} has more than one row for {few([*map(_as_written, repeated)])}; keep one each")
-    row_of = _by_tail({_posix(name): row for row, name in enumerate(supplied.names)}, image_set.image_names)
+    images = set(image_set.image_names)
+    rows = {own_name(_posix(name), images): row for row, name in enumerate(supplied.names)}
+    row_of = _by_tail(rows, image_set.image_names)
     missing = [name for name in image_set.image_names if name not in row_of]
     if missing:
         raise UserError(
@@ -271,8 +273,9 @@ def _check_labels(supplied: Supplied, rows: Int64Array, image_set: ImageSet) -> 
     if supplied.labels is None:
         return
     own = [image_set.class_names[label] for label in image_set.labels]
-    names = [supplied.labels[row] for row in rows]
-    if not set(names) <= set(image_set.class_names):
+    known = set(image_set.class_names)
+    names = [own_name(supplied.labels[row], known) for row in rows]
+    if not set(names) <= known:
         names = [supplied.class_names[int(text)] if _is_index(text, supplied) else text for text in names]
     unlike = [index for index, (a, b) in enumerate(zip(own, names, strict=True)) if a != b]
     if unlike:

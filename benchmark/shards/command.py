@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str]) -> int:
             [f"{n_shards - len(absent)} of {n_shards} shards are in {options.out}; next: --shard {absent[0] + 1}/{n_shards}"]
         )
     else:
-        print_lines([f"all {n_shards} shards are in {options.out}; next: python -m benchmark merge {options.out}"])
+        print_lines(
+            [f"all {n_shards} shards are in {options.out}; next: python -m benchmark merge {shlex.quote(str(options.out))}"]
+        )
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import tempfile
 from argparse import Namespace
 from collections.abc import Sequence
@@ -131,7 +132,7 @@ def _require_all(folder: Path, n_shards: int) -> None:
     if absent:
         raise UserError(
             f"{folder} lacks {len(absent)} of {n_shards} shards: {few(absent)}; make them with python -m benchmark predict … "
-            f"--shard {absent[0]} --out {folder}"
+            f"--shard {absent[0]} --out {shlex.quote(str(folder))}"
         )
 
 

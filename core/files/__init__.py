@@ -17,7 +17,7 @@ from core.files.reading import (
     sha256_of_file,
 )
 from core.files.runs import RESULTS_DIR, final_run_folder, run_folder
-from core.files.tables import as_cell, as_named, no_formula, write_csv
+from core.files.tables import as_cell, as_named, no_formula, own_name, write_csv
 from core.files.writing import (
     alive,
     alone_in,
@@ -52,6 +52,7 @@ __all__ = [
     "made_folder",
     "no_formula",
     "of_full_disk",
+    "own_name",
     "parse_json",
     "partial_name",
     "read_npz",

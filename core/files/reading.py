@@ -57,11 +57,13 @@ def is_file_name(name: str) -> bool:
 
 def require_utf8(path: Path, otherwise: str) -> None:
     """UserError, with what to do `otherwise`, if the name of a model's file is not UTF-8, by which no runtime opens it."""
+    if not is_utf8(path) and is_utf8(os.fsencode(path).decode("utf-8", "surrogateescape")):
+        raise UserError(f"the locale is not UTF-8, which {path} needs, as it names a model; set PYTHONUTF8=1")
     if not is_utf8(path):
         raise UserError(f"{path} has a name that is not UTF-8, which a model needs here; {otherwise}")
 
 
-def is_utf8(path: Path) -> bool:
+def is_utf8(path: Path | str) -> bool:
     """Whether the name is one that a library of C++ takes."""
     try:
         str(path).encode()

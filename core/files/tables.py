@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ def no_formula(value: Any) -> Any:
     except ValueError:
         return f"'{value}"
     return value
+
+
+def own_name(cell: str, known: Collection[str]) -> str:
+    """The name in a table that somebody wrote, perhaps from cells of a table of ours: the one of both that is known."""
+    return cell if cell in known else as_named(cell)
 
 
 def as_named(value: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from core.console import readable
 from core.decimals import counted, is_or_are
 from core.errors import UserError, few, reason
-from core.files import read_text
+from core.files import own_name, read_text
 from core.records import ImageSet, Int64Array
 from data.exclusions.lists import FILE_COLUMNS
 
@@ -40,8 +40,8 @@ def labels_of_table(path: Path, dataset: Dataset, image_set: ImageSet) -> tuple[
     allowed: the file may be of all splits. UserError for an image without a row or with two that differ, and other classes.
     """
     number = {name: index for index, name in enumerate(image_set.class_names)}
-    said = _by_file(path, image_set.name, number)
     names = image_set.image_names
+    said = _by_file(path, image_set.name, number, set(names))
     absent = [name for name in names if name not in said]
     if len(absent) == len(names):
         raise UserError(
@@ -57,10 +57,14 @@ def labels_of_table(path: Path, dataset: Dataset, image_set: ImageSet) -> tuple[
     return labels, _foreign_note(path, said, dataset, names)
 
 
-def _by_file(path: Path, data: str, class_names: Collection[str]) -> dict[str, _Row]:
-    """The first row of each image; UserError for a label that is no class, and another label of the same image."""
+def _by_file(path: Path, data: str, class_names: Collection[str], images: Collection[str]) -> dict[str, _Row]:
+    """The first row of each image; UserError for a label that is no class, and another label of the same image.
+
+    Files and labels may be written as cells of a run's tables are.
+    """
     said: dict[str, _Row] = {}
-    for row in _rows(path):
+    for line, file, label in _rows(path):
+        row = _Row(line, own_name(file, images), own_name(label, class_names))
         if row.label not in class_names:
             raise UserError(
                 f"--labels {path}: {row.label!r} of {row.file} in line {row.line} is no class of {data}; write the name of one: "

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from core.console import readable
 from core.decimals import in_order
 from core.errors import UserError, few, one_line
 from core.files import is_file, parse_json, require_regular
@@ -171,7 +172,7 @@ def _class_names(by_split: Mapping[Split, Mapping[Path, str]], source: str) -> l
         raise UserError(f"{source}: no training image has the classes {few(sorted(every - names))}; add some, or remove their rows")
     if len(names) < 2:
         raise UserError(f"{source} names {len(names)} class ({few(sorted(names))}); a classifier needs two or more")
-    unprintable = next((name for name in names if not name.isprintable()), None)
+    unprintable = next((name for name in names if readable(name) != name), None)
     if unprintable is not None:
         raise UserError(f"{source}: the class {unprintable!r} has a name that cannot be printed; rename it")
     return in_order(names)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.console import readable
 from core.decimals import in_order
 from core.errors import UserError, few, one_line
 from core.files import parse_json, read_text
@@ -49,7 +50,7 @@ def open_packed(root: Path, least_classes: int = 2) -> Packed | None:
     names = stated.pop() if stated else tuple(in_order({text for found in indexed.values() for text in found.texts}))
     if len(names) < least_classes and any(found.texts for found in indexed.values()):
         raise UserError(f"{root} holds images of {len(names)} class ({few(names)}); a classifier needs two or more")
-    unprintable = next((name for name in names if not name.isprintable()), None)
+    unprintable = next((name for name in names if readable(name) != name), None)
     if unprintable is not None:
         raise UserError(f"{root}: the class {unprintable!r} has a name that cannot be printed; rename it")
     place_of = {name: place for place, name in enumerate(names)}

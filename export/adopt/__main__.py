@@ -90,9 +90,10 @@ def _how(options: argparse.Namespace) -> How:
 
 
 def _number(text: str) -> float:
-    """A number, or a fraction such as 1/255."""
+    """A number, or a fraction such as 1/255 or 1/127.5."""
     try:
-        return float(Fraction(text.replace(" ", "")))
+        above, _, below = text.replace(" ", "").partition("/")
+        return float(Fraction(above) / Fraction(below or "1"))
     except (ValueError, ZeroDivisionError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, nor a fraction such as 1/255") from None
 

@@ -183,7 +183,8 @@ def adopt_file(path: Path, target: Path | None, how: How, say: Say) -> Adopted:
     elsewhere = probability_elsewhere(core.original_logits(output), replace(ending, probabilities=False))
     logits = wanted_logits(core.original_logits(output), replace(ending, probabilities=False))
     accuracy = float((logits.argmax(axis=1) == images.labels[: len(few_images)]).mean())
-    figures = {"probability_on_other_classes": elsewhere} if groups is not None else {}
+    drops = groups is not None and sum(map(len, groups)) < core.n_outputs
+    figures = {"probability_on_other_classes": elsewhere} if drops else {}
     card = replace(card, parity=measured, figures=figures)
     save_model(model, card, target, any_version=True, allowed=allowed)
     notes = [*core.notes, *images.notes, *_guessing_note(accuracy, images.labels[: len(few_images)], len(card.class_names))]

@@ -178,7 +178,7 @@ def from_hugging_face(values: Mapping[str, Any], file: str = "preprocessor_confi
     rescales = config.get("do_rescale", True)
     scale = config.number("rescale_factor", config.get("rescale_factor") or 1 / 255, _LEAST, _MOST) if rescales else 1.0
     resample = config.get("resample", 2)
-    if isinstance(resample, bool) or not isinstance(resample, int) or resample not in _RESAMPLE:
+    if isinstance(resample, bool) or not isinstance(resample, int | float) or resample not in _RESAMPLE:
         raise UserError(f"{file} resamples by {_brief(resample)}, none of {few_filters()}; correct it there")
     return Stated(
         image_size=size,
@@ -187,7 +187,7 @@ def from_hugging_face(values: Mapping[str, Any], file: str = "preprocessor_confi
         scale=scale,
         resize=resize,
         resize_size=resize_size,
-        interpolation=_RESAMPLE[resample],
+        interpolation=_RESAMPLE[int(resample)],
         channels="bgr" if config.get("do_flip_channel_order") else "rgb",
     )
 
@@ -207,14 +207,16 @@ def _hugging_face_sizes(config: _Config, kind: str) -> tuple[int | None, str | N
     if isinstance(size, Mapping) and "shortest_edge" in size:
         side, resize = config.side("size", size["shortest_edge"]), "shortest"
     elif isinstance(size, Mapping):
-        side, resize = config.side("size", size.get("height", 0)), "squash"
+        if "height" not in size:
+            raise config.wrong("size", size, "height and width, nor the shortest edge, in pixels")
+        side, resize = config.side("size", size["height"]), "squash"
     else:
         side = config.side("size", size)
         resize = "shortest" if kind.startswith(("ConvNext", "Levit", "CLIP", "Bit")) else "squash"
     if kind.startswith("Levit"):
         side = int(256 / 224 * side)
-    crop_pct = config.fraction("crop_pct")
-    if crop_pct is not None and resize == "shortest":  # ConvNeXt: from 384 pixels on it squashes instead
+    crop_pct = config.fraction("crop_pct") if resize == "shortest" else None
+    if crop_pct is not None:  # ConvNeXt: from 384 pixels on it squashes instead
         return (side, "squash", None) if side >= 384 else (side, "shortest", int(side / crop_pct))
     return (crop, resize, side) if crop else (side, resize, None)
 

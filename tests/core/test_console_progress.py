@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 from rich.console import Console
@@ -93,3 +94,19 @@ def test_nothing_is_drawn_on_a_terminal_while_something_is_timed(monkeypatch) ->
         assert screen.file.getvalue() == before  # type: ignore[attr-defined]
         display.update(task, completed=4, refresh=True)
         assert "4/9" in screen.file.getvalue()[len(before) :]  # type: ignore[attr-defined]
+
+
+def test_what_goes_to_a_file_goes_there_while_a_bar_is_on_the_terminal(monkeypatch) -> None:
+    """Rich would print it above the bar; the streams are as before afterwards."""
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr(module, "console", lambda: screen)
+    streams = sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
+    try:
+        with progress("doing", ticking=False):
+            print("a result\x1b[31m")
+            print("a note\x1b[31m", file=sys.stderr)
+        assert (sys.stdout, sys.stderr) == streams
+    finally:
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    assert streams[0].getvalue() == "a result\x1b[31m\n"  # as `make_output_safe` was not called
+    assert "a note�[31m" in screen.file.getvalue()  # type: ignore[attr-defined]

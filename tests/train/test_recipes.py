@@ -211,3 +211,10 @@ def test_help_names_and_explains_every_field_and_imports_nothing_slow(command: s
         assert flag in help_
     assert "Passes over the training images" in help_
     assert packages <= LIGHT
+
+
+def test_a_usage_error_is_named_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the parser draws its box in colour."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with pytest.raises(UserError, match=r"^Unrecognized options: --bogus; see python -m train\.x --help$"):
+        from_command_line(TorchRecipe, ["--bogus"], "train.x")

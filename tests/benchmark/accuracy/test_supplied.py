@@ -12,6 +12,7 @@ import scipy.special
 
 from benchmark.accuracy.supplied import align, read_supplied
 from core.errors import UserError
+from core.files import as_cell
 from core.records import ImageSet, fingerprint
 
 CLASSES = ("ant", "bee", "cow")
@@ -182,3 +183,10 @@ def test_names_with_control_characters_are_joined_as_images_are_named(tmp_path: 
     theirs = [f"{name}\x1b" for name in np.array(FILES)[ORDER]]
     images = image_set(tuple(f"{name}�" for name in FILES))
     np.testing.assert_allclose(read(table(file=theirs), tmp_path, images), LOGITS, rtol=1e-6)
+
+
+def test_names_may_be_cells_of_a_runs_tables(tmp_path: Path) -> None:
+    files = tuple(f"={name}" for name in FILES)
+    cells = [as_cell(files[index]) for index in ORDER]
+    assert all(cell.startswith("'=") for cell in cells)
+    np.testing.assert_allclose(read(table(file=cells), tmp_path, image_set(files)), LOGITS, rtol=1e-6)

@@ -199,9 +199,9 @@ def test_part_of_the_images(models, folder, tmp_path) -> None:
 
 
 def test_shards_that_are_missing_are_named(models, tars, tmp_path) -> None:
-    predict(models, tars, tmp_path / "shards", "--shard", "2/3")
-    with pytest.raises(UserError, match=r"lacks 2 of 3 shards: 1/3, 3/3; make them with .* --shard 1/3 --out"):
-        merged(tmp_path / "shards", tmp_path / "merged")
+    predict(models, tars, tmp_path / "the shards", "--shard", "2/3")
+    with pytest.raises(UserError, match=r"lacks 2 of 3 shards: 1/3, 3/3; make them with .* --shard 1/3 --out '.*the shards'$"):
+        merged(tmp_path / "the shards", tmp_path / "merged")
     with pytest.raises(UserError, match="holds no shards"):
         merged(tmp_path, tmp_path / "merged")
 

@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from core.environment import REPOSITORY
 from core.errors import UserError
 from core.files import (
     is_file,
@@ -92,3 +95,13 @@ def test_a_models_name_must_be_utf_8() -> None:
     require_utf8(Path("m/café.onnx"), "rename it")
     with pytest.raises(UserError, match=r"m/x.\.onnx has a name that is not UTF-8, which a model needs here; rename it"):
         require_utf8(Path("m/x\udcff.onnx"), "rename it")
+
+
+def test_a_locale_that_is_not_utf_8_is_told_as_such_and_not_as_a_fault_of_the_name(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from core.files import require_utf8; require_utf8(Path(sys.argv[1]), 'x')"
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", code, str(tmp_path / "é.onnx")]
+    done = subprocess.run(command, cwd=REPOSITORY, env=plain, capture_output=True, text=True, check=False)
+    assert "the locale is not UTF-8, which" in done.stderr and "set PYTHONUTF8=1" in done.stderr
+    again = subprocess.run(command, cwd=REPOSITORY, env={**plain, "PYTHONUTF8": "1"}, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (0, "")

@@ -12,6 +12,7 @@ from core.files import (
     as_cell,
     as_named,
     no_formula,
+    own_name,
     write_csv,
 )
 
@@ -44,3 +45,8 @@ def test_what_no_program_shows_is_in_no_cell(tmp_path: Path) -> None:
     assert text.splitlines() == ["file", "caf�.png", "'=�[31mbad�", "a�b�c�d", "�31m�", "café"]
     assert [as_cell(as_cell(name)) for name in names] == ["caf�.png", "''=�[31mbad�", "a�b�c�d", "�31m�", "café"]
     assert as_cell(1.5) == 1.5 and as_cell(None) is None
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+def test_a_name_taken_from_a_cell_or_from_the_disk_is_known_again(name: str) -> None:
+    assert own_name(no_formula(name), {name}) == name == own_name(name, {name})

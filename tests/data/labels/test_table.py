@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from core.errors import UserError
+from core.files import write_csv
 from data import Dataset, open_dataset
 from data.labels.table import labels_of_table
 
@@ -94,3 +95,14 @@ def test_a_name_with_control_characters_is_that_of_the_image(photos: Dataset, tm
     again = open_dataset(str(tmp_path / "photos"))
     path = table(tmp_path, "test/blue/0\t.png,red", *(f"{name},red" for name in TEST[1:]))
     assert labels_of_table(path, again, again.split("test"))[0].tolist() == [1] * 6
+
+
+def test_names_may_be_cells_of_a_runs_tables(photos: Dataset, tmp_path: Path) -> None:
+    """There they have an apostrophe before what a spreadsheet would run."""
+    for split in ("train", "test"):
+        (tmp_path / "photos" / split / "red").rename(tmp_path / "photos" / split / "-red")
+    again = open_dataset(str(tmp_path / "photos"))
+    path = tmp_path / "mine.csv"
+    write_csv(path, ("file", "label"), ((name, "-red") for name in again.names("test")))
+    assert "'-red" in path.read_text()
+    assert labels_of_table(path, again, again.split("test"))[0].tolist() == [again.class_names.index("-red")] * 6

@@ -146,6 +146,16 @@ def test_a_broken_layout_is_told_in_one_line(root: Path, how: str, told: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_a_class_may_have_a_name_of_joined_signs_and_none_that_commands_a_terminal(root: Path) -> None:
+    for split in ("train", "test"):
+        (root / split / "dog").rename(root / split / "👩\u200d🔬")
+    assert open_dataset(str(root)).class_names == ("cat", "👩\u200d🔬")
+    for split in ("train", "test"):
+        (root / split / "cat").rename(root / split / "c\x1b[31m")
+    with pytest.raises(UserError, match="has a name that cannot be printed; rename it"):
+        open_dataset(str(root))
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_truncated_image_is_named(root: Path, split: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)

@@ -116,6 +116,8 @@ def test_the_measured_table_is_printed_and_a_refusal_is_one_line(tmp_path: Path)
         (["--mean", "127", "--std", "128"], "add --scale 1", 1),
         (["--mean", "1", "2"], "--mean takes one number, or one per channel", 1),
         (["--scale", "x"], "is not a number, nor a fraction", USAGE),
+        (["--scale", "1/127.5", "--mean", "3e6"], "--mean must be from", USAGE),  # a fraction, as many networks have it
+        (["--scale", "1/0.0"], "is not a number, nor a fraction", USAGE),
         (["--crop-pct", "2"], "--crop-pct must be from 0.01 to 1", USAGE),
         (["--mean", "0", "--std", "1e-320"], "--std must be above 0, from 1e-06", USAGE),
         (["--std", "1", "--scale", "1e39"], "--scale must be above 0, from 1e-06", USAGE),

@@ -255,3 +255,11 @@ def test_a_batch_that_cannot_be_freed_is_gone_through_in_turn_and_said(folder: P
     for n_images in (1, 2, 3, 7, 72):
         logits, _ = adopted_outputs(one.target, images_u8[:n_images])
         np.testing.assert_allclose(logits, theirs[:n_images], atol=1e-5 * abs(theirs).max())
+
+
+def test_classes_in_another_order_leave_no_other_classes(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("\n".join(reversed(CLASSES)), encoding="utf-8")
+    path = write(tmp_path / "theirs.onnx", Foreign())
+    one = adopt(path, data=folder, class_names=tmp_path / "names.txt", out=tmp_path / "ours.onnx", **flags(Foreign()))
+    assert one.match.groups == tuple((index,) for index in reversed(range(len(CLASSES))))
+    assert one.card.figures == {}

@@ -35,6 +35,10 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
          "size": {"shortest_edge": 288}, "resample": 2},
         {"image_size": 256, "resize": "shortest", "resize_size": 288, "channels": "bgr", "mean": None},
     ),
+    (  # whole numbers written with a point; a crop that counts for the shortest edge alone
+        {"crop_pct": 1.2, "size": {"height": 224.0, "width": 224.0}, "resample": 3.0},
+        {"image_size": 224, "resize": "squash", "resize_size": None, "interpolation": "bicubic"},
+    ),
 ]  # fmt: skip
 
 
@@ -42,6 +46,11 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
 def test_preprocessor_config(config: dict[str, Any], wanted: dict[str, Any]) -> None:
     stated = from_hugging_face(config)
     assert {name: getattr(stated, name) for name in wanted} == wanted
+
+
+def test_sizes_of_another_kind_are_told_as_they_stand_there() -> None:
+    with pytest.raises(UserError, match=r"size is \{'longest_edge': 224\}, which is not height and width, nor"):
+        from_hugging_face({"size": {"longest_edge": 224}})
 
 
 def test_an_unknown_filter_is_refused() -> None:
